@@ -1,0 +1,1 @@
+# Kith: `make run` sets up and talks, `make test` sets up and checks everything.

@@ -1,0 +1,140 @@
+"""Messages: what is said, as a tuple of typed parts, and the envelope in which it crosses a door.
+
+All instants in Kith are seconds since the Unix epoch, UTC, as ``float``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain or Markdown text."""
+
+    text: str
+    type: Literal["text"] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Bytes kept in the blob store: `blob` is their SHA-256 in hex, `size` their length in bytes."""
+
+    blob: str
+    mime: str
+    name: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Image(Media):
+    """A picture."""
+
+    type: Literal["image"] = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Audio(Media):
+    """A sound or voice recording."""
+
+    type: Literal["audio"] = "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class File(Media):
+    """Any other file."""
+
+    type: Literal["file"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A table or a chart: `kind` names the shape of `value` (``table``, ``chart``)."""
+
+    kind: str
+    value: Mapping[str, Any]
+    type: Literal["data"] = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model asks for the tool `name`; `arguments` is the JSON text exactly as the model wrote it."""
+
+    call: str
+    name: str
+    arguments: str
+    type: Literal["tool_call"] = "tool_call"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What the tool of call `call` returned; `failed` when it did not do what was asked."""
+
+    call: str
+    text: str
+    failed: bool = False
+    type: Literal["tool_result"] = "tool_result"
+
+
+Part = Text | Image | Audio | File | Data | ToolCall | ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing said by one party."""
+
+    id: str
+    role: Role
+    parts: tuple[Part, ...]
+    at: float
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined by new lines."""
+        return "\n".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message as it crosses a channel's door, addressed in the platform's own terms.
+
+    (`channel`, `account`, `platform_id`) identifies it for deduplication; (`channel`, `account`, `conversation`)
+    is the conversation's handle, in whose order messages are answered.
+    """
+
+    channel: str
+    account: str
+    platform_id: str
+    sender: str
+    conversation: str
+    message: Message
+    kind: Literal["direct", "group"] = "direct"
+    sender_name: str = ""
+    reply_to: str = ""
+    locale: str = ""
+    persona: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens paid for one reply; `cached` of the `prompt` tokens came from the prefix cache."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a streaming reply. The last one carries `finish` and, where known, `usage`."""
+
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    finish: Literal["", "stop", "length", "tool_calls", "cancelled"] = ""
+    usage: Usage | None = None
+    model: str = ""
+    sources: tuple[str, ...] = field(default=())

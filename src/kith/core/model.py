@@ -1,0 +1,65 @@
+"""Models: the card that describes one, and the request that asks one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kith.core.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of a model without loading it. `memory` is an estimate in bytes; `context` is in tokens."""
+
+    name: str
+    kind: str
+    backend: str
+    path: str = ""
+    version: str = ""
+    digest: str = ""
+    architecture: str = ""
+    parameters: int = 0
+    quantisation: str = ""
+    context: int = 0
+    memory: int = 0
+    capabilities: tuple[str, ...] = ()
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool offered to a model; `schema` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to choose tokens. None leaves the choice to the model's own settings."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A conversation to continue. An empty `model` lets the router choose; `person` is the key of fairness.
+
+    `private` requests never leave this machine. `deadline` is an instant on the monotonic clock, 0 for none.
+    """
+
+    messages: tuple[Message, ...]
+    model: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+    tools: tuple[ToolSpec, ...] = ()
+    person: str = ""
+    private: bool = True
+    deadline: float = 0.0

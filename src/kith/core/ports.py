@@ -1,0 +1,198 @@
+"""The ports: what rooms ask of one another. One page; each has 1 to 4 methods.
+
+Every method raises only `KithError`s (see `kith.core.errors`) and may be cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from kith.core.message import Delta, Envelope, Message, Part, ToolCall, ToolResult
+from kith.core.model import ChatRequest, ModelCard, ToolSpec
+from kith.core.people import Conversation, Parcel, Person, Principal
+from kith.core.turn import Accepted, Claim, Dead, Done, Later, Passage, Sent, Stale, Turn
+
+Accept = Callable[[Envelope], Awaitable[Accepted]]
+
+
+class Channel(Protocol):
+    """One chat platform, under one account."""
+
+    async def start(self, accept: Accept) -> None:
+        """Connect, and hand every message to `accept` before acknowledging it to the platform."""
+        ...
+
+    async def send(self, parcel: Parcel) -> Sent:
+        """Hand one reply to the platform. Raises `Unavailable` to be tried again, any other error for never."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect; no message is accepted afterwards."""
+        ...
+
+
+class Reconciler(Protocol):
+    """A channel with delivery policy ``reconcile``: it can ask its platform what arrived."""
+
+    async def arrived(self, parcel: Parcel) -> bool: ...
+
+
+class Peer(Protocol):
+    """One connected client of a channel that is reached through Kith's own door (a WebSocket)."""
+
+    async def receive(self) -> str: ...
+
+    async def send(self, text: str) -> None: ...
+
+
+class Line(Protocol):
+    """A channel that speaks with clients of Kith's own door. Returns when the client has gone."""
+
+    async def converse(self, peer: Peer, principal: Principal) -> None: ...
+
+
+class ChatModel(Protocol):
+    """A loaded model that talks."""
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[Delta]: ...
+
+
+class Embedder(Protocol):
+    """A loaded model that turns texts into vectors: n texts give n rows of equal length."""
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]: ...
+
+
+class Models(Protocol):
+    """Every model of this household behind one door."""
+
+    def cards(self) -> Sequence[ModelCard]: ...
+
+    def chat(self, request: ChatRequest) -> AsyncIterator[Delta]:
+        """Route and stream. Raises `NotFound` for an unknown or absent model, `Invalid` for too long an input."""
+        ...
+
+    async def embed(self, texts: Sequence[str], model: str = "") -> Sequence[Sequence[float]]: ...
+
+    async def count(self, text: str, model: str = "") -> int:
+        """The number of tokens of `text`, exactly where the model can tell, else an upper estimate."""
+        ...
+
+
+class Talk(Protocol):
+    """The dialogue, as channels and programs see it."""
+
+    async def hear(self, envelope: Envelope) -> Accepted:
+        """Commit to the inbox; the reply leaves by the outbox. Raises `Unavailable` when it cannot be kept."""
+        ...
+
+    def reply(self, envelope: Envelope, history: Sequence[Message] = ()) -> AsyncIterator[Delta]:
+        """Run one turn at once and stream it to the caller. With `history`, the caller keeps the conversation."""
+        ...
+
+
+class Inbox(Protocol):
+    """Messages that were heard and wait to be answered, in order within a conversation."""
+
+    async def accept(self, envelope: Envelope) -> Accepted: ...
+
+    async def claim(self, worker: str, limit: int) -> Sequence[Claim]:
+        """Lease the oldest waiting message of up to `limit` conversations that have none leased."""
+        ...
+
+    async def renew(self, claim: Claim) -> Claim:
+        """Prolong a lease. Raises `Refused` (code ``lease_lost``) when another worker has it."""
+        ...
+
+    async def settle(self, claim: Claim, outcome: Done | Later | Dead) -> None:
+        """End a claim; for `Done`: turn, dialogue state and parcels in the same transaction. Raises as `renew`."""
+        ...
+
+
+class Outbox(Protocol):
+    """Replies on their way out, in order within a conversation."""
+
+    async def take(self, worker: str, limit: int) -> Sequence[Parcel]:
+        """Lease the first unsettled parcel, if due, of up to `limit` conversations."""
+        ...
+
+    async def settle(self, parcel: Parcel, outcome: Sent | Later | Dead | Stale) -> None: ...
+
+    async def find(self, state: str = "", limit: int = 100) -> Sequence[Parcel]: ...
+
+    async def decide(self, parcel: str, action: str) -> None:
+        """A person's word on a dead or stale parcel: ``retry`` or ``drop``. Raises `NotFound`."""
+        ...
+
+
+class Store(Protocol):
+    """People, conversations and their turns."""
+
+    async def resolve(self, envelope: Envelope) -> tuple[Person, Conversation]:
+        """Who speaks, and where; both are made when first met."""
+        ...
+
+    async def conversation(self, conversation: str) -> Conversation: ...
+
+    async def conversations(self, person: str = "", limit: int = 100) -> Sequence[Conversation]: ...
+
+    async def turns(self, conversation: str, limit: int = 100, after: str = "") -> Sequence[Turn]:
+        """The last `limit` turns, oldest first; with `after`, the first `limit` behind that turn's id."""
+        ...
+
+
+class Records(Protocol):
+    """Small records by kind and key, JSON-shaped: tokens, cursors, preferences."""
+
+    async def get(self, kind: str, key: str) -> Mapping[str, Any] | None: ...
+
+    async def put(self, kind: str, key: str, value: Mapping[str, Any]) -> None: ...
+
+    async def delete(self, kind: str, key: str) -> bool: ...
+
+    async def all(self, kind: str) -> Mapping[str, Mapping[str, Any]]: ...
+
+
+class Recall(Protocol):
+    """Knowledge and memory."""
+
+    async def recall(self, query: str, person: str, locale: str, limit: int) -> Sequence[Passage]: ...
+
+
+class Senses(Protocol):
+    """Turns a part that is not text into text or data."""
+
+    async def sense(self, part: Part) -> Sequence[Part]: ...
+
+
+class Tools(Protocol):
+    """What the assistant may do."""
+
+    def offered(self, principal: Principal) -> Sequence[ToolSpec]: ...
+
+    async def call(self, call: ToolCall, principal: Principal) -> ToolResult: ...
+
+
+class Guard(Protocol):
+    """Who may speak, how often, and what may be said. Raises `Refused`."""
+
+    async def admit(self, envelope: Envelope) -> Principal: ...
+
+    async def release(self, text: str) -> str:
+        """The reply as it may go out."""
+        ...
+
+
+class Auth(Protocol):
+    """The one authentication function. Raises `Refused` (code ``unauthenticated``)."""
+
+    async def authenticate(self, credential: str) -> Principal: ...
+
+
+class Cipher(Protocol):
+    """Keys for data at rest, kept outside the data."""
+
+    def key(self, purpose: str) -> bytes:
+        """32 bytes, the same for the same purpose. Raises `Refused` when the owner's secret is wrong or absent."""
+        ...

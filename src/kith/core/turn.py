@@ -1,0 +1,135 @@
+"""One turn of a conversation: what was heard, understood, found and said. The unit of storage, audit and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kith.core.message import Delta, Envelope, Message, ToolCall, Usage
+from kith.core.people import Parcel
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A value found in a text: characters `start`:`end` read `text` and mean `value`."""
+
+    name: str
+    value: str
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Understanding:
+    """What a message means. `confidence` is in 0..1; `by` names the layer that decided."""
+
+    intent: str = ""
+    entities: tuple[Entity, ...] = ()
+    emotion: str = ""
+    confidence: float = 0.0
+    by: Literal["", "rule", "classifier", "model"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of knowledge that was found, with where it came from. A higher `score` is better."""
+
+    text: str
+    source: str
+    score: float
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The record of one turn. `timings` maps a stage to seconds."""
+
+    id: str
+    conversation: str
+    person: str
+    at: float
+    heard: Message
+    spoke: tuple[Message, ...] = ()
+    understanding: Understanding = field(default_factory=Understanding)
+    passages: tuple[Passage, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    timings: Mapping[str, float] = field(default_factory=dict[str, float])
+    outcome: Literal["answered", "refused", "failed"] = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The inbox's receipt. `duplicate` when the platform had delivered the same message before."""
+
+    id: str
+    conversation: str
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One worker's lease on one waiting message, until `until`. A later claim on it has a higher `fence`."""
+
+    id: str
+    conversation: str
+    envelope: Envelope
+    worker: str
+    fence: int
+    until: float
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The turn is over: what is to be committed with it, in one transaction."""
+
+    turn: Turn
+    state: Mapping[str, Any]
+    parcels: tuple[Parcel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Not now: try again at `at`."""
+
+    at: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Never: kept aside for a person to see."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The platform took it; `receipt` is the platform's own id, where it gives one."""
+
+    receipt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Too old to send: shown, not sent."""
+
+
+__all__ = [
+    "Accepted",
+    "Claim",
+    "Dead",
+    "Delta",
+    "Done",
+    "Entity",
+    "Later",
+    "Passage",
+    "Sent",
+    "Stale",
+    "Turn",
+    "Understanding",
+]

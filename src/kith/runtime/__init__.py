@@ -1,0 +1,1 @@
+"""The ground: settings, registry, bus, tasks, supervisor, telemetry, files and HTTP."""
