@@ -1,1 +1,66 @@
-# Kith: `make run` sets up and talks, `make test` sets up and checks everything.
+# Kith: `make run` sets up and talks, `make test` sets up and checks everything, `make help` lists the rest.
+# Plain POSIX sh; needs nothing but make and Python 3.11 or later.
+
+SHELL = /bin/sh
+VENV = .venv
+PY = $(VENV)/bin/python
+RUN_STAMP = $(VENV)/.run-stamp
+DEV_STAMP = $(VENV)/.dev-stamp
+LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+       --custom-compile-command "make lock"
+
+.PHONY: help run setup dev test fast check lock clean bench
+
+help:
+	@echo "make run      set up what is missing, start Kith and talk with it"
+	@echo "make setup    set up .venv and stop"
+	@echo "make test     set up the tools of a developer and run every test"
+	@echo "make fast     only the tests that start no server, model or browser"
+	@echo "make check    style, types, floor plan, house rules"
+	@echo "make bench    every benchmark, one after the other"
+	@echo "make lock     work out the locked requirements again (needs uv)"
+	@echo "make clean    remove .venv and everything that was built"
+
+run: setup
+	@$(VENV)/bin/kith run
+
+setup: $(RUN_STAMP)
+
+dev: $(DEV_STAMP)
+
+# The stamps are younger than what they were made from, so a second start does nothing here.
+$(RUN_STAMP): requirements/run.txt pyproject.toml scripts/setup.sh
+	@sh scripts/setup.sh $(VENV) requirements/run.txt
+	@touch $@
+
+$(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
+	@sh scripts/setup.sh $(VENV) requirements/dev.txt
+	@touch $@
+
+test: dev
+	@$(PY) -m pytest
+
+fast: dev
+	@$(PY) -m pytest -m "not server"
+
+check: dev
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/basedpyright
+	@$(VENV)/bin/lint-imports
+	@$(PY) -m pytest tests/test_house.py tests/test_docs.py
+
+bench: dev
+	@set -e; for file in benchmarks/*.py; do \
+	  name=$$(basename "$$file" .py); \
+	  case "$$name" in __init__|report) continue;; esac; \
+	  echo "== $$name"; $(PY) -m benchmarks.$$name; \
+	done
+
+lock:
+	$(LOCK) pyproject.toml requirements/build.in --extra llama -o requirements/run.txt
+	$(LOCK) pyproject.toml requirements/build.in --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
