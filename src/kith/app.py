@@ -1,0 +1,184 @@
+"""The composition root: from settings to a household that talks. Nobody else knows every room."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from kith.channels import ChannelManager, ChannelsSettings
+from kith.core.clock import SystemClock
+from kith.core.errors import Invalid
+from kith.core.events import TurnFinished
+from kith.core.ids import Ids
+from kith.dialogue import DialogueSettings, Engine, FlowBook, Ports, load_persona
+from kith.gateway import Gateway, GatewayPorts, GatewaySettings
+from kith.knowledge import KnowledgeSettings, Library
+from kith.media import Senseless
+from kith.models import ModelService, ModelSettings
+from kith.plugins import NoTools
+from kith.runtime.bus import Bus
+from kith.runtime.health import Health
+from kith.runtime.settings import Section, home, load
+from kith.runtime.streams import Streams
+from kith.runtime.telemetry import configure_logs
+from kith.security import HouseGuard, KeyRing, SecuritySettings, TokenAuth
+from kith.storage import Storage, StorageSettings, open_storage
+
+
+class LogSettings(Section):
+    """The section ``log``."""
+
+    level: str = Field("warning", pattern="^(debug|info|warning|error)$", description="The least level written.")
+    json_lines: bool = Field(False, description="One JSON object a line, as log collectors take it.")
+
+
+class Settings(Section):
+    """The whole of `kith.yaml`: one section a room."""
+
+    gateway: GatewaySettings = GatewaySettings()
+    models: tuple[ModelSettings, ...] = ()
+    dialogue: DialogueSettings = DialogueSettings()
+    channels: ChannelsSettings = ChannelsSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    storage: StorageSettings = StorageSettings()
+    security: SecuritySettings = SecuritySettings()
+    log: LogSettings = LogSettings()
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
+    """Read `kith.yaml`, then put ``section__key=value`` overrides of the command line on top. Raises `Invalid`."""
+    settings = load(Settings, config)
+    for place, value in overrides.items():
+        if value is None:
+            continue
+        section, _, key = place.partition("__")
+        part: Section = getattr(settings, section)
+        changed = type(part).model_validate({**part.model_dump(exclude_unset=True), key: value})
+        settings = settings.model_copy(update={section: changed})
+    return settings
+
+
+@dataclass(slots=True)
+class Household:
+    """Everything that runs, by the ports that commands use."""
+
+    settings: Settings
+    storage: Storage
+    models: ModelService
+    talk: Engine
+    channels: ChannelManager
+    auth: TokenAuth
+    streams: Streams
+    health: Health
+    gateway: Gateway | None = None
+    first_token: str | None = None
+
+    def ready(self) -> bool:
+        """Whether every required component can do its work."""
+        return self.health.ready
+
+    async def run_until_stopped(self) -> None:
+        """Serve until SIGINT or SIGTERM."""
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, stopped.set)
+        try:
+            await stopped.wait()
+        finally:
+            for name in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(name)
+
+
+@contextlib.asynccontextmanager
+async def open_household(settings: Settings, *, serve: bool) -> AsyncIterator[Household]:
+    """Build and start everything, from the ground up; stop it in the opposite order. With `serve`, open the door."""
+    configure_logs(settings.log.level, json=settings.log.json_lines)
+    async with contextlib.AsyncExitStack() as stack:
+        house = await _furnish(settings, stack, serve=serve)
+        await house.models.start()
+        stack.push_async_callback(house.models.stop)
+        await house.talk.start()
+        stack.push_async_callback(house.talk.stop)
+        if serve:
+            await house.channels.start()
+            stack.push_async_callback(house.channels.stop)
+            house.first_token = await house.auth.first_start()
+            house.gateway = await _open_door(house, stack)
+        yield house
+
+
+async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack, *, serve: bool) -> Household:
+    clock, health, streams, bus = SystemClock(), Health(), Streams(), Bus()
+    ids = Ids(clock)
+    storage = await open_storage(settings.storage, clock, ids, KeyRing(home() / "keys"))
+    stack.push_async_callback(storage.close)
+    stack.push_async_callback(bus.close)
+    health.report("storage", "ready")
+    models = ModelService(settings.models, clock, ids, health)
+    ports = Ports(
+        guard=HouseGuard(settings.security, clock),
+        store=storage.store,
+        inbox=storage.inbox,
+        senses=Senseless(),
+        flows=FlowBook(settings.dialogue.flow),
+        knowledge=Library(settings.knowledge),
+        models=models,
+        tools=NoTools(),
+        persona=load_persona(settings.dialogue.persona),
+        settings=settings.dialogue,
+        bus=bus,
+        clock=clock,
+        ids=ids,
+    )
+    engine = Engine(ports, streams, health, worker=ids.new("w"))
+    channels = ChannelManager(storage.outbox, engine, storage.store, settings.channels, clock, ids, streams, health)
+    auth = TokenAuth(storage.records, clock, ids)
+    if serve:
+
+        async def nudge(_: TurnFinished) -> None:
+            channels.nudge()
+
+        bus.subscribe(TurnFinished, nudge)
+    return Household(settings, storage, models, engine, channels, auth, streams, health)
+
+
+async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gateway:
+    ports = GatewayPorts(
+        talk=house.talk,
+        models=house.models,
+        store=house.storage.store,
+        outbox=house.storage.outbox,
+        auth=house.auth,
+        streams=house.streams,
+        health=house.health,
+        lines=house.channels.lines,
+    )
+    gateway = Gateway(ports, house.settings.gateway)
+    await gateway.start()
+    stack.push_async_callback(gateway.stop)
+    stack.callback(_announce(gateway.address, await house.auth.local()))
+    return gateway
+
+
+def _announce(url: str, token: str) -> Any:
+    """Leave word where commands of the same person on this machine find the server; the result takes it back."""
+    path = home() / "run" / "server.json"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        json.dump({"url": url, "token": token, "pid": os.getpid()}, stream)
+    return lambda: path.unlink(missing_ok=True)
+
+
+__all__ = ["Household", "Invalid", "Settings", "load_settings", "open_household"]

@@ -1,0 +1,277 @@
+"""The engine: claims what was heard, takes it through the stages, and lets whoever waits watch it happen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from kith.core.errors import Invalid, KithError, Refused, Unavailable
+from kith.core.events import FlowReloaded, MessageReceived
+from kith.core.ids import conversation_id
+from kith.core.message import Delta, Envelope, Message
+from kith.core.turn import Accepted, Claim, Dead, Later, Turn
+from kith.dialogue.session import spoken_language
+from kith.dialogue.turn import Draft, Ports, Runner, apology, speak
+from kith.runtime.health import Health
+from kith.runtime.streams import Streams, Subscription
+from kith.runtime.tasks import contained
+from kith.runtime.telemetry import get_logger
+
+_log = get_logger(__name__)
+_POLL = 1.0
+_RENEW = 15.0
+_FLOW_CHECK = 2.0
+
+
+@dataclass(slots=True)
+class _Work:
+    """One turn that is being made."""
+
+    draft: Draft
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class _Pace:
+    """When to look at the inbox again: at once when somebody says so, else after a while."""
+
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        self.event.set()
+
+    async def wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.event.wait(), seconds)
+        self.event.clear()
+
+
+class Engine:
+    """Implements `Talk`. Many conversations at once; within one, one turn at a time and in order."""
+
+    def __init__(self, ports: Ports, streams: Streams, health: Health, worker: str) -> None:
+        self._ports, self._streams, self._health, self._worker = ports, streams, health, worker
+        self._runner = Runner(ports)
+        self._active: dict[str, _Work] = {}
+        self._pace = _Pace()
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin answering what waits in the inbox."""
+        self._loops = [asyncio.create_task(self._claim()), asyncio.create_task(self._watch_flow())]
+        self._health.report("dialogue", "ready")
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Take nothing new, give running turns `grace` seconds, then leave them to the next start."""
+        self._health.report("dialogue", "stopped")
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        tasks = [work.task for work in self._active.values() if work.task]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def hear(self, envelope: Envelope) -> Accepted:
+        """Commit a message to the inbox; its reply leaves by the outbox and shows on the live stream."""
+        accepted = await self._ports.inbox.accept(envelope)
+        if not accepted.duplicate:
+            self._ports.bus.publish(MessageReceived(accepted.id, accepted.conversation, envelope.channel))
+            self._pace.wake()
+        return accepted
+
+    async def reply(self, envelope: Envelope, history: Sequence[Message] = ()) -> AsyncIterator[Delta]:
+        """One turn at once, streamed. Closing the stream early stops the model.
+
+        With `history` the caller keeps the conversation and nothing is stored; without, it is Kith's to keep.
+        """
+        if history:
+            async for delta in self._direct(envelope, history):
+                yield delta
+            return
+        conversation = conversation_id(envelope.channel, envelope.account, envelope.conversation)
+        reader = self._streams.subscribe(conversation)
+        turn = ""
+        try:
+            accepted = await self.hear(envelope)
+            turn = accepted.id
+            if accepted.duplicate and (done := await self._finished(conversation, turn)):
+                yield Delta(_text(done), finish="stop", usage=done.usage, model=done.model)
+                return
+            async for delta in self._relay(reader, conversation, turn):
+                yield delta
+            turn = ""
+        finally:
+            reader.close()
+            if turn:
+                self.cancel(turn)
+
+    def cancel(self, turn: str) -> None:
+        """Stop making a reply. What was said so far is kept."""
+        work = self._active.get(turn)
+        if work is not None and work.task is not None and not work.draft.stopping:
+            work.draft.stopping = True
+            work.task.cancel()
+
+    async def _direct(self, envelope: Envelope, history: Sequence[Message]) -> AsyncIterator[Delta]:
+        pieces: asyncio.Queue[Delta | None] = asyncio.Queue(16)
+        draft = Draft(self._ports.ids.new("t"), envelope, pieces.put, history=history)
+
+        async def run() -> None:
+            try:
+                async with asyncio.timeout(self._ports.settings.turn_timeout):
+                    await contained(self._runner.run(draft))
+            except TimeoutError:
+                raise Unavailable("the reply took too long", code="timeout") from None
+            finally:
+                await pieces.put(None)
+
+        task = asyncio.create_task(run())
+        try:
+            while (delta := await pieces.get()) is not None:
+                if not delta.finish:
+                    yield delta
+            await task
+            sources = tuple(passage.source for passage in draft.passages)
+            yield Delta(finish="stop", usage=draft.usage, model=draft.model, sources=sources)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _relay(self, reader: Subscription, conversation: str, turn: str) -> AsyncIterator[Delta]:
+        """The live events of one turn; where the live stream has lost some, the rest comes from the stored turn."""
+        said = ""
+        async for event in reader:
+            if event.data.get("turn") != turn:
+                continue
+            if event.kind == "delta":
+                said += event.data["text"]
+                yield Delta(event.data["text"])
+            elif event.kind == "reset" and said:
+                yield Delta("\n\n")
+                said = ""
+            elif event.kind == "end":
+                if code := event.data.get("code"):
+                    raise Unavailable(event.data["text"], code=code)
+                break
+        done = await self._finished(conversation, turn)
+        if done is None:
+            raise Unavailable("the reply was interrupted; it goes on in the conversation", code="interrupted")
+        text = _text(done)
+        if reader.lagged and text.startswith(said):
+            yield Delta(text[len(said) :])
+        sources = tuple(passage.source for passage in done.passages)
+        yield Delta(finish="stop", usage=done.usage, model=done.model, sources=sources)
+
+    async def _finished(self, conversation: str, turn: str) -> Turn | None:
+        recent = await self._ports.store.turns(conversation, 50)
+        return next((found for found in reversed(recent) if found.id == turn), None)
+
+    async def _claim(self) -> None:
+        """Claim and start turns for ever. A failing storage is waited for, not died of."""
+        limit = self._ports.settings.parallel
+        while True:
+            free = limit - len(self._active)
+            claims: Sequence[Claim] = ()
+            if free > 0:
+                try:
+                    claims = await self._ports.inbox.claim(self._worker, free)
+                    self._health.report("dialogue", "ready")
+                except KithError as error:
+                    self._health.report("dialogue", "degraded", error.message)
+            for claim in claims:
+                self._begin(claim)
+            if not claims:
+                await self._pace.wait(_POLL)
+
+    def _begin(self, claim: Claim) -> None:
+        topic = claim.conversation
+
+        async def emit(delta: Delta) -> None:
+            if delta.text:
+                self._streams.publish(topic, "delta", {"turn": claim.id, "text": delta.text})
+
+        if claim.attempts > 1:
+            self._streams.publish(topic, "reset", {"turn": claim.id})
+        work = _Work(Draft(claim.id, claim.envelope, emit, claim))
+        self._active[claim.id] = work
+        work.task = asyncio.create_task(self._live(work, claim))
+
+    async def _live(self, work: _Work, claim: Claim) -> None:
+        renewal = asyncio.create_task(self._renew(work, claim))
+        try:
+            await self._take(work.draft, claim)
+        finally:
+            renewal.cancel()
+            self._active.pop(claim.id, None)
+            self._pace.wake()
+
+    async def _take(self, draft: Draft, claim: Claim) -> None:
+        """Run one claimed turn to its end, whatever that is."""
+        end: dict[str, object] = {"turn": claim.id}
+        try:
+            try:
+                async with asyncio.timeout(self._ports.settings.turn_timeout):
+                    await contained(self._runner.run(draft))
+            except TimeoutError:
+                raise Unavailable("the reply took too long", code="timeout") from None
+        except KithError as error:
+            if error.code == "lease_lost":
+                return
+            end |= await self._failed(draft, claim, error)
+        self._streams.publish(claim.conversation, "end", end)
+
+    async def _failed(self, draft: Draft, claim: Claim, error: KithError) -> dict[str, object]:
+        """Try again later, or tell the person; if even that cannot be kept, the lease runs out and it starts anew."""
+        _log.warning("turn failed", turn=draft.id, code=error.code, attempts=claim.attempts, error=error.message)
+        inbox, now = self._ports.inbox, self._ports.clock.now()
+        try:
+            if error.retry and claim.attempts < self._ports.settings.attempts:
+                wait = max(getattr(error, "retry_after", 0.0), 0.5 * 2.0**claim.attempts)
+                await inbox.settle(claim, Later(now + wait, error.message))
+                return {"text": error.message, "code": error.code}
+            if draft.conversation is None:
+                await inbox.settle(claim, Dead(error.message))
+                return {"text": error.message, "code": error.code}
+            draft.answer, draft.outcome = apology(error, spoken_language(draft.heard.text)), "failed"
+            await contained(self._runner.run(draft, start=speak))
+        except KithError as second:
+            _log.error("turn could not be settled", turn=draft.id, code=second.code)
+            return {"text": second.message, "code": second.code}
+        return {}
+
+    async def _renew(self, work: _Work, claim: Claim) -> None:
+        """Keep the lease while the turn is being made; without it, somebody else answers and we must not."""
+        while True:
+            await asyncio.sleep(_RENEW)
+            try:
+                claim = await self._ports.inbox.renew(claim)
+            except Refused:
+                if work.task is not None:
+                    work.task.cancel()
+                return
+            except KithError as error:
+                _log.warning("lease not renewed", turn=claim.id, code=error.code)
+
+    async def _watch_flow(self) -> None:
+        """Put a changed flow file in force; a broken one is told and the old one stays."""
+        flows = self._ports.flows
+        while True:
+            await asyncio.sleep(_FLOW_CHECK)
+            if not await asyncio.to_thread(flows.changed):
+                continue
+            try:
+                flow = await asyncio.to_thread(flows.reload)
+                self._ports.bus.publish(FlowReloaded(flow.name))
+                self._health.report("flow", "ready")
+            except Invalid as error:
+                self._ports.bus.publish(FlowReloaded("", str(error)))
+                self._health.report("flow", "degraded", str(error))
+
+
+def _text(turn: Turn) -> str:
+    return "\n".join(message.text for message in turn.spoke)

@@ -1,0 +1,43 @@
+"""What a dialogue remembers of itself between two messages: small, JSON-shaped, kept with the conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from kith.runtime.locale import language
+
+
+@dataclass(slots=True)
+class Session:
+    """The dialogue's state: the flow's own part, the rounds so far, when and in which language it last spoke."""
+
+    flow: dict[str, Any] = field(default_factory=dict[str, Any])
+    rounds: int = 0
+    seen: float = 0.0
+    locale: str = ""
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], now: float, idle: float) -> Session:
+        """From what `keep` gave. After `idle` seconds of silence the flow starts anew; what was said stays known."""
+        flow = state.get("flow")
+        seen = float(state.get("seen", 0.0))
+        session = cls(rounds=int(state.get("rounds", 0)), seen=seen, locale=str(state.get("locale", "")))
+        if isinstance(flow, Mapping) and now - seen <= idle:
+            session.flow = dict(cast("Mapping[str, Any]", flow))
+        return session
+
+    def keep(self) -> Mapping[str, Any]:
+        """As it is stored."""
+        return {"flow": self.flow, "rounds": self.rounds, "seen": self.seen, "locale": self.locale}
+
+
+def spoken_language(text: str, fallback: str = "") -> str:
+    """``zh`` or ``en``, by the share of Chinese characters; `fallback` (a locale) where the text does not tell."""
+    chinese = sum("\u4e00" <= char <= "\u9fff" or "\u3400" <= char <= "\u4dbf" for char in text)
+    latin = sum(char.isascii() and char.isalpha() for char in text)
+    if chinese == latin == 0:
+        return language(fallback)
+    # A Chinese character carries about as much as four Latin letters.
+    return "zh" if chinese * 4 >= latin else "en"

@@ -1,0 +1,367 @@
+"""The life of one message, as a list of stages. Reading `STAGES` is understanding Kith.
+
+Each stage receives the turn in progress and, by the names of its parameters, only the ports that it needs. It returns
+None to go on with the next stage, or the stage to go to. The runner wraps each in a span and a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kith.core.clock import Clock
+from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
+from kith.core.events import TurnFinished
+from kith.core.ids import Ids
+from kith.core.message import Delta, Envelope, Message, Part, Text, ToolCall, Usage
+from kith.core.model import ChatRequest, Sampling
+from kith.core.people import Conversation, Parcel, Person, Principal
+from kith.core.ports import Guard, Inbox, Models, Recall, Senses, Store, Tools
+from kith.core.turn import Claim, Done, Passage, Turn, Understanding
+from kith.dialogue.context import STEP, Budget, compose, rounds_of, window
+from kith.dialogue.flow import FlowBook
+from kith.dialogue.persona import Persona
+from kith.dialogue.session import Session, spoken_language
+from kith.dialogue.settings import DialogueSettings
+from kith.runtime.bus import Bus
+from kith.runtime.locale import tr
+from kith.runtime.telemetry import counter, get_logger, span
+
+Stage = Callable[..., Awaitable[Any]]
+
+_log = get_logger(__name__)
+_turns = counter("kith_turns_total", "Turns that ended.", ("channel", "outcome", "by"))
+_STEPS = 64
+
+
+@dataclass(slots=True)
+class Draft:
+    """A turn in progress. `history` is given by callers that keep the conversation themselves."""
+
+    id: str
+    envelope: Envelope
+    emit: Callable[[Delta], Awaitable[None]]
+    claim: Claim | None = None
+    history: Sequence[Message] | None = None
+    heard: Message = field(init=False)
+    principal: Principal | None = None
+    person: Person | None = None
+    conversation: Conversation | None = None
+    session: Session = field(default_factory=Session)
+    locale: str = "en"
+    understanding: Understanding = field(default_factory=Understanding)
+    answer: str | None = None
+    recall_for: str = ""
+    passages: Sequence[Passage] = ()
+    prompt: list[Message] = field(default_factory=list[Message])
+    text: str = ""
+    pending: tuple[ToolCall, ...] = ()
+    calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    spoke: tuple[Message, ...] = ()
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    timings: dict[str, float] = field(default_factory=dict[str, float])
+    outcome: Any = "answered"
+    stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.heard = self.envelope.message
+
+    def turn(self) -> Turn:
+        """The record of what happened so far."""
+        return Turn(
+            id=self.id,
+            conversation=self.conversation.id if self.conversation else "",
+            person=self.person.id if self.person else "",
+            at=self.heard.at,
+            heard=self.heard,
+            spoke=self.spoke,
+            understanding=self.understanding,
+            passages=tuple(self.passages),
+            calls=tuple(self.calls),
+            model=self.model,
+            usage=self.usage,
+            timings=dict(self.timings),
+            outcome=self.outcome,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that a stage may ask for, by name."""
+
+    guard: Guard
+    store: Store
+    inbox: Inbox
+    senses: Senses
+    flows: FlowBook
+    knowledge: Recall
+    models: Models
+    tools: Tools
+    persona: Persona
+    settings: DialogueSettings
+    bus: Bus
+    clock: Clock
+    ids: Ids
+
+
+async def admit(draft: Draft, guard: Guard) -> Stage | None:
+    """Who is it, and may they speak now?"""
+    draft.locale = spoken_language(draft.heard.text, draft.envelope.locale)
+    try:
+        draft.principal = await guard.admit(draft.envelope)
+    except Refused as refusal:
+        if draft.claim is None:
+            raise
+        _log.info("message refused", channel=draft.envelope.channel, code=refusal.code)
+        draft.answer, draft.outcome = tr("dialogue.refused", draft.locale), "refused"
+    return None
+
+
+async def resolve(draft: Draft, store: Store, settings: DialogueSettings, clock: Clock) -> Stage | None:
+    """Which person, which conversation, and what was said last."""
+    if draft.history is not None:
+        return speak if draft.answer is not None else None
+    draft.person, draft.conversation = await store.resolve(draft.envelope)
+    draft.session = Session.restore(draft.conversation.state, clock.now(), settings.session_idle)
+    if draft.answer is not None:
+        return speak
+    if not draft.heard.text and not draft.envelope.locale:
+        draft.locale = spoken_language("", draft.session.locale or draft.person.locale)
+    recent = await store.turns(draft.conversation.id, settings.rounds + STEP)
+    shown = window(recent, draft.session.rounds, settings.rounds)
+    draft.history = [message for messages in rounds_of(shown) for message in messages]
+    return None
+
+
+async def sense(draft: Draft, senses: Senses) -> Stage | None:
+    """Pictures, sounds and files become text or data where they can."""
+    if all(isinstance(part, Text) for part in draft.heard.parts):
+        return None
+    parts: list[Part] = []
+    for part in draft.heard.parts:
+        try:
+            parts += (part,) if isinstance(part, Text) else await senses.sense(part)
+        except KithError as error:
+            _log.warning("part unreadable", part=part.type, code=error.code)
+            parts += (part, Text(f"[{part.type}, unreadable]"))
+    draft.heard = replace(draft.heard, parts=tuple(parts))
+    return None
+
+
+async def understand(
+    draft: Draft, flows: FlowBook, persona: Persona, settings: DialogueSettings, clock: Clock
+) -> Stage | None:
+    """Rules first, the classifier second; a rule may answer at once. What neither knows is the model's."""
+    del settings
+    values = {"persona": persona.name, "name": draft.envelope.sender_name}
+    reading = flows.current.read(
+        draft.heard.text,
+        draft.session.flow,
+        locale=draft.locale,
+        now=clock.now(),
+        values=values,
+        pick=lambda options: options[draft.session.rounds % len(options)],
+    )
+    draft.understanding, draft.session.flow = reading.understanding, dict(reading.state)
+    action = reading.action
+    if action is not None and action.kind == "recall":
+        draft.recall_for = action.argument or draft.heard.text
+    elif reading.answer is not None:
+        draft.answer = reading.answer
+        return speak
+    return None
+
+
+async def recall(draft: Draft, knowledge: Recall) -> Stage | None:
+    """What is known about it, within a budget. A flow may ask for it to be quoted."""
+    person = draft.person.id if draft.person else ""
+    query = draft.recall_for or draft.heard.text
+    try:
+        draft.passages = await knowledge.recall(query, person, draft.locale, 3)
+    except KithError as error:
+        _log.warning("recall failed", code=error.code)
+    if draft.recall_for and draft.passages:
+        draft.answer = quote(draft.passages[0], draft.locale)
+        return speak
+    return None
+
+
+async def think(
+    draft: Draft, models: Models, persona: Persona, tools: Tools, guard: Guard, settings: DialogueSettings
+) -> Stage | None:
+    """Ask a model, and pass its words on while they come. Without a model, say what the handbook says, or so."""
+    name = draft.envelope.persona or settings.model or persona.model
+    card = next((c for c in models.cards() if "chat" in c.capabilities and name in ("", c.name)), None)
+    if card is None:
+        found = draft.passages[0] if draft.passages else None
+        draft.answer = quote(found, draft.locale) if found else tr("dialogue.no_model", draft.locale)
+        return speak
+    if not draft.prompt:
+        budget = Budget(
+            card.context or 4096, min(settings.reply_tokens, (card.context or 4096) // 2), settings.overhead
+        )
+        said = rounds_given(draft.history or ())
+        prompt = await compose(persona.prompt(), said, draft.heard, draft.passages, budget, models, card.name)
+        draft.prompt = list(prompt.messages)
+    request = ChatRequest(
+        tuple(draft.prompt),
+        card.name,
+        Sampling(max_tokens=settings.reply_tokens),
+        tools=tuple(tools.offered(draft.principal)) if draft.principal else (),
+        person=draft.person.id if draft.person else "",
+    )
+    await _listen(draft, models.chat(request), guard)
+    return None
+
+
+async def act(draft: Draft, tools: Tools, settings: DialogueSettings, clock: Clock, ids: Ids) -> Stage | None:
+    """Do what the model asked for, if it may, and let it go on with the results; a bounded number of times."""
+    if not draft.pending or draft.principal is None:
+        return None
+    wanted, draft.pending = draft.pending, ()
+    if len(draft.calls) + len(wanted) > settings.tool_rounds * 4 or _rounds(draft) >= settings.tool_rounds:
+        return None
+    results = [await tools.call(call, draft.principal) for call in wanted]
+    draft.calls += wanted
+    now = clock.now()
+    said = (Text(draft.text),) if draft.text else ()
+    draft.prompt.append(Message(ids.new("m"), "assistant", (*said, *wanted), now))
+    draft.prompt.append(Message(ids.new("m"), "tool", tuple(results), now))
+    draft.text = ""
+    return think
+
+
+async def speak(
+    draft: Draft, guard: Guard, inbox: Inbox, settings: DialogueSettings, clock: Clock, ids: Ids
+) -> Stage | None:
+    """Give the reply its last form, and commit it with the turn and the dialogue's state in one transaction."""
+    if draft.answer is not None:
+        draft.text = await guard.release(draft.answer)
+        await draft.emit(Delta(draft.text))
+    elif not draft.text and draft.outcome == "answered" and not draft.stopping:
+        draft.text = tr("dialogue.silent", draft.locale)
+        await draft.emit(Delta(draft.text))
+    now = clock.now()
+    if draft.text:
+        draft.spoke = (Message(ids.new("m"), "assistant", (Text(draft.text),), now),)
+    if draft.claim is None:
+        return None
+    draft.session.rounds += 1 if draft.spoke else 0
+    draft.session.seen, draft.session.locale = now, draft.locale
+    parcels = tuple(_parcel(draft, message, now, settings) for message in draft.spoke) if draft.envelope.deliver else ()
+    await inbox.settle(draft.claim, Done(draft.turn(), draft.session.keep(), parcels))
+    return None
+
+
+async def remember(draft: Draft, bus: Bus) -> Stage | None:
+    """Tell everybody who learns from turns: metrics, audit, learning, memory."""
+    bus.publish(TurnFinished(draft.turn(), draft.envelope.channel))
+    _turns.add(1, channel=draft.envelope.channel, outcome=draft.outcome, by=draft.understanding.by or "model")
+    return None
+
+
+STAGES: tuple[Stage, ...] = (admit, resolve, sense, understand, recall, think, act, speak, remember)
+
+
+class Runner:
+    """Takes drafts through the stages."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._needs = {stage: _needs(stage, ports) for stage in STAGES}
+
+    async def run(self, draft: Draft, start: Stage = admit) -> None:
+        """Go through the stages from `start` to the end. Raises what a stage raises."""
+        stage: Stage | None = start
+        for _ in range(_STEPS):
+            if stage is None:
+                return
+            with span(f"turn.{stage.__name__}", turn=draft.id) as work:
+                chosen = await stage(draft, **self._needs[stage])
+            draft.timings[stage.__name__] = draft.timings.get(stage.__name__, 0.0) + work.seconds
+            stage = chosen or _after(stage)
+        raise Unavailable("the turn went in circles", code="too_many_steps")
+
+
+def quote(passage: Passage, locale: str) -> str:
+    """A passage as an answer, with its source named."""
+    return tr("dialogue.quoted", locale, text=passage.text, source=passage.source)
+
+
+def apology(error: KithError, locale: str) -> str:
+    """What a person is told when a turn failed for good."""
+    match error:
+        case Invalid(code="context_length_exceeded"):
+            return tr("dialogue.too_long", locale)
+        case Unavailable() | NotFound():
+            return tr("dialogue.unavailable", locale)
+        case _:
+            return tr("dialogue.failed", locale)
+
+
+def rounds_given(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
+    """Messages cut into rounds: each begins with what a person said."""
+    rounds: list[tuple[Message, ...]] = []
+    for message in messages:
+        if message.role == "user" or not rounds:
+            rounds.append((message,))
+        else:
+            rounds[-1] = (*rounds[-1], message)
+    return rounds
+
+
+async def _listen(draft: Draft, stream: AsyncIterator[Delta], guard: Guard) -> None:
+    try:
+        async for heard in stream:
+            delta = replace(heard, text=await guard.release(heard.text)) if heard.text else heard
+            draft.text += delta.text
+            draft.pending += delta.calls
+            draft.model = delta.model or draft.model
+            if delta.usage:
+                before = draft.usage
+                draft.usage = Usage(
+                    before.prompt + delta.usage.prompt,
+                    before.completion + delta.usage.completion,
+                    before.cached + delta.usage.cached,
+                )
+            await draft.emit(delta)
+    except asyncio.CancelledError:
+        if not draft.stopping:
+            raise
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        draft.pending = ()
+
+
+def _parcel(draft: Draft, message: Message, now: float, settings: DialogueSettings) -> Parcel:
+    envelope = draft.envelope
+    return Parcel(
+        id=message.id,
+        sequence=0,
+        conversation=draft.conversation.id if draft.conversation else "",
+        channel=envelope.channel,
+        account=envelope.account,
+        target=envelope.conversation,
+        message=message,
+        reply_to=envelope.platform_id,
+        due=now,
+        expires=now + settings.freshness if settings.freshness else 0.0,
+    )
+
+
+def _rounds(draft: Draft) -> int:
+    return sum(message.role == "tool" for message in draft.prompt)
+
+
+def _after(stage: Stage) -> Stage | None:
+    index = STAGES.index(stage) + 1
+    return STAGES[index] if index < len(STAGES) else None
+
+
+def _needs(stage: Stage, ports: Ports) -> dict[str, Any]:
+    names = list(inspect.signature(stage).parameters)[1:]
+    return {name: getattr(ports, name) for name in names}
