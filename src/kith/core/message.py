@@ -103,7 +103,8 @@ class Envelope:
     """A message as it crosses a channel's door, addressed in the platform's own terms.
 
     (`channel`, `account`, `platform_id`) identifies it for deduplication; (`channel`, `account`, `conversation`)
-    is the conversation's handle, in whose order messages are answered.
+    is the conversation's handle, in whose order messages are answered. With `deliver` false the sender waits for the
+    live stream, and the reply is kept with the turn but not sent by the outbox.
     """
 
     channel: str
@@ -117,6 +118,7 @@ class Envelope:
     reply_to: str = ""
     locale: str = ""
     persona: str = ""
+    deliver: bool = True
 
 
 @dataclass(frozen=True, slots=True)

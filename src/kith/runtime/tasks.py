@@ -6,18 +6,30 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from kith.core.clock import Clock
-from kith.core.errors import KithError, NotFound, Unavailable
+from kith.core.errors import Broken, KithError, NotFound, Unavailable
 from kith.core.ids import Ids
 from kith.core.manifest import Task
 from kith.runtime.telemetry import counter, get_logger
 
+T = TypeVar("T")
 Handler = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 _log = get_logger(__name__)
 _finished = counter("kith_tasks_finished_total", "Background tasks that ended.", ("task", "state"))
+
+
+async def contained(work: Awaitable[T]) -> T:
+    """Await `work`, turning what nobody expected (a bug) into `Broken`, so that its caller can settle it."""
+    try:
+        return await work
+    except KithError:
+        raise
+    except Exception as error:
+        _log.exception("unexpected failure", error=type(error).__name__)
+        raise Broken(f"a part of Kith failed unexpectedly ({type(error).__name__})") from error
 
 
 class Tasks:

@@ -18,6 +18,8 @@ class Exporter(Protocol):
 
     def measure(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None: ...
 
+    def entered(self, name: str) -> None: ...
+
     def traced(self, name: str, seconds: float, attributes: Mapping[str, Any]) -> None: ...
 
 
@@ -81,6 +83,8 @@ def metrics() -> tuple[Metric, ...]:
 def span(name: str, **attributes: Any) -> Generator[Span]:
     """Time a piece of work: ``with span("turn.think", model=name) as work: …``."""
     work = Span(name, attributes)
+    for exporter in _exporters:
+        exporter.entered(name)
     start = time.perf_counter()
     try:
         yield work
