@@ -1,0 +1,159 @@
+"""People, conversations and turns."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+from kith.core.errors import NotFound
+from kith.core.ids import conversation_id, person_id
+from kith.core.message import Envelope
+from kith.core.people import Conversation, Person
+from kith.core.turn import Turn
+from kith.storage.ledger.desk import Desk
+from kith.storage.ledger.steps import Op, Row, sql
+
+
+class Kept:
+    """The port `Store` (see `kith.core.ports`)."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._turns: OrderedDict[str, Turn] = OrderedDict()  # a turn never changes, so a decoded one stays right
+
+    async def resolve(self, envelope: Envelope) -> tuple[Person, Conversation]:
+        desk = self._desk
+        face = desk.codec.mark("face", envelope.channel, envelope.account, envelope.sender)
+        found = await desk.driver.read(partial(_known, desk, face, envelope))
+        if found is None:
+            await desk.driver.write(partial(_meet, desk, face, envelope))
+            found = await desk.driver.read(partial(_known, desk, face, envelope))
+        if found is None:
+            raise NotFound("this person was removed a moment ago")
+        return found
+
+    async def conversation(self, conversation: str) -> Conversation:
+        """As the port says. Raises `NotFound`."""
+        found = await self._desk.driver.read(partial(_conversations, self._desk, _ONE, conversation))
+        if not found:
+            raise NotFound(f"there is no conversation {conversation!r}")
+        return found[0]
+
+    async def conversations(self, person: str = "", limit: int = 100) -> Sequence[Conversation]:
+        """All conversations, or those of a person; the one last active first."""
+        if person:
+            return await self._desk.driver.read(partial(_conversations, self._desk, _OF, limit, person))
+        return await self._desk.driver.read(partial(_conversations, self._desk, _ALL, limit))
+
+    async def turns(self, conversation: str, limit: int = 100, after: str = "") -> Sequence[Turn]:
+        """As the port says. Raises `NotFound` when there is no turn `after` in this conversation."""
+        rows = await self._desk.driver.read(partial(_turns, conversation, limit, after))
+        return tuple(self._turn(str(row[0]), row[1]) for row in rows)
+
+    def _turn(self, turn: str, body: bytes) -> Turn:
+        known = self._turns.get(turn)
+        if known is None:
+            known = self._turns[turn] = self._desk.codec.unpack(Turn, body)
+            if len(self._turns) > self._desk.settings.turn_cache:
+                self._turns.popitem(last=False)
+        else:
+            self._turns.move_to_end(turn)
+        return known
+
+
+def _known(desk: Desk, face: bytes, envelope: Envelope) -> Op[tuple[Person, Conversation] | None]:
+    conversation = conversation_id(envelope.channel, envelope.account, envelope.conversation)
+    rows = yield sql(
+        """SELECT people.body FROM faces JOIN people ON people.id = faces.person
+        JOIN members ON members.person = people.id AND members.conversation = $1 WHERE faces.mark = $2""",
+        conversation,
+        face,
+    )
+    if not rows:
+        return None
+    found = yield from _conversations(desk, _ONE, conversation)
+    return (desk.codec.unpack(Person, rows[0][0]), found[0]) if found else None
+
+
+def _meet(desk: Desk, face: bytes, envelope: Envelope) -> Op[None]:
+    person = person_id(envelope.channel, envelope.account, envelope.sender)
+    conversation = conversation_id(envelope.channel, envelope.account, envelope.conversation)
+    rows = yield sql("SELECT person FROM faces WHERE mark = $1", face)
+    if rows:
+        person = str(rows[0][0])
+    else:
+        made = Person(
+            person,
+            name=envelope.sender_name,
+            handles={envelope.channel: envelope.sender},
+            locale=envelope.locale,
+        )
+        yield sql(
+            "INSERT INTO people (id, body) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING", person, desk.codec.pack(made)
+        )
+        yield sql("INSERT INTO faces (mark, person) VALUES ($1, $2) ON CONFLICT (mark) DO NOTHING", face, person)
+    body = {name: getattr(envelope, name) for name in ("channel", "account", "kind")}
+    yield sql(
+        """INSERT INTO conversations (id, body, state, updated) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (id) DO NOTHING""",
+        conversation,
+        desk.codec.document({**body, "handle": envelope.conversation}),
+        desk.codec.document({}),
+        desk.clock.now(),
+    )
+    yield sql(
+        """INSERT INTO members (conversation, person) VALUES ($1, $2)
+        ON CONFLICT (conversation, person) DO NOTHING""",
+        conversation,
+        person,
+    )
+
+
+_COLUMNS = "SELECT conversations.id, conversations.body, conversations.state, conversations.updated FROM conversations"
+_ONE = f"{_COLUMNS} WHERE conversations.id = $1"
+_ALL = f"{_COLUMNS} ORDER BY conversations.updated DESC LIMIT $1"
+_OF = f"""{_COLUMNS} JOIN members ON members.conversation = conversations.id WHERE members.person = $2
+    ORDER BY conversations.updated DESC LIMIT $1"""
+
+
+def _conversations(desk: Desk, query: str, *values: Any) -> Op[Sequence[Conversation]]:
+    rows = yield sql(query, *values)
+    found: list[Conversation] = []
+    for row in rows:
+        members = yield sql("SELECT person FROM members WHERE conversation = $1 ORDER BY person LIMIT 1000", row[0])
+        found.append(_conversation(desk, row, tuple(str(member[0]) for member in members)))
+    return tuple(found)
+
+
+def _conversation(desk: Desk, row: Row, members: tuple[str, ...]) -> Conversation:
+    body = desk.codec.mapping(row[1])
+    return Conversation(
+        str(row[0]),
+        channel=body["channel"],
+        account=body["account"],
+        handle=body["handle"],
+        kind=body["kind"],
+        members=members,
+        state=desk.codec.mapping(row[2]),
+        updated=float(row[3]),
+    )
+
+
+def _turns(conversation: str, limit: int, after: str) -> Op[Sequence[tuple[str, bytes]]]:
+    if not after:
+        rows = yield sql(
+            "SELECT id, body FROM turns WHERE conversation = $1 ORDER BY seq DESC LIMIT $2", conversation, limit
+        )
+        return cast("list[tuple[str, bytes]]", [tuple(row) for row in reversed(rows)])
+    place = yield sql("SELECT seq FROM turns WHERE id = $1 AND conversation = $2", after, conversation)
+    if not place:
+        raise NotFound(f"there is no turn {after!r} in this conversation")
+    rows = yield sql(
+        "SELECT id, body FROM turns WHERE conversation = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+        conversation,
+        place[0][0],
+        limit,
+    )
+    return cast("list[tuple[str, bytes]]", [tuple(row) for row in rows])

@@ -1,0 +1,177 @@
+"""One encrypted file: AES-256 with a message authentication code on every page (SQLCipher's format, version 4).
+
+Source of the parameters: https://www.zetetic.net/sqlcipher/design/ and the manual of SQLite3 Multiple Ciphers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from kith.core.clock import Clock
+from kith.core.errors import KithError, Refused, Unavailable
+from kith.core.ids import Ids
+from kith.core.ports import Cipher
+from kith.storage.ledger import Clear, Op, Storage, StorageSettings, build, read, translate, write
+from kith.storage.sqlite.boots import Boots
+from kith.storage.sqlite.check import Check
+from kith.storage.sqlite.hand import Hand
+
+T = TypeVar("T")
+
+PURPOSE = "database"
+_BUSY = 10_000  # milliseconds to wait for another process's transaction
+_PRAGMAS = (
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",
+    "PRAGMA checkpoint_fullfsync = ON",
+    "PRAGMA wal_autocheckpoint = 2000",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA cache_size = -16000",
+)
+
+
+class File:
+    """An engine with one writing and one reading thread."""
+
+    def __init__(self, path: Path, key: bytes, boot: str, limit: int) -> None:
+        self.boot = boot
+        self.seal = Clear()
+        self._boots = Boots(path, boot)
+        self._writer = Hand("write", lambda: connect(path, key), write, limit)
+        self._reader = Hand("read", lambda: connect(path, key), read, limit)
+
+    async def enter(self) -> None:
+        await asyncio.to_thread(self._boots.enter)
+
+    async def write(self, make: Callable[[], Op[T]]) -> T:
+        return await self._writer.do(make)
+
+    async def read(self, make: Callable[[], Op[T]]) -> T:
+        return await self._reader.do(make)
+
+    async def gone(self, boots: Sequence[str]) -> Sequence[str]:
+        return await asyncio.to_thread(self._boots.gone, boots)
+
+    async def close(self) -> None:
+        await self._reader.close()
+        await self._writer.close()
+        self._boots.leave()
+
+
+def connect(path: Path, key: bytes, *, wal: bool = True) -> apsw.Connection:
+    """A connection that has proved its key. Raises `apsw.Error`."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        connection.set_busy_timeout(_BUSY)
+        for name, value in (("cipher", "'sqlcipher'"), ("legacy", "4"), ("key", f"\"x'{key.hex()}'\"")):
+            connection.execute(f"PRAGMA {name} = {value}")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        if wal:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+    except apsw.Error:
+        connection.close(True)
+        raise
+    return connection
+
+
+async def open_database(
+    settings: StorageSettings, clock: Clock, ids: Ids, cipher: Cipher, spare: Cipher | None = None
+) -> Storage:
+    """Open or make the file. With `spare`, that key is tried when the first does not fit.
+
+    Raises `Refused` (codes ``wrong_key``, ``damaged``, ``too_new``) or `Unavailable`.
+    """
+    path = settings.path
+    key, spare_used = await asyncio.to_thread(_prove, path, cipher, spare)
+    engine = File(path, key, ids.new("boot"), settings.queue_limit)
+    try:
+        await engine.enter()
+        return await build(engine, settings, clock, ids, spare_used=spare_used)
+    except OSError as error:
+        await engine.close()
+        raise _unwritable(path, error) from None
+    except KithError:
+        await engine.close()
+        raise
+
+
+def _prove(path: Path, cipher: Cipher, spare: Cipher | None) -> tuple[bytes, bool]:
+    """The key that fits, and whether it is the spare one."""
+    key = cipher.key(PURPOSE)
+    check = Check(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check.prepare()
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        connect(path, key).close()
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    except (apsw.NotADBError, apsw.CorruptError):
+        if spare is not None and _fits(path, spare.key(PURPOSE)):
+            check.write(spare.key(PURPOSE))
+            return spare.key(PURPOSE), True
+        raise check.verdict(key) from None
+    except apsw.Error as error:
+        raise translate(error) from None
+    check.write(key)
+    return key, False
+
+
+def _fits(path: Path, key: bytes) -> bool:
+    try:
+        connect(path, key).close()
+    except apsw.Error:
+        return False
+    return True
+
+
+def _unwritable(path: Path, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"{path} cannot be opened for writing: {error.strerror}",
+        retry_after=30.0,
+        code="read_only",
+        hint="check the disk, and that the folder belongs to the user who runs Kith",
+    )
+
+
+async def rotate_database(settings: StorageSettings, old: Cipher, new: Cipher) -> None:
+    """Encrypt the whole file anew. No process may have it open. Killed within, the old key or the new one fits.
+
+    Raises `Refused` (code ``wrong_key``, or ``in_use``) or `Unavailable`.
+    """
+    await asyncio.to_thread(_rotate, settings.path, old.key(PURPOSE), new.key(PURPOSE))
+
+
+def _rotate(path: Path, old: bytes, new: bytes) -> None:
+    check = Check(path)
+    if not path.exists():
+        raise Refused(f"there is no database at {path}", code="no_database")
+    try:
+        connection = connect(path, old, wal=False)
+    except (apsw.NotADBError, apsw.CorruptError):
+        raise check.verdict(old) from None
+    except apsw.Error as error:
+        raise translate(error) from None
+    try:
+        connection.set_busy_timeout(0)
+        mode = connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+        if mode != [("delete",)]:
+            raise Refused("the database is in use", code="in_use", hint="stop Kith, then rotate the key again")
+        check.write(old, new)
+        connection.execute(f"PRAGMA rekey = \"x'{new.hex()}'\"").fetchall()
+    except (apsw.BusyError, apsw.LockedError):
+        raise Refused("the database is in use", code="in_use", hint="stop Kith, then rotate the key again") from None
+    except apsw.Error as error:
+        raise translate(error) from None
+    finally:
+        connection.close(True)
+    check.write(new)
