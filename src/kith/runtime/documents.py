@@ -23,6 +23,7 @@ from kith.core.errors import Fault, Invalid
 LIMIT = 4 * 1024 * 1024
 _DEPTH = 64
 _NODES = 500_000
+_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 Place = tuple[str | int, ...]
 T = TypeVar("T", bound=BaseModel)
@@ -64,14 +65,14 @@ def parse_document(text: str, file: str = "<text>", kind: str = "yaml") -> Docum
     """Parse `text` as ``json`` or ``yaml``. Raises `Invalid`."""
     if kind == "json":
         _check_json(text, file)
-    loader = yaml.SafeLoader(text.replace("\t", "  ") if kind == "json" else text)
+    loader: yaml.SafeLoader | None = None
     try:
+        loader = yaml.SafeLoader(text.replace("\t", "  ") if kind == "json" else text)
         node = loader.get_single_node()
         if node is None:
             return Document(None, file, {})
         lines: dict[Place, int] = {}
-        budget = [_NODES]
-        data = _build(loader, node, (), lines, budget, file)
+        data = _build(loader, node, (), lines, [_NODES], file)
         return Document(json.loads(text) if kind == "json" else data, file, lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -81,7 +82,8 @@ def parse_document(text: str, file: str = "<text>", kind: str = "yaml") -> Docum
     except RecursionError:
         raise _invalid(file, "", "is nested too deeply") from None
     finally:
-        cast("Any", loader).dispose()  # untyped in PyYAML's stubs
+        if loader is not None:
+            cast("Any", loader).dispose()  # untyped in PyYAML's stubs
 
 
 def validate(cls: type[T], document: Document) -> T:
@@ -137,6 +139,8 @@ def _build(
         raise _invalid(file, dotted(place), "has too many values", line)
     if len(place) > _DEPTH:
         raise _invalid(file, dotted(place[:4]) + "…", "is nested too deeply", line)
+    if not isinstance(node, yaml.ScalarNode) and node.tag not in _TAGS:
+        raise _invalid(file, dotted(place), f"has the tag {node.tag}, which is not allowed", line)
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key_node, value_node in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
