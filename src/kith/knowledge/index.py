@@ -14,7 +14,13 @@ from kith.knowledge.words import query_terms, terms
 
 _TITLE, _ASKED, _BODY = 4.0, 3.0, 1.0
 """Weights of the columns in BM25: a term in a heading says more than one in the text."""
-_CANDIDATES = 12
+_CANDIDATES = 40
+_EXACT = 2.0
+"""What a heading that says just what was asked is worth, beside BM25."""
+_SHARE = 0.6
+"""How much a term counts that is only in the text; one that is in the heading counts fully."""
+_UNKNOWN_WORD, _UNKNOWN_PAIR, _SINGLE = 1.0, 0.35, 0.15
+"""Shares of its weight with which a term counts: a word or a pair found nowhere, a single character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Index:
         )
         self._strong = [frozenset(title) | frozenset(asked) for title, asked, _ in rows]
         self._terms = [strong | frozenset(row[2]) for strong, row in zip(self._strong, rows, strict=True)]
+        self._headings = [frozenset(query_terms(s.title)) for s in self._sections]
         self._known: dict[str, int] = {}
         for row in self._terms:
             for term in row:
@@ -59,18 +66,26 @@ class Index:
             (_TITLE, _ASKED, _BODY, " OR ".join(f'"{term}"' for term in met), _CANDIDATES),
         )
         hits: list[Hit] = []
-        for number, score in cast("list[tuple[int, float]]", list(rows)):
+        for number, rank in cast("list[tuple[int, float]]", list(rows)):
             share = sum(weights[term] for term in met if term in self._terms[number]) / total
             strong = sum(weights[term] for term in met if term in self._strong[number]) / total
-            hits.append(Hit(self._sections[number], score * (0.2 + share + strong), (share + strong) / 2))
+            heading = self._headings[number]
+            exact = sum(term in weights for term in heading) / len(heading) if heading else 0.0
+            score = rank * (0.2 + share + strong) + _EXACT * total * exact * strong
+            hits.append(Hit(self._sections[number], score, _SHARE * share + (1 - _SHARE) * strong))
         hits.sort(key=lambda hit: hit.score, reverse=True)
         return hits[:limit]
 
     def _weight(self, term: str) -> float:
-        """Inverse document frequency; a term found nowhere counts as much as one found once.
+        """Inverse document frequency: rare words tell most.
 
-        Single characters weigh little: they are there to find words that the pairs around them miss.
+        Single Chinese characters weigh little: they are there to find what the pairs around them miss. So does a pair
+        that is found nowhere, since it mostly straddles two words, and a little less so an unknown English word.
         """
-        frequency = max(self._known.get(term, 0), 1)
-        rarity = math.log(1 + (len(self._sections) - frequency + 0.5) / (frequency + 0.5))
-        return rarity * (0.25 if len(term) == 1 and not term.isascii() else 1.0)
+        frequency = self._known.get(term, 0)
+        rarity = math.log(1 + (len(self._sections) - max(frequency, 1) + 0.5) / (max(frequency, 1) + 0.5))
+        if term.isascii():
+            return rarity if frequency else rarity * _UNKNOWN_WORD
+        if len(term) == 1:
+            return rarity * _SINGLE
+        return rarity if frequency else rarity * _UNKNOWN_PAIR

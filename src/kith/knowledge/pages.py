@@ -27,7 +27,7 @@ class Section:
 
     @property
     def title(self) -> str:
-        return self.path[-1]
+        return self.path[-1] if self.path else self.page
 
 
 def sections(text: str, page: str) -> list[Section]:

@@ -25,7 +25,7 @@ ENGLISH_STOP = frozenset(_stop("en"))
 """Words that say nothing about the topic of a question."""
 
 _CHINESE_STOP = re.compile("|".join(sorted(_stop("zh"), key=len, reverse=True)))
-_SUFFIXES = ("ations", "ation", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es", "s", "e")
+_SUFFIXES = ("ations", "ation", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es", "s")
 
 
 def fold(text: str) -> str:
@@ -64,14 +64,23 @@ def english(text: str) -> bool:
 
 
 def stem(word: str) -> str:
-    """An English word without its most common endings: just enough for ``models`` and ``model`` to meet."""
+    """An English word without its most common endings: just enough for ``models`` and ``model`` to meet.
+
+    A final ``e`` goes as well when five letters remain (``remove``, ``removing``; but ``plane`` is not ``plan``).
+    """
     for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
-            base = word[: -len(suffix)]
-            if suffix in ("ies", "ied"):
-                return base + "y"
-            return base[:-1] if len(base) > 3 and base[-1] == base[-2] and base[-1] not in "ls" else base
-    return word
+        base = word[: -len(suffix)]
+        if not word.endswith(suffix) or len(base) < 3 or (suffix == "s" and base[-1] == "s"):
+            continue
+        if suffix in ("ies", "ied"):
+            return base + "y"
+        if suffix == "es" and not base.endswith(("s", "x", "z", "ch", "sh")):
+            base += "e"
+        elif base[-1] == base[-2] and base[-1] not in "ls" and len(base) > 3:
+            return base[:-1]
+        word = base
+        break
+    return word[:-1] if word.endswith("e") and len(word) > 5 else word
 
 
 def _grams(piece: str) -> list[str]:
