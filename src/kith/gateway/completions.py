@@ -1,0 +1,226 @@
+"""``/v1``: the part of OpenAI's API that talks. The official clients work unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+from litestar import get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from kith.core.errors import Fault, Invalid, NotFound
+from kith.core.message import Delta, Envelope, Message, ToolCall, Usage
+from kith.core.model import ChatRequest, ModelCard
+from kith.core.people import Principal
+from kith.gateway.body import Call, read_json
+from kith.gateway.dialect import ChatBody, messages, sampling, tools
+from kith.gateway.failures import Failure
+from kith.gateway.ports import GatewayPorts
+from kith.gateway.settings import GatewaySettings
+from kith.gateway.stream import SSE, Streamed, Whole, closing, sse
+
+HOUSE = "kith"  # the model name behind which the whole assistant answers
+_NOT_CHAT = frozenset({"embedding", "asr", "tts", "diffusion", "rerank"})
+_DONE = b"data: [DONE]\n\n"
+
+
+class Completions:
+    """The routes of ``/v1``."""
+
+    def __init__(self, ports: GatewayPorts, settings: GatewaySettings) -> None:
+        self._ports, self._settings = ports, settings
+        self._born = int(ports.clock.now())
+
+    def routes(self) -> Sequence[HTTPRouteHandler]:
+        """Every route, ready to be registered."""
+        chat = {"body": ChatBody, "answer": "ChatCompletion", "stream": SSE}
+        return (
+            get("/v1/models", opt={"answer": "ModelList"})(self.models),
+            get("/v1/models/{name:path}", opt={"answer": "Model"})(self.model),
+            post("/v1/chat/completions", opt=chat)(self.chat),
+        )
+
+    async def models(self) -> ASGIApp:
+        """List the models: the assistant itself as `kith`, and every chat model by its name."""
+
+        async def work() -> tuple[int, Any]:
+            cards = [_model(card.name, card.backend, self._born) for card in self._cards()]
+            return 200, {"object": "list", "data": [_model(HOUSE, HOUSE, self._born), *cards]}
+
+        return Whole(work)
+
+    async def model(self, name: str) -> ASGIApp:
+        """Describe one model."""
+        wanted = name.removeprefix("/")
+
+        async def work() -> tuple[int, Any]:
+            if wanted == HOUSE:
+                return 200, _model(HOUSE, HOUSE, self._born)
+            card = next((card for card in self._cards() if card.name == wanted), None)
+            if card is None:
+                raise _no_model(wanted)
+            return 200, _model(card.name, card.backend, self._born)
+
+        return Whole(work)
+
+    async def chat(self, request: Call) -> ASGIApp:
+        """Continue a conversation that the caller keeps, at once or as a stream of server-sent events."""
+        body = await read_json(request, ChatBody, self._settings)
+        deltas = self._deltas(body, request.user)
+        reply = _Reply(self._ports.ids.new("chatcmpl"), int(self._ports.clock.now()), body.model)
+        if not body.stream:
+
+            async def work() -> tuple[int, Any]:
+                return 200, await _gather(reply, deltas)
+
+            return Whole(work)
+        usage = bool(body.stream_options and body.stream_options.include_usage)
+        chunks = _chunks(reply, deltas, usage=usage)
+        return Streamed(chunks, SSE, patience=self._settings.write_timeout, failed=_failed)
+
+    def _cards(self) -> list[ModelCard]:
+        return [card for card in self._ports.models.cards() if card.kind not in _NOT_CHAT]
+
+    def _deltas(self, body: ChatBody, principal: Principal) -> AsyncIterator[Delta]:
+        said = messages(body, self._ports.ids.new, self._ports.clock.now())
+        if body.model == HOUSE:
+            return self._ask_house(body, said, principal)
+        if body.model not in {card.name for card in self._cards()}:
+            raise _no_model(body.model)
+        # Naming a model is consent to where it runs, so the request is not held back as private.
+        asked = ChatRequest(said, body.model, sampling(body), tools(body), principal.id, private=False)
+        return self._ports.models.chat(asked)
+
+    def _ask_house(self, body: ChatBody, said: Sequence[Message], principal: Principal) -> AsyncIterator[Delta]:
+        faults: list[Fault] = []
+        if said[-1].role != "user":
+            faults.append(Fault(f"messages[{len(said) - 1}].role", f"the last message to {HOUSE!r} is the user's"))
+        if body.tools and body.tool_choice != "none":
+            faults.append(Fault("tools", f"{HOUSE!r} brings its own tools; offer yours to a model by its name"))
+        if faults:
+            raise Invalid("the request is not valid", faults=tuple(faults), code="invalid_request")
+        key = self._ports.ids.new("q")
+        envelope = Envelope("api", principal.id, key, principal.id, key, said[-1], sender_name=principal.name)
+        return self._ports.talk.reply(envelope, said[:-1])
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    """What every chunk of one reply repeats."""
+
+    id: str
+    created: int
+    model: str
+
+    def chunk(self, delta: dict[str, Any], finish: str | None = None, **extra: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return self.event([choice], **extra)
+
+    def event(self, choices: list[Any], **extra: Any) -> bytes:
+        head = {"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model}
+        return sse(msgspec.json.encode({**head, "choices": choices, **extra}))
+
+
+class _Ending:
+    """What is known when a reply ends: collected from its deltas."""
+
+    def __init__(self) -> None:
+        self.finish = "stop"
+        self.usage = Usage()
+        self.calls: list[ToolCall] = []
+        self._model = ""
+        self._sources: tuple[str, ...] = ()
+
+    def note(self, delta: Delta) -> None:
+        self.finish = _finish(delta) if delta.finish else self.finish
+        self.usage = delta.usage or self.usage
+        self.calls += delta.calls
+        self._model = delta.model or self._model
+        self._sources = delta.sources or self._sources
+
+    def extra(self) -> dict[str, Any]:
+        """Kith's own field: which model really answered, and from which sources."""
+        return {"kith": {"model": self._model, "sources": self._sources}}
+
+
+async def _chunks(reply: _Reply, deltas: AsyncIterator[Delta], *, usage: bool) -> AsyncGenerator[bytes]:
+    ending = _Ending()
+    opened = False
+    blank = {"usage": None} if usage else {}
+    async with closing(deltas) as running:
+        async for delta in running:
+            calls = _calls(delta.calls, len(ending.calls))
+            ending.note(delta)
+            said = ({"content": delta.text} if delta.text else {}) | ({"tool_calls": calls} if calls else {})
+            if not opened:
+                opened = True
+                said = {"role": "assistant", "content": "", **said}
+            if said:
+                yield reply.chunk(said, **blank)
+    if not opened:
+        yield reply.chunk({"role": "assistant", "content": ""}, **blank)
+    yield reply.chunk({}, ending.finish, **blank, **ending.extra())
+    if usage:
+        yield reply.event([], usage=_usage(ending.usage))
+    yield _DONE
+
+
+async def _gather(reply: _Reply, deltas: AsyncIterator[Delta]) -> dict[str, Any]:
+    ending = _Ending()
+    texts: list[str] = []
+    async with closing(deltas) as running:
+        async for delta in running:
+            ending.note(delta)
+            texts.append(delta.text)
+    text = "".join(texts)
+    message: dict[str, Any] = {"role": "assistant", "content": text or (None if ending.calls else ""), "refusal": None}
+    if ending.calls:
+        message["tool_calls"] = [{**call, "index": index} for index, call in enumerate(_calls(ending.calls, 0))]
+    return {
+        "id": reply.id,
+        "object": "chat.completion",
+        "created": reply.created,
+        "model": reply.model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": ending.finish}],
+        "usage": _usage(ending.usage),
+        **ending.extra(),
+    }
+
+
+def _calls(calls: Sequence[ToolCall], first: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": first + index,
+            "id": call.call,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for index, call in enumerate(calls)
+    ]
+
+
+def _finish(delta: Delta) -> str:
+    return "stop" if delta.finish == "cancelled" else delta.finish  # OpenAI's format has no word for cancelled
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+    }
+
+
+def _failed(failure: Failure) -> bytes:
+    """An error inside a stream, as OpenAI's clients know it; they raise, and expect no `[DONE]` after it."""
+    return sse(msgspec.json.encode({"error": failure.openai()}))
+
+
+def _model(name: str, owner: str, created: int) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}
+
+
+def _no_model(name: str) -> NotFound:
+    return NotFound(f"there is no model {name!r}", code="model_not_found", hint="GET /v1/models lists them")

@@ -1,0 +1,150 @@
+"""``/api`` routes that stream: asking at once, and following a conversation live."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import msgspec
+from litestar import get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from kith.core.message import Delta, Message, Text, Usage
+from kith.gateway.body import Call, read_json
+from kith.gateway.failures import Failure
+from kith.gateway.ports import GatewayPorts
+from kith.gateway.rest import MessageBody, letter, visible
+from kith.gateway.settings import GatewaySettings
+from kith.gateway.stream import PLAIN, SSE, Streamed, Whole, closing, sse
+from kith.runtime.streams import Subscription
+
+_CAUGHT_UP = 100  # turns sent to a reader who missed some and does not say which was the last it has
+
+
+class Past(msgspec.Struct, frozen=True):
+    """One earlier message of a conversation that the caller keeps."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+class AskBody(MessageBody, frozen=True):
+    """A question to be answered at once. With `history`, the caller keeps the conversation."""
+
+    history: list[Past] | None = None
+
+
+class Events:
+    """The streaming routes of ``/api``. `closing` is set when the server stops, which ends every follower."""
+
+    def __init__(self, ports: GatewayPorts, settings: GatewaySettings, closing: asyncio.Event) -> None:
+        self._ports, self._settings, self._stop = ports, settings, closing
+        # Ids of live events start anew with every process: without this mark, an id of the last one would look valid.
+        self._epoch = ports.ids.new("e")[-8:]
+
+    def routes(self) -> Sequence[HTTPRouteHandler]:
+        """Every route, ready to be registered."""
+        follow = {"answer": "Turns", "stream": SSE, "only": "stream", "query": ("after",)}
+        return (
+            post("/api/ask", opt={"body": AskBody, "answer": "Answer", "stream": SSE})(self.ask),
+            get("/api/conversations/{conversation:str}/events", opt=follow)(self.follow),
+        )
+
+    async def ask(self, request: Call) -> ASGIApp:
+        """Answer at once: as plain text or server-sent events while it is made (by `Accept`), else as JSON."""
+        body = await read_json(request, AskBody, self._settings)
+        ids, now = self._ports.ids, self._ports.clock.now()
+        history = [Message(ids.new("m"), past.role, (Text(past.text),), now) for past in body.history or ()]
+        envelope = letter(self._ports, request.user, body, body.id or ids.new("q"))
+        deltas = self._ports.talk.reply(envelope, history)
+        accept = request.headers.get("accept", "")
+        patience = self._settings.write_timeout
+        if accept.startswith("text/plain"):
+            return Streamed(_plain(deltas), PLAIN, patience=patience)
+        if accept.startswith(SSE):
+            return Streamed(_answer_events(deltas), SSE, patience=patience, failed=_failed)
+
+        async def work() -> tuple[int, Any]:
+            texts: list[str] = []
+            last = Delta()
+            async with closing(deltas) as running:
+                async for delta in running:
+                    texts.append(delta.text)
+                    last = _merge(last, delta)
+            return 200, {"text": "".join(texts), **_ending(last)}
+
+        return Whole(work)
+
+    async def follow(self, request: Call, conversation: str) -> ASGIApp:
+        """Follow a conversation as server-sent events. `Last-Event-ID` resumes; what is gone comes as turns."""
+        await visible(self._ports, request.user, conversation)
+        last = request.headers.get("last-event-id", "")
+        after = request.query_params.get("after", "")
+        chunks = self._live(conversation, last, after)
+        beat = self._settings.heartbeat
+        return Streamed(chunks, SSE, patience=self._settings.write_timeout, failed=_failed, heartbeat=beat)
+
+    async def _live(self, conversation: str, last: str, after: str) -> AsyncGenerator[bytes]:
+        number = self._number(last)
+        reader = self._ports.streams.subscribe(conversation, number)
+        ending = asyncio.create_task(self._end(reader))
+        try:
+            if reader.gap or after or (last and number is None):
+                for turn in await self._ports.store.turns(conversation, _CAUGHT_UP, after):
+                    yield sse(msgspec.json.encode(asdict(turn)), "turn")
+            async for event in reader:
+                yield sse(msgspec.json.encode(event.data), event.kind, f"{self._epoch}-{event.id}")
+            if reader.lagged:
+                yield sse(b"{}", "lagged")
+        finally:
+            ending.cancel()
+            reader.close()
+
+    def _number(self, last: str) -> int | None:
+        """The event number in a `Last-Event-ID` of this process, else None: then the store fills in."""
+        epoch, _, number = last.partition("-")
+        usable = epoch == self._epoch and number.isascii() and number.isdecimal() and len(number) <= 15
+        return int(number) if usable else None
+
+    async def _end(self, reader: Subscription) -> None:
+        await self._stop.wait()
+        reader.close()
+
+
+async def _plain(deltas: AsyncIterator[Delta]) -> AsyncGenerator[bytes]:
+    async with closing(deltas) as running:
+        async for delta in running:
+            if delta.text:
+                yield delta.text.encode("utf-8", "replace")
+
+
+async def _answer_events(deltas: AsyncIterator[Delta]) -> AsyncGenerator[bytes]:
+    last = Delta()
+    async with closing(deltas) as running:
+        async for delta in running:
+            last = _merge(last, delta)
+            if delta.text:
+                yield sse(msgspec.json.encode({"text": delta.text}), "delta")
+    yield sse(msgspec.json.encode(_ending(last)), "done")
+
+
+def _merge(last: Delta, delta: Delta) -> Delta:
+    """What is known of the reply's end after `delta`."""
+    return Delta(
+        finish=delta.finish or last.finish,
+        usage=delta.usage or last.usage,
+        model=delta.model or last.model,
+        sources=delta.sources or last.sources,
+    )
+
+
+def _ending(last: Delta) -> dict[str, Any]:
+    usage = asdict(last.usage or Usage())
+    return {"finish": last.finish or "stop", "model": last.model, "sources": last.sources, "usage": usage}
+
+
+def _failed(failure: Failure) -> bytes:
+    return sse(msgspec.json.encode(failure.kith()), "error")

@@ -1,0 +1,67 @@
+"""What the gateway needs from the household."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kith.core.clock import Clock
+from kith.core.ids import Ids
+from kith.core.people import Role
+from kith.core.ports import Auth, Line, Models, Outbox, Store, Talk
+from kith.runtime.health import Health
+from kith.runtime.streams import Streams
+
+
+class Flows(Protocol):
+    """The running dialogue flow, as an administrator sees it."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """The flow in force, JSON-shaped."""
+        ...
+
+    def reload(self) -> object:
+        """Read the flow's file again. Raises `Invalid` with every mistake; the old flow then stays in force."""
+        ...
+
+
+class Ticket(Protocol):
+    """What is known of one API token."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def role(self) -> Role: ...
+    @property
+    def created(self) -> float: ...
+
+
+class Tokens(Protocol):
+    """Giving and taking away API tokens."""
+
+    async def new(self, name: str, role: str = "owner") -> str: ...
+
+    async def list(self) -> Sequence[Ticket]: ...
+
+    async def revoke(self, token: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPorts:
+    """Everything behind the door. `lines` are the channels that speak over this server's own WebSocket, by name."""
+
+    talk: Talk
+    models: Models
+    store: Store
+    outbox: Outbox
+    auth: Auth
+    tokens: Tokens
+    flows: Flows
+    streams: Streams
+    health: Health
+    lines: Mapping[str, Line]
+    clock: Clock
+    ids: Ids

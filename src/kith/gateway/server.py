@@ -1,0 +1,117 @@
+"""The gateway itself: routes behind the gate, on a socket of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.types import ASGIApp
+
+from kith.core.errors import Invalid, Unavailable
+from kith.gateway.completions import Completions
+from kith.gateway.events import Events
+from kith.gateway.failures import Gone, translate
+from kith.gateway.gate import Gate
+from kith.gateway.live import Live
+from kith.gateway.ports import GatewayPorts
+from kith.gateway.pulse import Pulse
+from kith.gateway.rest import Rest
+from kith.gateway.schema import Schema
+from kith.gateway.settings import GatewaySettings
+from kith.gateway.wire import Server, make_server
+
+
+class Gateway:
+    """The door for programs and browsers. `app` is the whole of it as an ASGI application."""
+
+    def __init__(self, ports: GatewayPorts, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._closing = asyncio.Event()
+        self._server: Server | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._address = ""
+        self.app: ASGIApp = Gate(self._routes(ports), ports.auth, settings.host)
+
+    def _routes(self, ports: GatewayPorts) -> ASGIApp:
+        settings = self._settings
+        rooms = (
+            Pulse(ports.health),
+            Completions(ports, settings),
+            Rest(ports, settings),
+            Events(ports, settings, self._closing),
+        )
+        routes = [route for room in rooms for route in room.routes()]
+        schema = Schema(routes)
+        return Litestar(
+            [*routes, *schema.routes(), *Live(ports.lines, settings, self._closing).routes()],
+            exception_handlers={Exception: _answer},
+            openapi_config=None,
+            logging_config=None,
+            debug=False,
+        )
+
+    @property
+    def address(self) -> str:
+        """Where the gateway listens, as ``http://host:port``; empty until it does."""
+        return self._address
+
+    async def start(self) -> None:
+        """Bind and serve. Raises `Unavailable` when the port is taken, `Invalid` when the address cannot be used."""
+        listener = _bind(self._settings.host, self._settings.port)
+        host, port = listener.getsockname()[:2]
+        self._server = make_server(self.app, self._settings)
+        self._running = asyncio.create_task(self._server.serve(sockets=[listener]))
+        up = asyncio.ensure_future(self._server.up.wait())
+        await asyncio.wait((up, self._running), return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        if self._running.done():
+            listener.close()
+            self._running.result()
+            raise Unavailable("the gateway stopped while it was starting")
+        self._address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Refuse new connections, end followers, let running answers finish for up to `grace` seconds."""
+        self._closing.set()
+        if self._server is not None and self._running is not None:
+            self._server.should_exit = True
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._running
+        self._server = self._running = None
+        self._address = ""
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Unavailable(
+                f"port {port} on {host} is taken by another program",
+                code="port_taken",
+                hint=f"stop that program, or choose another port: kith serve --port {port % 65535 + 1}",
+            ) from None
+        raise Invalid(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            code="bind_failed",
+            hint="choose another address or port under gateway in kith.yaml",
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's own errors and those raised before an answer began."""
+    if isinstance(error, Gone):
+        return Response(b"", status_code=400)
+    failure = translate(error)
+    headers = {name.decode(): value.decode() for name, value in failure.headers()}
+    media = headers.pop("content-type")
+    return Response(failure.body(request.url.path), status_code=failure.status, headers=headers, media_type=media)

@@ -1,0 +1,147 @@
+"""Answers that take time: their work ends when the client leaves, and a client that does not read costs little."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, TypeVar, cast
+
+import msgspec
+from litestar.types import Receive, Scope, Send
+
+from kith.core.errors import KithError
+from kith.gateway.failures import Failure, Gone, Refusal, translate
+
+T = TypeVar("T")
+
+SSE = "text/event-stream"
+PLAIN = "text/plain; charset=utf-8"
+
+
+def sse(data: bytes, event: str = "", id: str = "") -> bytes:  # noqa: A002  # the field's name in the specification
+    """One server-sent event (WHATWG HTML, 9.2). `data` is JSON, so it has no line breaks."""
+    head = (f"id: {id}\n" if id else "") + (f"event: {event}\n" if event else "")
+    return head.encode() + b"data: " + data + b"\n\n"
+
+
+@asynccontextmanager
+async def closing(items: AsyncIterator[T]) -> AsyncGenerator[AsyncIterator[T]]:
+    """Iterate `items`, and close them at the end at once where they can be closed: that frees a model's slot."""
+    try:
+        yield items
+    finally:
+        if close := cast("Callable[[], Awaitable[None]] | None", getattr(items, "aclose", None)):
+            await close()
+
+
+class Whole:
+    """An ASGI application that computes one JSON answer, and stops computing when the client leaves."""
+
+    def __init__(self, work: Callable[[], Awaitable[tuple[int, Any]]]) -> None:
+        self._work = work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer() -> None:
+            try:
+                status, value = await self._work()
+            except Exception as error:  # noqa: BLE001  # translated for the client
+                await Refusal(translate(error))(scope, receive, send)
+                return
+            body = msgspec.json.encode(value)
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+        await attended(receive, answer)
+
+
+class Streamed:
+    """An ASGI application that sends the bytes of `chunks` while they come.
+
+    - Before the first chunk an error is a proper error response; later `failed` renders it into the stream, and
+      without `failed` the connection is cut, so that nobody takes half an answer for a whole one.
+    - When the client leaves, or leaves what was sent unread for `patience` seconds, the generator is closed at once.
+    - A slow client is waited for: no more than the socket's own buffer (64 KiB) is held for it.
+    - A stream that says nothing for `heartbeat` seconds sends an SSE comment; 0 for none.
+    """
+
+    def __init__(
+        self,
+        chunks: AsyncGenerator[bytes],
+        media: str,
+        *,
+        patience: float,
+        failed: Callable[[Failure], bytes] | None = None,
+        heartbeat: float = 0,
+    ) -> None:
+        self._chunks, self._media, self._patience = chunks, media, patience
+        self._failed, self._heartbeat = failed, heartbeat
+        self._started = self._quiet = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def pump() -> None:
+            async with aclosing(self._chunks) as chunks:
+                try:
+                    async for chunk in chunks:
+                        await self._send(send, chunk)
+                except Exception as error:  # noqa: BLE001  # translated for the client
+                    if not await self._fail(error, scope, receive, send):
+                        return
+            await self._send(send, b"", more=False)
+
+        beat = (lambda: self._beat(send)) if self._heartbeat else None
+        await attended(receive, pump, beat)
+
+    async def _send(self, send: Send, chunk: bytes, *, more: bool = True) -> None:
+        self._quiet = False
+        async with asyncio.timeout(self._patience):
+            if not self._started:
+                self._started = True
+                headers = [(b"content-type", self._media.encode()), (b"x-accel-buffering", b"no")]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if chunk or not more:
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+    async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Tell the client; whether the stream can be ended properly afterwards."""
+        if isinstance(error, TimeoutError | Gone):
+            return False
+        failure = translate(error)
+        if not self._started:
+            await Refusal(failure)(scope, receive, send)
+            return False
+        if self._failed is None:
+            return False
+        await self._send(send, self._failed(failure))
+        return True
+
+    async def _beat(self, send: Send) -> None:
+        if not self._started:
+            await self._send(send, b": hello\n\n")
+        while True:
+            self._quiet = True
+            await asyncio.sleep(self._heartbeat)
+            if self._quiet:
+                await self._send(send, b": still here\n\n")
+
+
+async def attended(
+    receive: Receive, work: Callable[[], Awaitable[None]], beside: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Run `work` until it is done or the client leaves; `beside` runs as long. Both are cancelled and awaited."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    main = asyncio.ensure_future(work())
+    others = [asyncio.ensure_future(watch())] + ([asyncio.ensure_future(beside())] if beside else [])
+    try:
+        await asyncio.wait((main, *others), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (main, *others):
+            task.cancel()
+        results = await asyncio.gather(main, *others, return_exceptions=True)
+    if isinstance(results[0], Exception) and not isinstance(results[0], KithError | TimeoutError):
+        translate(results[0])  # logged there: nothing can be told to the client any more
