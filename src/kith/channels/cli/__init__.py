@@ -1,0 +1,1 @@
+"""The terminal at which Kith runs: its owner, talking without a network."""

@@ -1,0 +1,43 @@
+"""What the house says to a client, as JSON frames.
+
+Every frame about a conversation names it in ``conversation`` and carries ``at``, the cursor to resume behind it.
+
+==============================================================  ========================================================
+``accepted``  id, duplicate, turn                               the message is kept; its reply will carry `turn`
+``delta``     turn, text                                        a piece of a reply that is being made
+``reset``     turn                                              forget the pieces of this turn: it starts anew
+``message``   id, turn, text, parts, sources, model             a whole reply; the same `id` may come again: ignore it
+``end``       turn, code, text                                  the turn is over (`code` when it failed)
+``resumed``                                                     everything missed has been sent
+``error``     code, message, detail, hint, retry_after, id      the frame was not accepted; the connection stays
+``pong``
+==============================================================  ========================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from kith.channels.kit import describe, plain
+from kith.channels.web.parse import Cursor
+from kith.core.message import Message, Text
+from kith.core.turn import Turn
+
+
+def render(message: Message, turn: Turn | None) -> dict[str, Any]:
+    """A reply, as the data of a ``message`` frame."""
+    parts = [msgspec.to_builtins(part) for part in message.parts if not isinstance(part, Text)]
+    return {"id": message.id, "text": plain(message), "parts": parts} | describe(turn)
+
+
+def encode(kind: str, data: Mapping[str, Any], conversation: str = "", at: Cursor | None = None) -> str:
+    """A frame as it goes over the wire."""
+    frame: dict[str, Any] = {"type": kind, **data}
+    if conversation:
+        frame["conversation"] = conversation
+    if at is not None:
+        frame["at"] = str(at)
+    return msgspec.json.encode(frame).decode()

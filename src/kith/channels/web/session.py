@@ -1,0 +1,201 @@
+"""One connection: reads frames, follows conversations, and fills the gaps of the live stream from the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from kith.channels.kit import Arrival, Kit, sorry
+from kith.channels.web.parse import NAME, Cancel, Cursor, Frame, Ping, Resume, Say, cursor, decode, envelope, handle
+from kith.channels.web.render import encode, render
+from kith.channels.web.settings import WebSettings
+from kith.core.errors import KithError, NotFound, Refused
+from kith.core.ids import conversation_id
+from kith.core.ports import Accept, Peer
+from kith.core.turn import Turn
+from kith.runtime.streams import StreamEvent, Subscription
+from kith.runtime.telemetry import get_logger
+
+_log = get_logger(__name__)
+_PAGE = 100
+_RECENT = 20
+_REMEMBERED = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every session shares."""
+
+    kit: Kit
+    accept: Accept
+    boot: str
+    settings: WebSettings
+
+
+@dataclass(slots=True)
+class _Thread:
+    """One conversation that this connection follows."""
+
+    name: str
+    topic: str
+    at: Cursor
+    task: asyncio.Task[None] | None = None
+    shown: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
+
+    def first(self, message: str) -> bool:
+        """Whether `message` has not been shown on this connection; afterwards it has."""
+        if message in self.shown:
+            return False
+        self.shown[message] = None
+        if len(self.shown) > _REMEMBERED:
+            self.shown.popitem(last=False)
+        return True
+
+
+class Session:
+    """The talk with one client, whose `sender` has been authenticated."""
+
+    def __init__(self, peer: Peer, sender: Arrival, desk: Desk) -> None:
+        self._peer, self._sender, self._desk = peer, sender, desk
+        self._threads: dict[str, _Thread] = {}
+        self._turns: OrderedDict[str, None] = OrderedDict()
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Until the client has gone or does not read any more; raises what the peer raises then."""
+        try:
+            while True:
+                reading = asyncio.ensure_future(self._peer.receive())
+                try:
+                    await asyncio.wait({reading, self._gone}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    reading.cancel()
+                if self._gone.done():
+                    return self._gone.result()
+                answer = await self._hear(reading.result())
+                if answer:
+                    await self._peer.send(answer)
+        finally:
+            self._gone.cancel()
+            tasks = [thread.task for thread in self._threads.values() if thread.task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _hear(self, raw: str) -> str:
+        """Do what a frame asks; the answer is a frame too. Whatever is wrong with it, the connection stays."""
+        frame: Frame | None = None
+        try:
+            frame = decode(raw)
+            return await self._do(frame)
+        except KithError as error:
+            told = dict(sorry(error, frame.locale if isinstance(frame, Say) else ""))
+        except Exception as error:  # noqa: BLE001  # one frame's bug must not cost the connection
+            _log.exception("frame failed", error=type(error).__name__)
+            told = dict(sorry(KithError("unexpected")))
+        if isinstance(frame, Say):
+            told["id"] = frame.id
+        return encode("error", told)
+
+    async def _do(self, frame: Frame) -> str:
+        match frame:
+            case Say():
+                return await self._say(frame)
+            case Resume():
+                await self._resume(frame.conversation, cursor(frame.after))
+            case Cancel():
+                if frame.turn not in self._turns:
+                    raise NotFound("no reply of this connection has that id")
+                self._desk.kit.cancel(frame.turn)
+            case Ping():
+                return encode("pong", {})
+        return ""
+
+    async def _say(self, frame: Say) -> str:
+        """Follow first, so that no piece of the answer is missed; then commit; then say so."""
+        arrival = replace(self._sender, at=self._desk.kit.clock.now())
+        if frame.conversation not in self._threads:
+            await self._resume(frame.conversation, None)
+        accepted = await self._desk.accept(envelope(frame, arrival))
+        self._turns[accepted.id] = None
+        if len(self._turns) > _REMEMBERED:
+            self._turns.popitem(last=False)
+        told = {"id": frame.id, "duplicate": accepted.duplicate, "turn": accepted.id}
+        return encode("accepted", told, frame.conversation)
+
+    async def _resume(self, name: str, after: Cursor | None) -> None:
+        """Follow a conversation, from now on (None) or from behind `after`."""
+        if name not in self._threads and len(self._threads) >= self._desk.settings.conversations:
+            raise Refused("this connection follows too many conversations", hint="open another connection")
+        old = self._threads.pop(name, None)
+        if old is not None and old.task is not None:
+            old.task.cancel()
+            await asyncio.gather(old.task, return_exceptions=True)
+        topic = conversation_id(NAME, self._sender.account, handle(name, self._sender))
+        known = after is not None and after.boot == self._desk.boot
+        reader = self._desk.kit.streams.subscribe(topic, after.event if after is not None and known else None)
+        thread = _Thread(name, topic, after or Cursor(self._desk.boot))
+        missed = after is not None and (not known or reader.gap)
+        self._threads[name] = thread
+        thread.task = asyncio.create_task(self._follow(thread, reader, missed=missed, tell=after is not None))
+
+    async def _follow(self, thread: _Thread, reader: Subscription, *, missed: bool, tell: bool) -> None:
+        """Pass events on. Whenever the live stream has lost some, the store tells what was said meanwhile."""
+        try:
+            while True:
+                if missed:
+                    await self._replay(thread)
+                if tell:
+                    await self._peer.send(encode("resumed", {}, thread.name, thread.at))
+                    tell = False
+                async for event in reader:
+                    await self._pass(thread, event)
+                if not reader.lagged:
+                    return
+                reader, missed = self._desk.kit.streams.subscribe(thread.topic), True
+        except Exception as error:  # noqa: BLE001  # the peer has gone, or the store failed: either ends the connection
+            if not self._gone.done():
+                self._gone.set_exception(error)
+        finally:
+            reader.close()
+
+    async def _pass(self, thread: _Thread, event: StreamEvent) -> None:
+        """One live event. Before a turn's end, its replies are sent whole."""
+        data, kit = event.data, self._desk.kit
+        turn = str(data.get("turn", ""))
+        if event.kind == "end" and not data.get("code"):
+            recent = await kit.store.turns(thread.topic, _RECENT)
+            for done in (found for found in recent if found.id == turn):
+                await self._show(thread, done)
+        thread.at = Cursor(self._desk.boot, event.id, thread.at.turn)
+        if event.kind != "message" or thread.first(str(data.get("id"))):
+            await self._peer.send(encode(event.kind, data, thread.name, thread.at))
+
+    async def _show(self, thread: _Thread, turn: Turn) -> None:
+        """A turn's replies; only the last one's cursor says that the turn is whole."""
+        whole = Cursor(thread.at.boot, thread.at.event, turn.id)
+        for message in turn.spoke:
+            if thread.first(message.id):
+                at = whole if message is turn.spoke[-1] else thread.at
+                await self._peer.send(encode("message", render(message, turn), thread.name, at))
+        thread.at = whole
+
+    async def _replay(self, thread: _Thread) -> None:
+        """Send again what was said after the last whole turn that the client knows."""
+        left = self._desk.settings.replay
+        while left > 0:
+            turns = await self._after(thread, min(left, _PAGE))
+            for turn in turns:
+                await self._show(thread, turn)
+            if len(turns) < _PAGE:
+                return
+            left -= len(turns)
+
+    async def _after(self, thread: _Thread, limit: int) -> Sequence[Turn]:
+        store = self._desk.kit.store
+        try:
+            return await store.turns(thread.topic, limit, thread.at.turn)
+        except NotFound:  # a turn that is not there any more: everything that is kept
+            return await store.turns(thread.topic, limit)
