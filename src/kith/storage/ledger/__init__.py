@@ -1,7 +1,7 @@
 """The ledger: inbox, outbox, people and records written once, for every backend. The room's helper module."""
 
 from kith.storage.ledger.codec import Clear, Codec, Seal
-from kith.storage.ledger.engine import Job, read, run, translate, write
+from kith.storage.ledger.engine import Job, execute, read, run, translate, write
 from kith.storage.ledger.schema import STEPS, Step, step
 from kith.storage.ledger.steps import Driver, Op, Rows, Statement, each, sql
 from kith.storage.ledger.storage import Counts, Engine, Storage, build
@@ -24,6 +24,7 @@ __all__ = [
     "StorageSettings",
     "build",
     "each",
+    "execute",
     "read",
     "run",
     "sql",

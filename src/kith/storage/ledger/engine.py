@@ -48,6 +48,11 @@ def _dialect(text: str) -> str:
     return re.sub(r"\$(\d+)", r"?\1", text)
 
 
+def execute(connection: apsw.Connection, text: str, values: Sequence[Any] = ()) -> Rows:
+    """One statement and all its rows (typed here, because apsw's own annotations name an unknown buffer type)."""
+    return cast("Rows", cast("Any", connection).execute(text, values).fetchall())
+
+
 def run(connection: apsw.Connection, operation: Op[Any]) -> Any:
     """Feed an operation with rows until it returns."""
     try:
@@ -55,10 +60,10 @@ def run(connection: apsw.Connection, operation: Op[Any]) -> Any:
         while True:
             text = _dialect(statement.sql)
             if statement.many:
-                connection.executemany(text, cast("Sequence[tuple[Any, ...]]", statement.values))
+                cast("Any", connection).executemany(text, statement.values)
                 rows: Rows = ()
             else:
-                rows = cast("Rows", connection.execute(text, tuple(statement.values)).fetchall())
+                rows = execute(connection, text, statement.values)
             statement = operation.send(rows)
     except StopIteration as stop:
         return stop.value
@@ -80,7 +85,7 @@ def write(connection: apsw.Connection, jobs: Sequence[Job]) -> None:
 
 
 def _together(connection: apsw.Connection, jobs: Sequence[Job]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
+    execute(connection, "BEGIN IMMEDIATE")
     try:
         for job in jobs:
             before = connection.total_changes()
@@ -90,7 +95,7 @@ def _together(connection: apsw.Connection, jobs: Sequence[Job]) -> None:
                 if connection.total_changes() != before:
                     raise _SpoiledError from error
                 job.error = error
-        connection.execute("COMMIT")
+        execute(connection, "COMMIT")
     finally:
         _abandon(connection)
 
@@ -98,13 +103,13 @@ def _together(connection: apsw.Connection, jobs: Sequence[Job]) -> None:
 def _abandon(connection: apsw.Connection) -> None:
     if connection.in_transaction:
         with contextlib.suppress(apsw.Error):  # a full disk may have rolled it back already
-            connection.execute("ROLLBACK")
+            execute(connection, "ROLLBACK")
 
 
 def read(connection: apsw.Connection, jobs: Sequence[Job]) -> None:
     """Do all jobs on one snapshot. Errors are left in the jobs."""
     try:
-        connection.execute("BEGIN")
+        execute(connection, "BEGIN")
     except apsw.Error as error:
         for job in jobs:
             job.error = translate(error)

@@ -8,10 +8,10 @@ from typing import TypeVar, cast
 import apsw
 
 from kith.core.clock import Clock
-from kith.core.errors import KithError, Unavailable
+from kith.core.errors import Unavailable
 from kith.core.ids import Ids
 from kith.core.ports import Cipher
-from kith.storage.ledger import Clear, Job, Op, Storage, StorageSettings, build, read, write
+from kith.storage.ledger import Clear, Job, Op, Seal, Storage, StorageSettings, build, read, write
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class Memory:
 
     def __init__(self, boot: str, connection: apsw.Connection) -> None:
         self.boot = boot
-        self.seal = Clear()
+        self.seal: Seal = Clear()
         self.connection = connection
         self._closed = False
 
@@ -36,9 +36,8 @@ class Memory:
             raise Unavailable("the database is closed", code="closed")
         job = Job(make)
         how(self.connection, [job])
-        error = cast("KithError | None", job.error)
-        if error is not None:
-            raise error
+        if job.error is not None:
+            raise job.error
         return cast("T", job.result)
 
     async def gone(self, boots: Sequence[str]) -> Sequence[str]:

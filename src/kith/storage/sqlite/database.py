@@ -17,7 +17,7 @@ from kith.core.clock import Clock
 from kith.core.errors import KithError, Refused, Unavailable
 from kith.core.ids import Ids
 from kith.core.ports import Cipher
-from kith.storage.ledger import Clear, Op, Storage, StorageSettings, build, read, translate, write
+from kith.storage.ledger import Clear, Op, Seal, Storage, StorageSettings, build, execute, read, translate, write
 from kith.storage.sqlite.boots import Boots
 from kith.storage.sqlite.check import Check
 from kith.storage.sqlite.hand import Hand
@@ -42,7 +42,7 @@ class File:
 
     def __init__(self, path: Path, key: bytes, boot: str, limit: int) -> None:
         self.boot = boot
-        self.seal = Clear()
+        self.seal: Seal = Clear()
         self._boots = Boots(path, boot)
         self._writer = Hand("write", lambda: connect(path, key), write, limit)
         self._reader = Hand("read", lambda: connect(path, key), read, limit)
@@ -71,12 +71,12 @@ def connect(path: Path, key: bytes, *, wal: bool = True) -> apsw.Connection:
     try:
         connection.set_busy_timeout(_BUSY)
         for name, value in (("cipher", "'sqlcipher'"), ("legacy", "4"), ("key", f"\"x'{key.hex()}'\"")):
-            connection.execute(f"PRAGMA {name} = {value}")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+            execute(connection, f"PRAGMA {name} = {value}")
+        execute(connection, "SELECT count(*) FROM sqlite_master")
         if wal:
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            execute(connection, "PRAGMA journal_mode = WAL")
         for pragma in _PRAGMAS:
-            connection.execute(pragma)
+            execute(connection, pragma)
     except apsw.Error:
         connection.close(True)
         raise
@@ -163,11 +163,11 @@ def _rotate(path: Path, old: bytes, new: bytes) -> None:
         raise translate(error) from None
     try:
         connection.set_busy_timeout(0)
-        mode = connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-        if mode != [("delete",)]:
+        mode = execute(connection, "PRAGMA journal_mode = DELETE")
+        if mode[0][0] != "delete":
             raise Refused("the database is in use", code="in_use", hint="stop Kith, then rotate the key again")
         check.write(old, new)
-        connection.execute(f"PRAGMA rekey = \"x'{new.hex()}'\"").fetchall()
+        execute(connection, f"PRAGMA rekey = \"x'{new.hex()}'\"")
     except (apsw.BusyError, apsw.LockedError):
         raise Refused("the database is in use", code="in_use", hint="stop Kith, then rotate the key again") from None
     except apsw.Error as error:

@@ -90,6 +90,8 @@ class Hand:
 
     async def close(self) -> None:
         """Work off what waits, then end the thread and its connection."""
+        if self._closed:
+            return
         self._closed = True
         while self._running is not None:
             await asyncio.wait([self._running])
