@@ -1,0 +1,187 @@
+"""The process that holds one model: it speaks frames with its supervisor and threads with the native runtime.
+
+In: ``open`` (the settings), ``chat``, ``cancel``, ``count``, ``embed``. Out, each with the id of what it answers:
+``t`` (text), ``p`` (prompt tokens processed so far), ``end`` (finish and usage), ``n`` (a count), ``v`` (vectors),
+``error``.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib
+import json
+import os
+import secrets
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from kith.models.llama_cpp.template import ChatTemplate
+from kith.runtime.child import Parent
+
+
+class Worker:
+    """One model and the requests that are being answered."""
+
+    def __init__(self, parent: Parent, options: dict[str, Any]) -> None:
+        self._parent = parent
+        self._key = secrets.token_hex(32)
+        self._server = _open(options, self._key)
+        self._address = self._server.listening_address.removeprefix("http://")
+        self._local = threading.local()
+        self._template = ChatTemplate(options["template"], options["controls"], options["specials"])
+        self._opening = self._prefix()
+        self._cancelled: set[int] = set()
+        self._running: set[int] = set()
+        self._pool = ThreadPoolExecutor(options["parallel"] + 1, "request")
+
+    @property
+    def flaw(self) -> str:
+        return self._template.flaw
+
+    def handle(self, frame: dict[str, Any]) -> None:
+        """Begin to answer one frame; returns at once. Templates are rendered here, in the main thread."""
+        key = frame["id"]
+        if "cancel" in frame:
+            if key in self._running:
+                self._cancelled.add(key)
+            return
+        self._running.add(key)
+        if "chat" in frame:
+            body = dict(frame["chat"])
+            try:
+                prompt = self._template.render(body.pop("messages"), body.pop("now"))
+                body["prompt"] = prompt.removeprefix(self._opening)
+            except ValueError as error:
+                self._fail(key, "invalid_prompt", str(error))
+                return
+            self._pool.submit(self._guard, key, self._chat, body)
+        elif "count" in frame:
+            self._pool.submit(self._guard, key, self._count, frame["count"])
+        else:
+            self._pool.submit(self._guard, key, self._embed, frame["embed"])
+
+    def _guard(self, key: int, work: Any, argument: Any) -> None:
+        try:
+            work(key, argument)
+        except (RuntimeError, ValueError, KeyError, TypeError, OSError, http.client.HTTPException) as error:
+            self._fail(key, "server_error", f"{type(error).__name__}: {error}")
+        finally:
+            self._running.discard(key)
+            self._cancelled.discard(key)
+
+    def _fail(self, key: int, kind: str, message: str) -> None:
+        self._parent.send({"id": key, "error": {"type": kind, "message": message}})
+
+    def _chat(self, key: int, body: dict[str, Any]) -> None:
+        send, cancelled, done = self._parent.send, self._cancelled, False
+
+        def chunk(piece: dict[str, Any]) -> bool:
+            nonlocal done
+            if key in cancelled:
+                return True
+            if "error" in piece:
+                done = True
+                send({"id": key, "error": piece["error"]})
+                return False
+            choice = piece["choices"][0]
+            if choice["finish_reason"] is not None:
+                done = True
+                send({"id": key, "t": choice["text"], "end": choice["finish_reason"], "usage": _usage(piece)})
+            elif choice["text"]:
+                send({"id": key, "t": choice["text"]})
+            elif "prompt_progress" in piece:
+                send({"id": key, "p": piece["prompt_progress"]["processed"]})
+            return False
+
+        if key not in cancelled:
+            self._server.handle_completions(body, chunk)
+        if not done:
+            send({"id": key, "end": "cancelled", "usage": [0, 0, 0]})
+
+    def _count(self, key: int, text: str) -> None:
+        found = self._post("/tokenize", {"content": text, "add_special": False, "parse_special": False})
+        self._parent.send({"id": key, "n": len(found["tokens"])})
+
+    def _embed(self, key: int, texts: list[str]) -> None:
+        found = self._server.handle_embeddings({"input": texts})
+        if "error" in found:
+            self._parent.send({"id": key, "error": found["error"]})
+        else:
+            self._parent.send({"id": key, "v": [row["embedding"] for row in found["data"]]})
+
+    def _prefix(self) -> str:
+        """The text of the token that the runtime itself puts first: a template must not write it a second time."""
+        found = self._post("/tokenize", {"content": "", "add_special": True, "with_pieces": True})["tokens"]
+        return "".join(token["piece"] for token in found[:1] if isinstance(token["piece"], str))
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask the runtime's own HTTP server: it has no other door to its tokenizer."""
+        link: http.client.HTTPConnection | None = getattr(self._local, "link", None)
+        if link is None:
+            link = self._local.link = http.client.HTTPConnection(self._address, timeout=30)
+        try:
+            headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+            link.request("POST", path, json.dumps(body), headers)
+            found: dict[str, Any] = json.loads(link.getresponse().read())
+        except (OSError, http.client.HTTPException):
+            self._local.link = None
+            raise
+        if "error" in found:
+            raise ValueError(found["error"].get("message", "no reason given"))
+        return found
+
+
+def _usage(piece: dict[str, Any]) -> list[int]:
+    usage: dict[str, Any] = piece["usage"]
+    return [usage["prompt_tokens"], usage["completion_tokens"], usage["prompt_tokens_details"]["cached_tokens"]]
+
+
+def _open(options: dict[str, Any], key: str) -> Any:
+    """Load the model. The runtime insists on an HTTP server: on loopback, any port, behind a random key."""
+    xllamacpp: Any = importlib.import_module("xllamacpp")
+    params = xllamacpp.CommonParams()
+    params.model.path = options["path"]
+    params.n_ctx = options["context"] * options["parallel"]
+    params.n_parallel = options["parallel"]
+    params.cpuparams.n_threads = options["threads"]
+    params.cpuparams_batch.n_threads = options["threads"]
+    params.n_batch = params.n_ubatch = options["batch"]
+    params.n_gpu_layers = options["gpu_layers"]
+    params.cache_ram_mib = options["cache"]
+    params.embedding = options["embedding"]
+    if options["embedding"] and not options["pooled"]:
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    params.no_extra_bufts = options["share"]
+    params.fit_params = False
+    params.warmup = False
+    params.verbosity = 1
+    params.api_keys = [key]
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.ui = False
+    params.endpoint_slots = False
+    params.cors_origins = ""
+    return xllamacpp.Server(params)
+
+
+def main() -> None:
+    """Serve one supervisor until it goes away."""
+    parent = Parent()
+    parent.beat()
+    frames = parent.frames()
+    options = next(frames)["open"]
+    try:
+        worker = Worker(parent, options)
+    except (RuntimeError, ValueError) as error:
+        parent.send({"fatal": f"the runtime cannot load the model: {error}"})
+        sys.exit(1)
+    parent.send({"ready": True, "flaw": worker.flaw})
+    for frame in frames:
+        worker.handle(frame)
+    os._exit(0)  # the parent is gone: nothing is worth waiting for
+
+
+if __name__ == "__main__":
+    main()

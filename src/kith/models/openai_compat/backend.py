@@ -1,0 +1,141 @@
+"""An endpoint that speaks OpenAI's API: vLLM, SGLang, Ollama, LM Studio, llama-server, a cloud."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import httpx
+
+from kith.core.errors import Invalid, Unavailable
+from kith.core.message import Delta
+from kith.core.model import ChatRequest, ModelCard
+from kith.models.backend import Means, ModelSettings
+from kith.models.openai_compat.settings import OpenAIOptions
+from kith.models.openai_compat.wire import Chunks, body, refusal
+
+_EVENT = 4 * 1024 * 1024  # characters of one event that are believed
+_ANSWER = 64 * 1024 * 1024  # bytes of one whole answer
+_CONTEXT = 8192
+
+
+class OpenAICompat:
+    """One model behind one endpoint. Nothing is loaded here; `start` does not ask, so that it works offline."""
+
+    def __init__(self, settings: ModelSettings, options: OpenAIOptions, means: Means) -> None:
+        if not settings.url:
+            raise Invalid(f"the model {settings.name!r} needs a url", code="no_url")
+        self._settings, self._options, self._means = settings, options, means
+        self._model = settings.model or settings.name
+        kind = "embed" if settings.type == "embedding" else "chat"
+        abilities = ("embed",) if kind == "embed" else ("chat", "stream", "tools", "json")
+        self.card = ModelCard(
+            settings.name, kind, "openai_compat", context=settings.context or _CONTEXT, capabilities=abilities
+        )
+
+    async def start(self) -> None:
+        self._means.changed("ready", "")
+
+    async def stop(self) -> None:
+        self._means.changed("stopped", "")
+
+    async def count(self, text: str) -> int | None:  # noqa: ARG002 - the port's signature
+        return None
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
+        """Continue a conversation there. Closing the iterator closes the connection, which stops the endpoint."""
+        asked = body(request, self._model, self._settings.max_tokens) | {"stream": True} | self._options.extra
+        if self._options.usage:
+            asked["stream_options"] = {"include_usage": True}
+        chunks = Chunks(self.card.name)
+        async with self._post("/chat/completions", asked) as response:
+            async for data in _events(response, self.card.name):
+                if text := chunks.feed(data):
+                    yield Delta(text, model=self.card.name)
+        if not chunks.finish:
+            raise Unavailable(f"the endpoint of {self.card.name} broke off its answer", code="worker_lost")
+        yield chunks.last()
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One vector for each text."""
+        async with self._post("/embeddings", {"model": self._model, "input": list(texts)}) as response:
+            answer: Any = await _json(response)
+        try:
+            rows = sorted(answer["data"], key=lambda row: row["index"])
+            found = [[float(value) for value in row["embedding"]] for row in rows]
+        except (TypeError, KeyError, ValueError):
+            found = []
+        if len(found) != len(texts) or len({len(row) for row in found}) > 1:
+            raise Unavailable(
+                f"the endpoint of {self.card.name} answers something that is not its API", code="bad_answer"
+            )
+        return found
+
+    def _post(self, path: str, asked: dict[str, Any]) -> AbstractAsyncContextManager[httpx.Response]:
+        return _sent(self._means.client, self.card.name, self._request(path, asked))
+
+    def _request(self, path: str, asked: dict[str, Any]) -> httpx.Request:
+        key = self._settings.api_key.get_secret_value()
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return self._means.client.build_request(
+            "POST",
+            self._settings.url.rstrip("/") + path,
+            json=asked,
+            headers={"Accept": "application/json, text/event-stream", **headers, **self._options.headers},
+            timeout=httpx.Timeout(self._options.timeout, connect=10.0),
+        )
+
+
+@asynccontextmanager
+async def _sent(client: httpx.AsyncClient, name: str, request: httpx.Request) -> AsyncGenerator[httpx.Response]:
+    """The answer to `request`, once it is a good one; every failure becomes one of ours."""
+    try:
+        response = await client.send(request, stream=True)
+        try:
+            if response.status_code != 200:
+                raise refusal(response.status_code, await _json(response), name, response.headers.get("retry-after"))
+            yield response
+        finally:
+            await response.aclose()
+    except httpx.TimeoutException:
+        raise Unavailable(f"the endpoint of {name} did not answer in time", code="deadline") from None
+    except httpx.ConnectError:
+        raise Unavailable(f"the endpoint of {name} cannot be reached", code="unreachable", retry_after=5.0) from None
+    except httpx.HTTPError:
+        raise Unavailable(f"the connection to the endpoint of {name} broke", code="worker_lost") from None
+
+
+async def _json(response: httpx.Response) -> Any:
+    data = bytearray()
+    async for piece in response.aiter_bytes():
+        data += piece
+        if len(data) > _ANSWER:
+            return None
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
+
+
+async def _events(response: httpx.Response, name: str) -> AsyncIterator[str]:
+    """The data of each server-sent event until ``[DONE]``; a plain JSON answer counts as one event.
+
+    Comments, event names and fields other than data are skipped, as the specification of server-sent events says.
+    """
+    if "json" in response.headers.get("content-type", ""):
+        yield json.dumps(await _json(response))
+        return
+    buffer = ""
+    async for piece in response.aiter_text():
+        buffer += piece
+        *lines, buffer = buffer.replace("\r\n", "\n").split("\n")
+        for line in lines:
+            data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+            if data == "[DONE]":
+                return
+            if data:
+                yield data
+        if len(buffer) > _EVENT:
+            raise Unavailable(f"the endpoint of {name} sends an endless line", code="bad_answer")
