@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 INBOX, OUTBOX = 0, 1
 SLACK = 5.0  # seconds by which a clock may be corrected backwards without its leases being doubted
+REST = 3600.0  # seconds; a later next try was reckoned by a clock that has been set back since
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,16 @@ def lost() -> Refused:
     return Refused("another worker has this by now", code="lease_lost", hint="drop the result: it is being made again")
 
 
+def soon(desk: Desk, instant: float) -> float:
+    """`instant`, or the end of the longest rest if that is earlier."""
+    return min(instant, desk.clock.now() + REST)
+
+
 def wait(desk: Desk, side: int, conversation: str, until: float) -> Op[None]:
     """Nobody has the lane, and it rests until then."""
     yield sql(
         "UPDATE lanes SET worker = '', boot = '', until = $1, since = $2 WHERE side = $3 AND conversation = $4",
-        until,
+        soon(desk, until),
         desk.clock.now(),
         side,
         conversation,

@@ -195,12 +195,13 @@ def _commit(desk: Desk, claim: Claim, done: Done) -> Op[None]:
 
 def _post(desk: Desk, parcel: Parcel) -> Op[None]:
     now = desk.clock.now()
+    due = parcel.due if parcel.message.at <= now + SLACK else 0.0  # else the clock was set back since it was said
     rows = yield sql(
         """INSERT INTO outbox (id, conversation, state, due, expires, attempts, body, at, age)
         VALUES ($1, $2, 0, $3, $4, 0, $5, $6, $7) ON CONFLICT (id) DO NOTHING RETURNING seq""",
         parcel.id,
         parcel.conversation,
-        parcel.due,
+        due,
         parcel.expires,
         desk.codec.pack(parcel),
         now,
@@ -216,7 +217,7 @@ def _post(desk: Desk, parcel: Parcel) -> Op[None]:
         OUTBOX,
         parcel.conversation,
         rows[0][0],
-        parcel.due,
+        due,
         now,
     )
 

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from kith.core.errors import Invalid, NotFound
 from kith.core.people import Parcel
 from kith.core.turn import Dead, Later, Sent, Stale
-from kith.storage.ledger.desk import OUTBOX, SLACK, Desk, guarded, held, lease, release, wait
+from kith.storage.ledger.desk import OUTBOX, SLACK, Desk, guarded, held, lease, release, soon, wait
 from kith.storage.ledger.steps import Op, Row, sql
 
 State = Literal["waiting", "sending", "sent", "dead", "stale", "dropped"]
@@ -92,9 +92,10 @@ def _settle(desk: Desk, parcel: Parcel, outcome: Sent | Later | Dead | Stale) ->
     head = yield from held(OUTBOX, parcel.conversation, parcel.fence)
     if isinstance(outcome, Later):
         yield sql(
-            "UPDATE outbox SET error = $1, due = $2, attempts = $3 WHERE seq = $4",
+            "UPDATE outbox SET error = $1, due = $2, at = $3, attempts = $4 WHERE seq = $5",
             desk.codec.text(outcome.error),
-            outcome.at,
+            soon(desk, outcome.at),
+            desk.clock.now(),
             parcel.attempts,
             head,
         )
@@ -125,17 +126,17 @@ def _end(desk: Desk, conversation: str, head: int, outcome: Sent | Dead | Stale)
 
 def _advance(desk: Desk, conversation: str) -> Op[None]:
     rows = yield sql(
-        "SELECT seq, due, attempts FROM outbox WHERE conversation = $1 AND state = 0 ORDER BY seq LIMIT 1",
+        "SELECT seq, due, attempts, at FROM outbox WHERE conversation = $1 AND state = 0 ORDER BY seq LIMIT 1",
         conversation,
     )
-    head, due, attempts = rows[0] if rows else (None, 0.0, 0)
+    head, due, attempts, since = rows[0] if rows else (None, 0.0, 0, desk.clock.now())
     yield sql(
         """UPDATE lanes SET head = $1, until = $2, attempts = $3, since = $4, worker = '', boot = ''
         WHERE side = 1 AND conversation = $5""",
         head,
         due,
         attempts,
-        desk.clock.now(),
+        since,
         conversation,
     )
 

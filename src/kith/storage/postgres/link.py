@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 
@@ -44,6 +44,11 @@ def translate(error: BaseException) -> KithError:
     return Broken(f"the database server refused an operation: {type(error).__name__}")
 
 
+async def dial(dsn: str) -> Server:
+    """One connection. Raises what asyncpg raises."""
+    return await cast("Any", asyncpg).connect(dsn, timeout=10)
+
+
 class Presence:
     """A connection of its own whose locks say that this process lives: the server lets go of them at its death.
 
@@ -61,7 +66,7 @@ class Presence:
         async with self._one:
             if self._connection is not None and not self._connection.is_closed():
                 return
-            self._connection = await asyncpg.connect(self._dsn, timeout=10)
+            self._connection = await dial(self._dsn)
             await self._connection.execute("SELECT pg_advisory_lock_shared(hashtextextended('kith-open', 0))")
             await self._connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", self._boot)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncpg
-
 from kith.core.errors import Refused
 from kith.core.ports import Cipher
 from kith.storage.ledger import StorageSettings
 from kith.storage.postgres.database import PURPOSE, known_key
-from kith.storage.postgres.link import ERRORS, Server, translate
+from kith.storage.postgres.link import ERRORS, Server, dial, translate
 from kith.storage.postgres.seal import Gcm
 
 _SEALED = {
@@ -26,7 +24,7 @@ async def rotate_database(settings: StorageSettings, old: Cipher, new: Cipher) -
     """As `kith.storage.rotate_storage`. Killed within, the old key fits; after it, the new one."""
     before, after = Gcm(old.key(PURPOSE)), Gcm(new.key(PURPOSE))
     try:
-        connection: Server = await asyncpg.connect(settings.dsn, timeout=10)
+        connection: Server = await dial(settings.dsn)
     except ERRORS as error:
         raise translate(error) from None
     try:
