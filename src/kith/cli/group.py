@@ -1,0 +1,153 @@
+"""The root command: loads commands when they are called, and turns errors into sentences of the person's language."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import click
+
+import kith
+from kith.core.errors import Broken, Invalid, KithError
+from kith.runtime.locale import LANGUAGES, tr
+
+# Every command, in the order in which help lists them, and the module that has it under its own name.
+COMMANDS: dict[str, str] = {
+    "run": "kith.cli.serve",
+    "serve": "kith.cli.serve",
+    "chat": "kith.cli.chat",
+    "ask": "kith.cli.ask",
+    "doctor": "kith.cli.doctor",
+    "models": "kith.cli.models",
+    "flow": "kith.cli.flow",
+    "outbox": "kith.cli.outbox",
+    "token": "kith.cli.token",
+    "config": "kith.cli.config",
+    "version": "kith.cli.version",
+}
+
+
+class Command(click.Command):
+    """A command whose help stands in the catalogues under ``cli.<name>``."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        localise(self, self.name or "")
+        super().format_help(ctx, formatter)
+
+
+class Group(click.Group):
+    """A group whose help stands in the catalogues, its commands' under ``cli.<group>-<name>``."""
+
+    command_class = Command
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        localise(self, self.name or "")
+        for name, command in self.commands.items():
+            localise(command, name)
+        super().format_help(ctx, formatter)
+
+
+class Root(Group):
+    """`kith` itself."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return [name for name, module in COMMANDS.items() if importlib.util.find_spec(module) is not None]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name])
+        found = getattr(module, cmd_name, None)
+        if not isinstance(found, click.Command):
+            raise Broken(f"{COMMANDS[cmd_name]} has no command {cmd_name!r}")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the catalogue, so that listing the commands imports none of them."""
+        rows = [(name, tr(f"cli.{name}.help").splitlines()[0]) for name in self.list_commands(ctx)]
+        with formatter.section(tr("cli.kith.commands")):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Errors end as one sentence and a hint, never as a traceback."""
+        try:
+            return super().invoke(ctx)
+        except KithError as error:
+            show_error(error)
+            ctx.exit(2 if isinstance(error, Invalid) else 1)
+        except KeyboardInterrupt:
+            click.echo("", err=True)
+            ctx.exit(130)
+
+
+def localise(command: click.Command, name: str) -> None:
+    """Put the catalogue's words into a command's help: ``cli.<name>.help`` and ``cli.<name>.<parameter>``."""
+    words: Callable[[str], str | None] = lambda key: _words(f"cli.{name}.{key}")  # noqa: E731
+    command.help = words("help") or command.help
+    command.options_metavar = tr("cli.kith.options_metavar")
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and (text := words(parameter.name or "")):
+            parameter.help = text
+
+
+def show_error(error: KithError) -> None:
+    """On standard error: what is wrong, and what to do about it."""
+    click.secho(tr("cli.error.line", message=str(error)), err=True, fg="red")
+    if error.hint:
+        click.echo(tr("cli.error.hint", hint=error.hint), err=True)
+
+
+@click.group(cls=Root, name="kith", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--lang", type=click.Choice(LANGUAGES))
+@click.version_option(kith.__version__, prog_name="kith")
+def root(home: Path | None, lang: str | None) -> None:
+    """Kith."""
+    if home is not None:
+        os.environ["KITH_HOME"] = str(home.expanduser().absolute())
+    if lang is not None:
+        os.environ["KITH_LANG"] = lang
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for index, word in enumerate(given):  # before anything is read, because help is printed on the way
+        if word.startswith("--lang="):
+            os.environ["KITH_LANG"] = word.removeprefix("--lang=")
+        elif word == "--lang" and index + 1 < len(given):
+            os.environ["KITH_LANG"] = given[index + 1]
+    sys.excepthook = _crash
+    root(given, prog_name="kith")
+
+
+def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A bug: say so, and keep where it happened. The error's own words stay out: they may quote what people said."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    folder = Path(os.environ.get("KITH_HOME") or "~/.kith").expanduser() / "logs"
+    path = folder / time.strftime("crash-%Y%m%d-%H%M%S.log", time.gmtime())
+    places = "".join(traceback.format_list(traceback.extract_tb(trace)))
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(f"kith {kith.__version__}, Python {sys.version}\n{places}{kind.__qualname__}\n", "utf-8")
+        click.secho(tr("cli.error.bug", kind=kind.__name__, path=path), err=True, fg="red")
+    except OSError:
+        click.secho(tr("cli.error.bug", kind=kind.__name__, path=places), err=True, fg="red")
+    del error
+
+
+def _words(key: str) -> str | None:
+    try:
+        return tr(key)
+    except KeyError:
+        return None

@@ -1,0 +1,105 @@
+"""``kith serve`` and ``kith run``: the household with its door open, and a chat at the terminal if there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kith.app import Household, Settings, load_settings, open_household
+from kith.cli.chat import chat_in, chat_with
+from kith.cli.group import Command
+from kith.cli.server import find_server
+from kith.core.errors import Unavailable
+from kith.runtime.locale import tr
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _where(function: F) -> F:
+    """The options that say what to serve, and where."""
+    for option in (
+        click.option("--flow", type=click.Path(path_type=Path)),
+        click.option("--config", type=click.Path(path_type=Path)),
+        click.option("--port", type=click.IntRange(0, 65535)),
+        click.option("--host"),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(cls=Command)
+@_where
+def serve(host: str | None, port: int | None, config: Path | None, flow: Path | None) -> None:
+    """Serve."""
+    _main(lambda: _serve(_settings(host, port, config, flow), talk=False))
+
+
+@click.command(cls=Command)
+@_where
+def run(host: str | None, port: int | None, config: Path | None, flow: Path | None) -> None:
+    """Serve, and chat."""
+    talk = sys.stdin.isatty() and sys.stdout.isatty()
+    _main(lambda: _serve(_settings(host, port, config, flow), talk=talk))
+
+
+def _settings(host: str | None, port: int | None, config: Path | None, flow: Path | None) -> Settings:
+    return load_settings(config, gateway__host=host, gateway__port=port, dialogue__flow=flow)
+
+
+async def _serve(settings: Settings, *, talk: bool) -> None:
+    if (server := await find_server()) is not None:
+        if not talk:
+            raise Unavailable(tr("cli.serve.already", url=server.url, pid=server.pid), hint="kith chat")
+        click.echo(tr("cli.serve.already", url=server.url, pid=server.pid))
+        await chat_with(server)
+        return
+    async with open_household(settings, serve=True) as house:
+        _banner(house, talk=talk)
+        stopping = asyncio.create_task(house.run_until_stopped())
+        if talk:
+            await asyncio.sleep(0)  # let the signal handlers be set first: the chat has its own for Ctrl-C
+            await _either(asyncio.create_task(chat_in(house)), stopping)
+        else:
+            await stopping
+        click.echo(tr("cli.serve.stopping"))
+
+
+async def _either(chat: asyncio.Task[None], stopping: asyncio.Task[None]) -> None:
+    """Until the person leaves the chat, or somebody stops the process."""
+    done, pending = await asyncio.wait({chat, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    if chat in done and not chat.cancelled():
+        chat.result()
+
+
+def _banner(house: Household, *, talk: bool) -> None:
+    """Where it is, how to get in, what to do next, how to stop."""
+    address = house.gateway.address if house.gateway else ""
+    click.secho(tr("cli.serve.address", address=address), bold=True)
+    if house.first_token:
+        click.echo(tr("cli.serve.token", token=house.first_token))
+    if not any("chat" in card.capabilities for card in house.models.cards()):
+        click.echo(tr("cli.serve.no_model"))
+    if not talk:
+        click.echo(tr("cli.serve.stop"))
+
+
+def _main(work: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await work()
+
+    factory = None
+    if importlib.util.find_spec("uvloop") is not None:
+        import uvloop  # only there on systems that it knows
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
