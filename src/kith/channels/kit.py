@@ -28,9 +28,11 @@ _LOOK_BACK = 20
 class ChannelSettings(Section):
     """The keys that every channel has."""
 
-    enabled: bool = Field(True, description="Whether the channel is on.")
+    enabled: bool = Field(default=True, description="Whether the channel is on.")
     account: str = Field(
-        "local", pattern=r"^[\w.@+-]{1,64}$", description="The account on the platform; part of a message's identity."
+        default="local",
+        pattern=r"^[\w.@+-]{1,64}$",
+        description="The account on the platform; part of a message's identity.",
     )
 
 

@@ -19,14 +19,16 @@ from kith.runtime.settings import Section
 class DeliverySettings(Section):
     """How replies leave the house."""
 
-    concurrency: int = Field(16, ge=1, le=256, description="Replies that one channel sends at the same time.")
-    waiting: int = Field(256, ge=1, description="Replies held for one channel before others are left in the outbox.")
-    timeout: float = Field(20.0, gt=0, le=300, description="Seconds after which a hanging send is given up.")
-    attempts: int = Field(50, ge=1, description="Tries before a reply goes to the dead letters.")
-    backoff: float = Field(1.0, gt=0, description="Seconds before the second try; doubled each time.")
-    backoff_limit: float = Field(300.0, gt=0, description="The longest wait between two tries, in seconds.")
-    poll: float = Field(1.0, gt=0, description="Seconds between looks into the outbox when nobody nudges.")
-    grace: float = Field(5.0, ge=0, description="Seconds given to running sends when Kith stops.")
+    concurrency: int = Field(default=16, ge=1, le=256, description="Replies that one channel sends at the same time.")
+    waiting: int = Field(
+        default=256, ge=1, description="Replies held for one channel before others are left in the outbox."
+    )
+    timeout: float = Field(default=20.0, gt=0, le=300, description="Seconds after which a hanging send is given up.")
+    attempts: int = Field(default=50, ge=1, description="Tries before a reply goes to the dead letters.")
+    backoff: float = Field(default=1.0, gt=0, description="Seconds before the second try; doubled each time.")
+    backoff_limit: float = Field(default=300.0, gt=0, description="The longest wait between two tries, in seconds.")
+    poll: float = Field(default=1.0, gt=0, description="Seconds between looks into the outbox when nobody nudges.")
+    grace: float = Field(default=5.0, ge=0, description="Seconds given to running sends when Kith stops.")
 
 
 class ChannelsSettings(Section):

@@ -10,4 +10,6 @@ from kith.channels.kit import ChannelSettings
 class TerminalSettings(ChannelSettings):
     """Who sits at the terminal."""
 
-    owner: str = Field("owner", min_length=1, max_length=64, description="The sender's name for what is typed here.")
+    owner: str = Field(
+        default="owner", min_length=1, max_length=64, description="The sender's name for what is typed here."
+    )

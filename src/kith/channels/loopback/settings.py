@@ -12,5 +12,7 @@ from kith.channels.kit import ChannelSettings
 class LoopbackSettings(ChannelSettings):
     """Both are optional; without them the channel is driven from within the process."""
 
-    journal: Path | None = Field(None, description="A file that gets one JSON line for each reply, synced to disk.")
-    inject: Path | None = Field(None, description="A Unix socket that takes messages as JSON lines.")
+    journal: Path | None = Field(
+        default=None, description="A file that gets one JSON line for each reply, synced to disk."
+    )
+    inject: Path | None = Field(default=None, description="A Unix socket that takes messages as JSON lines.")
