@@ -7,21 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from kith.core.clock import Clock
-from kith.core.errors import Broken, Refused
+from kith.core.errors import Refused
 from kith.core.ids import Ids
 from kith.core.ports import Cipher
 from kith.runtime.registry import Registry
 from kith.storage.ledger.storage import Storage
 from kith.storage.settings import StorageSettings
-
-
-def _name(settings: StorageSettings, registry: Registry) -> str:
-    if settings.backend:
-        return settings.backend
-    defaults = [name for name, manifest in registry.manifests().items() if manifest.details.get("default")]
-    if len(defaults) != 1:
-        raise Broken(f"{len(defaults)} backends call themselves the default one")
-    return defaults[0]
 
 
 async def open_storage(
@@ -32,8 +23,7 @@ async def open_storage(
     `spare` is the new key of a rotation that was interrupted: where only it fits, `spare_used` of the result is true.
     Raises `Refused` (codes ``wrong_key``, ``damaged``, ``too_new``), `Unavailable`, `NotFound` or `Missing`.
     """
-    registry = Registry("storage")
-    opener = cast("Callable[..., Awaitable[Storage]]", registry.load(_name(settings, registry)))
+    opener = cast("Callable[..., Awaitable[Storage]]", Registry("storage").load(settings.backend))
     return await opener(settings, clock, ids, cipher, spare)
 
 
@@ -43,12 +33,11 @@ async def rotate_storage(settings: StorageSettings, old: Cipher, new: Cipher) ->
     Raises `Refused` (codes ``wrong_key``, ``in_use``, ``cannot_rotate``) or `Unavailable`.
     """
     registry = Registry("storage")
-    name = _name(settings, registry)
-    manifest = registry.manifest(name)
+    manifest = registry.manifest(settings.backend)
     target = str(manifest.details.get("rotate", ""))
     if not target:
-        raise Refused(f"the backend {name} has no key to change", code="cannot_rotate")
-    registry.load(name)  # tells what is not installed
+        raise Refused(f"the backend {manifest.name} has no key to change", code="cannot_rotate")
+    registry.load(manifest.name)  # tells what is not installed
     module, _, attribute = target.partition(":")
     rotate: Any = getattr(importlib.import_module(f"{manifest.package}.{module}"), attribute)
     await rotate(settings, old, new)

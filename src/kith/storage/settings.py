@@ -12,7 +12,7 @@ from kith.runtime.settings import Section, home
 class StorageSettings(Section):
     """Where messages, turns and people are kept, and for how long."""
 
-    backend: str = Field("", description="Which backend keeps the data; empty chooses the embedded one.")
+    backend: str = Field("sqlite", description="Which backend keeps the data: sqlite, postgres or memory.")
     path: Path = Field(
         default_factory=lambda: home() / "data" / "kith.db", description="The file of the embedded backend."
     )

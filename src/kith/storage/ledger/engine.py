@@ -11,6 +11,7 @@ from typing import Any, cast
 import apsw
 
 from kith.core.errors import Broken, KithError, Unavailable
+from kith.runtime.telemetry import span
 from kith.storage.ledger.steps import Op, Rows
 
 with contextlib.suppress(apsw.MisuseError):  # set already, or too late because a connection is open
@@ -95,7 +96,8 @@ def _together(connection: apsw.Connection, jobs: Sequence[Job]) -> None:
                 if connection.total_changes() != before:
                     raise _SpoiledError from error
                 job.error = error
-        execute(connection, "COMMIT")
+        with span("storage.commit"):
+            execute(connection, "COMMIT")
     finally:
         _abandon(connection)
 

@@ -10,6 +10,7 @@ from kith.core.ids import conversation_id
 from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.turn import Accepted, Claim, Dead, Done, Later
+from kith.runtime.telemetry import span
 from kith.storage.ledger.desk import INBOX, OUTBOX, SLACK, Desk, guarded, held, lease, lost, release, wait
 from kith.storage.ledger.steps import Op, Row, sql
 
@@ -30,20 +31,23 @@ class Ledgered:
         desk = self._desk
         new = desk.ids.new("m")
         mark = desk.codec.mark(envelope.channel, envelope.account, envelope.platform_id or new)
-        accepted = await desk.driver.write(partial(_accept, desk, new, mark, envelope, desk.codec.pack(envelope)))
+        with span("inbox.accept"):
+            accepted = await desk.driver.write(partial(_accept, desk, new, mark, envelope, desk.codec.pack(envelope)))
         self._open += not accepted.duplicate
         return accepted
 
     async def claim(self, worker: str, limit: int) -> Sequence[Claim]:
         """As the port says. A message that can no longer be read is set aside as dead."""
-        return await guarded(self._desk.driver.write(partial(_claim, self._desk, worker, limit)), self._release)
+        with span("inbox.claim"):
+            return await guarded(self._desk.driver.write(partial(_claim, self._desk, worker, limit)), self._release)
 
     async def renew(self, claim: Claim) -> Claim:
         return await self._desk.driver.write(partial(_renew, self._desk, claim))
 
     async def settle(self, claim: Claim, outcome: Done | Later | Dead) -> None:
         """As the port says. Raises `Invalid` (code ``conflict``) when an id in `outcome` is already taken."""
-        await self._desk.driver.write(partial(_settle, self._desk, claim, outcome))
+        with span("inbox.settle"):
+            await self._desk.driver.write(partial(_settle, self._desk, claim, outcome))
         self._open -= not isinstance(outcome, Later)
 
     async def dead(self, limit: int = 100) -> Sequence[tuple[str, Envelope | None, str]]:

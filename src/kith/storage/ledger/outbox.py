@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from kith.core.errors import Invalid, NotFound
 from kith.core.people import Parcel
 from kith.core.turn import Dead, Later, Sent, Stale
+from kith.runtime.telemetry import span
 from kith.storage.ledger.desk import OUTBOX, SLACK, Desk, guarded, held, lease, release, soon, wait
 from kith.storage.ledger.steps import Op, Row, sql
 
@@ -26,11 +27,13 @@ class Posted:
 
     async def take(self, worker: str, limit: int) -> Sequence[Parcel]:
         """As the port says. One that comes in state ``sending`` was in the hands of a sender that vanished."""
-        return await guarded(self._desk.driver.write(partial(_take, self._desk, worker, limit)), self._release)
+        with span("outbox.take"):
+            return await guarded(self._desk.driver.write(partial(_take, self._desk, worker, limit)), self._release)
 
     async def settle(self, parcel: Parcel, outcome: Sent | Later | Dead | Stale) -> None:
         """End a lease. Raises `Refused` (code ``lease_lost``) when another sender has the parcel."""
-        await self._desk.driver.write(partial(_settle, self._desk, parcel, outcome))
+        with span("outbox.settle"):
+            await self._desk.driver.write(partial(_settle, self._desk, parcel, outcome))
 
     async def find(self, state: str = "", limit: int = 100) -> Sequence[Parcel]:
         """Parcels in `state`, oldest first; with no state, all that were not sent. Raises `Invalid`."""

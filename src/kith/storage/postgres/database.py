@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -13,6 +14,7 @@ from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 from kith.core.ids import Ids
 from kith.core.ports import Cipher
+from kith.runtime.telemetry import span
 from kith.storage.ledger import Op, Seal, Statement, Storage, StorageSettings, build
 from kith.storage.postgres.link import AGAIN, ERRORS, Presence, Server, translate
 from kith.storage.postgres.seal import Gcm
@@ -77,11 +79,15 @@ class Cluster:
         self._inside += 1
         isolation = "repeatable_read" if readonly else "read_committed"
         try:
-            async with (
-                self._pool.acquire() as connection,
-                connection.transaction(isolation=isolation, readonly=readonly),
-            ):
-                return cast("T", await _run(connection, make()))
+            with contextlib.ExitStack() as committing:
+                async with (
+                    self._pool.acquire() as connection,
+                    connection.transaction(isolation=isolation, readonly=readonly),
+                ):
+                    result = cast("T", await _run(connection, make()))
+                    if not readonly:
+                        committing.enter_context(span("storage.commit"))
+            return result
         except AGAIN:
             raise
         except ERRORS as error:
