@@ -23,7 +23,7 @@ from kith.runtime.documents import Document, validate
 from kith.runtime.health import Health
 from kith.runtime.registry import Registry
 from kith.runtime.streams import Streams
-from kith.runtime.telemetry import counter, get_logger
+from kith.runtime.telemetry import counter, get_logger, span
 
 _log = get_logger(__name__)
 _heard = counter("kith_channels_heard_total", "Messages that channels handed over.", ("channel", "result"))
@@ -191,7 +191,8 @@ class ChannelManager:
             if envelope.channel != name:
                 raise Broken(f"the channel {name!r} hands over a message in the name of {envelope.channel!r}")
             try:
-                accepted = await self._ports.talk.hear(envelope)
+                with span("channel.accept", channel=name):
+                    accepted = await self._ports.talk.hear(envelope)
             except KithError as error:
                 _heard.add(1, channel=name, result=error.code)
                 raise
