@@ -1,0 +1,122 @@
+"""`kith flow`: check, test and draw a dialogue flow before it is put in force."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from kith.core.errors import Fault, Invalid
+from kith.dialogue.flow import DEFAULT, Flow, load_flow
+from kith.dialogue.graph import draw, mermaid
+from kith.dialogue.graph import svg as picture
+from kith.dialogue.trial import Trial, run_trial
+from kith.runtime.locale import tr
+
+_SHOWN = 20
+
+file_argument = click.argument("file", required=False, type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help=tr("flow.help_json"))
+
+
+@click.group(help=tr("flow.help"))
+def flow() -> None:
+    """The group."""
+
+
+@flow.command(help=tr("flow.help_check"))
+@file_argument
+@json_option
+@click.pass_context
+def check(ctx: click.Context, file: Path | None, as_json: bool) -> None:
+    """Load the file; print every mistake with file, line, path and reason."""
+    path = file or DEFAULT
+    found: Flow | None = None
+    faults: tuple[Fault, ...] = ()
+    try:
+        found = load_flow(path)
+    except Invalid as error:
+        faults = error.faults or (Fault("", error.message),)
+    warnings = found.warnings if found else ()
+    if as_json:
+        rows = {"faults": [asdict(fault) for fault in faults], "warnings": [asdict(fault) for fault in warnings]}
+        click.echo(json.dumps({"file": str(path), "ok": found is not None, **rows}, ensure_ascii=False))
+    else:
+        for fault in faults:
+            click.echo(_place(path, fault))
+        for fault in warnings:
+            click.echo(f"{_place(path, fault)} ({tr('flow.warning')})")
+        if found:
+            phrases = sum(len(intent.patterns) for intent in found.part.intents)
+            click.echo(tr("flow.good", name=found.name, intents=len(found.intents), phrases=phrases))
+    ctx.exit(0 if found else 1)
+
+
+@flow.command(help=tr("flow.help_test"))
+@file_argument
+@json_option
+@click.pass_context
+def test(ctx: click.Context, file: Path | None, as_json: bool) -> None:
+    """Judge every phrase as if it were unseen, and run the file's own tests."""
+    trial = run_trial(load_flow(file or DEFAULT))
+    if as_json:
+        click.echo(json.dumps(asdict(trial), ensure_ascii=False))
+    else:
+        _report(trial)
+    ctx.exit(1 if trial.failures else 0)
+
+
+@flow.command(help=tr("flow.help_show"))
+@file_argument
+@json_option
+@click.option("--mermaid", "as_mermaid", is_flag=True, help=tr("flow.help_mermaid"))
+@click.option("--svg", "as_svg", is_flag=True, help=tr("flow.help_svg"))
+def show(file: Path | None, as_json: bool, as_mermaid: bool, as_svg: bool) -> None:
+    """Draw the states."""
+    found = load_flow(file or DEFAULT)
+    if as_json:
+        click.echo(json.dumps(found.describe(), ensure_ascii=False))
+    elif as_mermaid:
+        click.echo(mermaid(found))
+    elif as_svg:
+        click.echo(picture(found))
+    else:
+        click.secho(f"{found.name} ({found.version})", bold=True)
+        click.echo(draw(found))
+
+
+def _place(path: Path, fault: Fault) -> str:
+    place = f"{path}:{fault.line}" if fault.line else str(path)
+    return " ".join(part for part in (place, fault.path, fault.reason) if part)
+
+
+def _report(trial: Trial) -> None:
+    click.echo(
+        tr(
+            "flow.summary",
+            phrases=trial.phrases,
+            accuracy=f"{trial.accuracy:.1%}",
+            accepted=f"{trial.accepted:.1%}",
+            wrong=f"{trial.wrong:.1%}",
+        )
+    )
+    width = max((len(score.intent) for score in trial.scores), default=0)
+    for score in sorted(trial.scores, key=lambda score: score.f1):
+        click.echo(
+            f"  {score.intent:<{width}}  {score.phrases:>4}  "
+            + tr("flow.score", recall=f"{score.recall:.2f}", precision=f"{score.precision:.2f}", f1=f"{score.f1:.2f}")
+        )
+    if trial.confusions:
+        click.echo(tr("flow.confusions"))
+    for found in trial.confusions[:_SHOWN]:
+        click.echo(f"  {found.intent} → {found.guess}  {found.count} ×  {found.example!r}")
+    if len(trial.confusions) > _SHOWN:
+        click.echo(f"  … {len(trial.confusions) - _SHOWN}")
+    for failure in trial.failures:
+        nothing = tr("flow.nothing")
+        values = {"wanted": failure.wanted or nothing, "got": failure.got or nothing}
+        click.secho(tr("flow.failure", say=failure.say, **values), fg="red")
+    if trial.tests:
+        click.echo(tr("flow.tests", passed=trial.tests - len(trial.failures), tests=trial.tests))
