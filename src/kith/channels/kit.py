@@ -54,7 +54,6 @@ class Arrival:
     account: str
     at: float
     sender: str = ""
-    name: str = ""
 
 
 def message_id(channel: str, account: str, platform_id: str) -> str:

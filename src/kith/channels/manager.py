@@ -72,10 +72,16 @@ class ChannelManager:
         self._chance = chance or random.SystemRandom()
         self._routes: dict[str, Route] = {}
         self._built: dict[str, Channel] = {}
+        self._added: dict[str, Channel] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._sender = Sender(
             ports.outbox, self._routes, settings.delivery, clock, ports.health, ports.bus, self._chance
         )
+
+    def add(self, name: str, channel: Channel) -> None:
+        """Before `start`: a channel without a folder, that another room brings. It is local, and sending to it again
+        does no harm."""
+        self._added[name] = channel
 
     async def start(self, worker: str = "", *, local: bool = False) -> None:
         """Start every channel and the sender. One that cannot start is tried again, and stalls nobody.
@@ -89,6 +95,8 @@ class ChannelManager:
             if local and not _is_local(manifest):
                 continue
             self._build(name, manifest, settings)
+        for name, channel in self._added.items():
+            self._register(name, channel, "", "idempotent", local=True)
         self._sender.others = local
         self._starting = {name: asyncio.create_task(self._bring_up(name)) for name in self._built}
         instant = [task for name, task in self._starting.items() if self._routes[name].local]
@@ -124,7 +132,8 @@ class ChannelManager:
     def having(self, capability: str) -> Channel | None:
         """The first channel that is on and whose manifest names `capability`."""
         manifests = self._registry.manifests()
-        return next((built for name, built in self._built.items() if capability in manifests[name].capabilities), None)
+        names = [name for name in self._built if name in manifests and capability in manifests[name].capabilities]
+        return self._built[names[0]] if names else None
 
     def _chosen(self, name: str, manifest: Manifest) -> ChannelSettings | None:
         """The settings of a channel that is on."""
@@ -149,9 +158,12 @@ class ChannelManager:
         built = entry(settings, Kit(ports.store, ports.streams, self._clock, self._ids, cancel))
         if policy == "reconcile" and not hasattr(built, "arrived"):
             raise Broken(f"{manifest.path} promises to reconcile, but its channel cannot be asked what arrived")
+        self._register(name, built, settings.account, cast("Policy", policy), local=_is_local(manifest))
+
+    def _register(self, name: str, channel: Channel, account: str, policy: Policy, *, local: bool) -> None:
         slots = asyncio.Semaphore(self._settings.delivery.concurrency)
-        self._built[name] = built
-        self._routes[name] = Route(name, settings.account, cast("Policy", policy), _is_local(manifest), slots=slots)
+        self._built[name] = channel
+        self._routes[name] = Route(name, account, policy, local, slots=slots)
 
     async def _bring_up(self, name: str) -> None:
         """Start one channel, again and again with growing waits while it says that it cannot yet."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
-import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,15 +13,11 @@ from typing import cast
 
 import click
 
-from kith.app import load_settings, open_household
-from kith.cli.group import Command
+from kith.cli.group import Command, later
 from kith.cli.server import Server, ask_server, find_server, model_names
-from kith.core.clock import SystemClock
-from kith.core.errors import Invalid, NotFound, Unavailable
-from kith.core.ids import Ids
-from kith.core.message import Delta, Envelope, Message, Text, Usage
+from kith.core.errors import Invalid, NotFound
+from kith.core.message import Delta, Usage
 from kith.runtime.locale import language, tr
-from kith.runtime.registry import Registry
 
 _LIMIT = 1024 * 1024
 
@@ -78,7 +72,11 @@ async def _ask(question: Question, *, as_json: bool) -> None:
 async def _answer(question: Question) -> AsyncGenerator[Delta]:
     """From the running server, or from this process where none runs. A flow file is tried apart from both."""
     server = None if question.flow or question.config else await find_server()
-    deltas = _remote(server, question) if server else _local(question)
+    if server is not None:
+        deltas = _remote(server, question)
+    else:
+        here = cast("Callable[[Question], AsyncGenerator[Delta]]", later("kith.cli.inner:answer"))
+        deltas = here(question)
     async with aclosing(deltas):
         async for delta in deltas:
             yield delta
@@ -86,51 +84,14 @@ async def _answer(question: Question) -> AsyncGenerator[Delta]:
 
 async def _remote(server: Server, question: Question) -> AsyncGenerator[Delta]:
     if question.model:
-        _known(question.model, await model_names(server))
+        check_model(question.model, await model_names(server))
     async with aclosing(ask_server(server, question.text, question.model, language())) as deltas:
         async for delta in deltas:
             yield delta
 
 
-async def _local(question: Question) -> AsyncGenerator[Delta]:
-    overrides: dict[str, object] = {}
-    async with contextlib.AsyncExitStack() as stack:
-        if question.flow is not None:  # a trial: in a scratch home for data, so that it neither sees nor leaves any
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kith-")))
-            overrides = {"dialogue__flow": question.flow, "storage__backend": "", "storage__path": scratch / "kith.db"}
-        settings = await asyncio.to_thread(load_settings, question.config, **overrides)
-        house = await stack.enter_async_context(open_household(settings, serve=False))
-        if question.model:
-            _known(question.model, [card.name for card in house.models.cards()])
-        # The port promises an iterator; what it gives is a generator, to be closed when nobody listens any more.
-        answer = cast("AsyncGenerator[Delta]", house.talk.reply(_envelope(question)))
-        async with aclosing(answer) as deltas:
-            async for delta in deltas:
-                yield delta
-
-
-def _envelope(question: Question) -> Envelope:
-    """The question as typed at this machine's terminal, by its owner."""
-    terminals = [m.name for m in Registry("channels").manifests().values() if "terminal" in m.capabilities]
-    if not terminals:
-        raise Unavailable("no channel of this installation is a terminal")
-    clock = SystemClock()
-    ids = Ids(clock)
-    said = Message(ids.new("m"), "user", (Text(question.text),), clock.now())
-    return Envelope(
-        channel=terminals[0],
-        account="local",
-        platform_id=ids.new("x"),
-        sender="owner",
-        conversation="ask",
-        message=said,
-        locale=language(),
-        persona=question.model,
-        deliver=False,
-    )
-
-
-def _known(model: str, names: list[str]) -> None:
+def check_model(model: str, names: Sequence[str]) -> None:
+    """Raises `NotFound` with the names there are."""
     if model not in names:
         listed = ", ".join(sorted(names)) or tr("cli.ask.none")
         raise NotFound(tr("cli.ask.no_model", model=model, names=listed), hint="kith models list")

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import click
 
-from kith.app import Household, load_settings, open_household
-from kith.cli.group import Command
+from kith.cli.group import Command, later
 from kith.cli.keyboard import keyboard
 from kith.cli.partner import Partner, Remote
 from kith.cli.server import Server, find_server
 from kith.cli.terminal import Chat
-from kith.core.errors import Unavailable
-from kith.runtime.locale import language, tr
-
-
-class _Terminal(Protocol):
-    """The channel with the capability ``terminal``."""
-
-    def open(self, conversation: str, locale: str) -> Partner: ...
+from kith.runtime.locale import tr
 
 
 @click.command(cls=Command)
@@ -39,13 +32,8 @@ async def _chat(conversation: str, config: Path | None, flow: Path | None) -> No
     if server is not None:
         await chat_with(server, conversation)
         return
-    settings = await asyncio.to_thread(load_settings, config, dialogue__flow=flow)
-    async with open_household(settings, serve=False) as house:
-        await house.channels.start(local=True)
-        try:
-            await chat_in(house, conversation)
-        finally:
-            await house.channels.stop()
+    here = cast("Callable[[str, Path | None, Path | None], Awaitable[None]]", later("kith.cli.inner:chat_alone"))
+    await here(conversation, config, flow)
 
 
 async def chat_with(server: Server, conversation: str = "main") -> None:
@@ -57,22 +45,9 @@ async def chat_with(server: Server, conversation: str = "main") -> None:
         await remote.open()
         return remote
 
-    await Chat(keyboard(), opener, _name, conversation).run()
+    await Chat(keyboard(), opener, new_name, conversation).run()
 
 
-async def chat_in(house: Household, conversation: str = "main") -> None:
-    """Talk with the household of this process until the person leaves. Raises `Unavailable`."""
-    channel = house.channels.having("terminal")
-    if channel is None:
-        raise Unavailable("the terminal is switched off in kith.yaml")
-    terminal = cast("_Terminal", channel)
-    click.echo(tr("cli.chat.hello"))
-
-    async def opener(name: str) -> Partner:
-        return terminal.open(name, language())
-
-    await Chat(keyboard(), opener, _name, conversation).run()
-
-
-def _name() -> str:
+def new_name() -> str:
+    """A name for a new conversation."""
     return uuid.uuid4().hex[:12]

@@ -65,8 +65,7 @@ class Root(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(COMMANDS[cmd_name])
-        found = getattr(module, cmd_name, None)
+        found = later(f"{COMMANDS[cmd_name]}:{cmd_name}")
         if not isinstance(found, click.Command):
             raise Broken(f"{COMMANDS[cmd_name]} has no command {cmd_name!r}")
         return found
@@ -87,6 +86,12 @@ class Root(Group):
         except KeyboardInterrupt:
             click.echo("", err=True)
             ctx.exit(130)
+
+
+def later(target: str) -> Any:
+    """What ``module:attribute`` names, imported now: what a command needs only sometimes should cost only then."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute, None)
 
 
 def localise(command: click.Command, name: str) -> None:

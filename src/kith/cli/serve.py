@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import click
 
 from kith.app import Household, Settings, load_settings, open_household
-from kith.cli.chat import chat_in, chat_with
+from kith.cli.chat import chat_with
 from kith.cli.group import Command
+from kith.cli.inner import chat_in
 from kith.cli.server import find_server
 from kith.core.errors import Unavailable
 from kith.runtime.locale import tr

@@ -40,7 +40,6 @@ def envelope(typed: Typed, arrival: Arrival) -> Envelope:
         sender=arrival.sender or "owner",
         conversation=check_name(typed.conversation, "conversation"),
         message=Message(message_id(NAME, arrival.account, platform_id), "user", (Text(text),), arrival.at),
-        sender_name=arrival.name,
         locale=typed.locale,
         persona=typed.model,
         deliver=False,

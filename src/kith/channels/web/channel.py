@@ -44,7 +44,7 @@ class WebChannel:
         """Speak with one client until it goes or Kith stops. Raises `Unavailable` when the channel is not started."""
         if self._accept is None:
             raise Unavailable("the web channel is not started")
-        sender = Arrival(self._settings.account, 0.0, principal.id, principal.name)
+        sender = Arrival(self._settings.account, 0.0, principal.id)
         session = Session(peer, sender, Desk(self._kit, self._accept, self._boot, self._settings))
         task: asyncio.Task[object] = asyncio.create_task(session.run())
         self._open.add(task)

@@ -102,7 +102,6 @@ def envelope(frame: Say, arrival: Arrival) -> Envelope:
         message=Message(
             message_id(NAME, arrival.account, platform_id), "user", (Text(check_text(frame.text)),), arrival.at
         ),
-        sender_name=arrival.name,
         locale=frame.locale[:35],
         persona=frame.model,
         deliver=False,
