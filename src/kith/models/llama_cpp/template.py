@@ -2,7 +2,8 @@
 
 The template runs in jinja2's immutable sandbox, inside the model's own process (never in the gateway's), with a limit
 of time and output, a short list of filters and methods, and a ceiling on everything an expression can build. One that
-is absent, broken, too slow or too long is replaced by ChatML.
+is absent, broken, too slow or too long is replaced by ChatML. What should slip through nevertheless silences the
+process, which the supervisor notices: it costs this model its process, and the house nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ _SPACE = "\u200b"
 _GROWING = re.compile("center|encode|expandtabs|format|format_map|join|ljust|maketrans|rjust|translate|zfill")
 _FILTERS = re.compile(
     "abs|capitalize|count|d|default|dictsort|e|escape|first|float|int|items|last|length|list|lower|map|max|min|reject|"
-    "rejectattr|reverse|round|safe|select|selectattr|sort|string|sum|title|trim|unique|upper"
+    "rejectattr|reverse|round|safe|select|selectattr|sort|string|title|trim|unique|upper"
 )
+_TEXTUAL = ("capitalize", "e", "escape", "lower", "string", "title", "trim", "upper")
 
 Chat = Sequence[Mapping[str, Any]]
 
@@ -62,10 +64,13 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             return False
         return super().is_safe_attribute(obj, attr, value)
 
+    def wrap_str_format(self, value: Any) -> None:
+        """No formatting at all: jinja's own wrapper is safe, but a width of a thousand million is not refused."""
+
     def call(self, context: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
         owner = getattr(function, "__self__", None)
         if isinstance(owner, str) and getattr(function, "__name__", "") == "replace":
-            return _replace(owner, *map(str, args[:2]))
+            return _replace(owner, *map(_text, args[:2]))
         return super().call(context, function, *args, **kwargs)
 
 
@@ -145,13 +150,15 @@ class ChatTemplate:
 
 
 def _compile(source: str) -> Callable[..., Iterator[str]]:
-    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    extensions = ["jinja2.ext.loopcontrols"]
+    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=extensions, finalize=_text)
     names = cast("dict[str, Any]", environment.globals)
     names.pop("lipsum", None)
     names["raise_exception"] = _raise
     filters = cast("dict[str, Any]", environment.filters)
     for name in [name for name in filters if not _FILTERS.fullmatch(name)]:
         del filters[name]
+    filters |= {name: _bounded(filters[name]) for name in _TEXTUAL}
     filters |= {"tojson": _tojson, "join": _join, "replace": _replace, "indent": _indent}
     tree = cast("nodes.Template", _Joined().visit(environment.parse(source)))
     return environment.from_string(tree).generate
@@ -161,14 +168,27 @@ def _raise(message: str) -> NoReturn:
     raise TemplateError(message)
 
 
+def _text(value: Any) -> str:
+    """`value` as text. Lists that contain one another double with each level: they are written with a ceiling."""
+    return _tojson(value) if isinstance(value, dict | list | tuple) else str(value)
+
+
+def _bounded(text_filter: Callable[..., Any]) -> Callable[..., Any]:
+    def bounded(value: Any, *rest: Any, **named: Any) -> Any:
+        return text_filter(_text(value), *rest, **named)
+
+    return bounded
+
+
 def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=min(indent, 8) if indent else None)
+    encoder = json.JSONEncoder(ensure_ascii=False, indent=min(indent, 8) if indent else None)
+    return _join(encoder.iterencode(value))
 
 
 def _join(items: Any, separator: str = "") -> str:
     texts, size = list[str](), 0
     for item in items:
-        texts.append(str(item))
+        texts.append(_text(item))
         size += len(texts[-1]) + len(separator)
         if size > CEILING:
             raise SecurityError("the text is too long")
@@ -176,14 +196,14 @@ def _join(items: Any, separator: str = "") -> str:
 
 
 def _replace(text: Any, old: str, new: str, *_: Any) -> str:
-    found = str(text)
+    found = _text(text)
     if len(found) + found.count(old) * len(new) > CEILING:
         raise SecurityError("the text is too long")
     return found.replace(old, new)
 
 
 def _indent(text: Any, *_: Any, **__: Any) -> str:
-    return str(text)  # looks only: what a model reads need not be pretty
+    return _text(text)  # looks only: what a model reads need not be pretty
 
 
 def _merged(messages: Chat) -> list[dict[str, Any]]:

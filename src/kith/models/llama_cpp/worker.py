@@ -156,6 +156,9 @@ def _open(options: dict[str, Any], key: str) -> Any:
     params.no_extra_bufts = options["share"]
     params.fit_params = False
     params.warmup = False
+    # The runtime would run the file's own chat template while loading, without a limit of time: it never sees it.
+    params.use_jinja = False
+    params.chat_template = "chatml"
     params.verbosity = 1
     params.api_keys = [key]
     params.hostnames = ["127.0.0.1"]
