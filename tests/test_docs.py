@@ -167,7 +167,7 @@ def test_make_targets_that_are_documented_exist(page: str) -> None:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_error_code_of_the_tree_is_documented(lang: str) -> None:
     codes = {cls.code for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.KithError)}
-    page = (HANDBOOK / lang / "api.md").read_text("utf-8")
+    page = (ROOT / "docs" / lang / "errors.md").read_text("utf-8")
     assert not [code for code in codes if f"`{code}`" not in page]
 
 
@@ -181,7 +181,7 @@ def test_every_error_code_in_use_is_documented(lang: str) -> None:
                 for keyword in node.keywords:
                     if keyword.arg == "code" and isinstance(keyword.value, ast.Constant) and keyword.value.value:
                         codes[str(keyword.value.value)] = path.relative_to(SOURCE).as_posix()
-    page = (HANDBOOK / lang / "api.md").read_text("utf-8")
+    page = (ROOT / "docs" / lang / "errors.md").read_text("utf-8")
     assert not [f"{code} ({place})" for code, place in codes.items() if f"`{code}`" not in page]
 
 
