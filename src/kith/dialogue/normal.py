@@ -64,7 +64,7 @@ def normal(text: str) -> str:
     folded = _CONTRACTION.sub(lambda found: _CONTRACTED[found[0].translate(_APOSTROPHES)], folded)
     words = "".join(map(_plain, folded.translate(_APOSTROPHES)))
     found = _PARTICLES.sub("", _BETWEEN.sub("", " ".join(words.split())))
-    return found or "".join(folded.split())
+    return found or "".join(c for c in folded if unicodedata.category(c)[0] not in "CZ")
 
 
 def fold(text: str) -> Folded:

@@ -42,6 +42,9 @@ _DAYS = {"今天": 0, "今日": 0, "今晚": 0, "明天": 1, "明日": 1, "明�
 _SPANS = {"秒": 1, "second": 1, "sec": 1, "分钟": 60, "minute": 60, "min": 60, "小时": 3600, "钟头": 3600, "hour": 3600,
           "天": 86400, "day": 86400, "周": 604800, "星期": 604800, "week": 604800}  # fmt: skip
 
+_ONE = re.compile(r"(?:^|\b(?:for|just|only|exactly|about|plus|and|is|want|need))\W*$", re.IGNORECASE)
+_NO_NUMBER = re.compile("一[起下直样定些点般切旦边共会]|十分|万一|千万[别不要]|三心二意")
+
 _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(form, re.IGNORECASE))
     for name, form in (
@@ -49,7 +52,7 @@ _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             "url",
             r"https?://[^\s<>\"'，。！？；、（）\u4e00-\u9fff]{1,1000}[^\s<>\"'.,!?;:)，。！？；、（）\u4e00-\u9fff]",
         ),
-        ("email", r"(?<![\w.+-])[\w.+-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,4}"),
+        ("email", r"(?<![a-z0-9_.+-])[a-z0-9_.+-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,4}"),
         ("iso_date", r"(?<!\d)(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})(?:[日号]|(?!\d))"),
         ("month_day", r"(?<!\d)(\d{1,2})月(\d{1,2})[日号]"),
         ("named_date", rf"\b({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?(?:,? (\d{{4}}))?\b"),
@@ -61,8 +64,11 @@ _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("han_hour", rf"(凌晨|早上|上午|中午|下午|晚上)?([01]?\d|2[0-4]|[{_HAN}]{{1,3}})点(半|一刻|三刻|[0-5]?\d分?)?"),
         ("money", rf"({_SIGNS}) ?({_AMOUNT})|({_AMOUNT}) ?({_SIGNS})(?![a-z])"),
         ("duration", rf"({_COUNT}) ?(?:个)?({'|'.join(_SPANS)})s?(?![a-z])"),
-        ("phone", r"(?<![\w+])(?:\+\d[\d -]{6,17}\d|1[3-9]\d{9}|\(?\d{3,4}\)?[ -]\d{3,4}[ -]?\d{4})(?!\w)"),
-        ("number", rf"(?<![\w.])-?\d[\d,]{{0,20}}(?:\.\d{{1,9}})?(?!\d)|[{_HAN}]{{1,20}}|\b(?:{'|'.join(_ENGLISH)})\b"),
+        ("phone", r"(?<![a-z0-9_+])(?:\+\d[\d -]{6,17}\d|1[3-9]\d{9}|\(?\d{3,4}\)?[ -]\d{3,4}[ -]?\d{4})(?![a-z0-9_])"),
+        (
+            "number",
+            rf"(?<![a-z0-9_.])-?\d[\d,]{{0,20}}(?:\.\d{{1,9}})?(?!\d)|[{_HAN}]{{1,20}}|\b(?:{'|'.join(_ENGLISH)})\b",
+        ),
     )
 )
 
@@ -105,18 +111,21 @@ def _chinese(text: str) -> Decimal | None:
         return None
     if not any(c in _UNITS for c in text):
         return Decimal("".join(str(_DIGITS[c]) for c in text))
-    total = section = digit = 0
+    large = middle = section = digit = last = 0
     for character in text:
         unit = _UNITS.get(character, 0)
-        if not unit:
-            digit = _DIGITS[character]
-        elif unit >= 10**4:
-            total = (total + section + digit) * unit
+        if unit >= 10**4:
+            middle = (middle + section + digit) * unit if unit == 10**4 else middle + section + digit
+            large, middle = (large + middle * unit, 0) if unit == 10**8 else (large, middle)
             section = digit = 0
-        else:
+        elif unit:
             section += (digit or 1) * unit
             digit = 0
-    return Decimal(total + section + digit)
+        else:
+            digit = _DIGITS[character]
+        last = unit or (last if character not in "零〇" and character == text[-1] else 0)
+    colloquial = last // 10 if last >= 100 and digit else 1  # 一万二 is 12000, 一万零二 is 10002
+    return Decimal(large + middle + section + digit * colloquial)
 
 
 def _local(now: float) -> datetime:
@@ -132,6 +141,10 @@ def _plain(value: Decimal) -> str:
 
 
 def _number(match: re.Match[str], _: date) -> str:
+    if match[0].casefold() == "one" and not _ONE.search(match.string[: match.start()]):
+        return ""  # "the big one" counts nothing
+    if _NO_NUMBER.match(match.string, match.start()):
+        return ""
     value = number(match[0])
     return "" if value is None else _plain(value)
 
