@@ -140,6 +140,11 @@ def test_a_page_is_cut_at_headings_and_a_long_section_at_paragraphs() -> None:
     assert parts[-1].text.endswith("# code\n```")
 
 
+def test_a_wrapped_paragraph_becomes_one_line_and_code_stays() -> None:
+    (part,) = sections("# T\n\none\ntwo\n\n- a\n- b\n\n```\nx\ny\n```\nthree\nfour\n", "p.md")
+    assert part.text == "one two\n\n- a\n- b\n\n```\nx\ny\n```\nthree four"
+
+
 def test_a_huge_paragraph_is_cut_anywhere() -> None:
     assert all(len(part.text) <= 1400 for part in sections("x" * 50_000, "p.md"))
 

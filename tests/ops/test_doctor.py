@@ -80,6 +80,8 @@ def test_what_the_machine_has(
 
 def test_a_home_that_others_can_open(tmp_path: Path, port: int) -> None:
     tmp_path.chmod(0o755)
+    assert look(tmp_path, port)["home"].key == "home"
+    (tmp_path / "data").mkdir(mode=0o755)
     assert look(tmp_path, port)["home"].key == "home_open"
     tmp_path.chmod(0o700)
     assert look(tmp_path, port)["home"].key == "home"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 _HEADING = re.compile(r"^(#{1,4})\s+(.+?)\s*#*$")
 _FENCE = re.compile(r"^\s*(```|~~~)")
+_PROSE = re.compile(r"^(?![|>#]|[-*+] |\d+[.)] )\S")
 _ASKED = re.compile(r"<!--\s*asked:(.*?)-->", re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LONG = 1400
@@ -39,7 +40,7 @@ def sections(text: str, page: str) -> list[Section]:
         if not clean:
             continue
         whole = Section(page, path, anchor(path[-1]) if path else "", "", asked)
-        found += [replace(whole, text=part) for part in _split(clean)]
+        found += [replace(whole, text=part) for part in _split(_unwrap(clean))]
     return found
 
 
@@ -73,6 +74,22 @@ def _blocks(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
         path.append((level, match[2]))
         lines = []
     yield tuple(name for _, name in path), "\n".join(lines)
+
+
+def _unwrap(text: str) -> str:
+    """Each paragraph on one line, as chat apps and terminals want it; code, tables, lists and quotations stay."""
+    lines: list[str] = []
+    fenced = joining = False
+    for line in text.split("\n"):
+        fence = _FENCE.match(line) is not None
+        prose = not fenced and not fence and _PROSE.match(line) is not None
+        if prose and joining:
+            lines[-1] = f"{lines[-1].rstrip()} {line.strip()}"
+        else:
+            lines.append(line)
+        fenced ^= fence
+        joining = prose
+    return "\n".join(lines)
 
 
 def _split(text: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ from kith.runtime.machine import GIB, Machine, measure, nearest
 PORT = 8787
 _BORN = 1_767_225_600.0  # 2026-01-01 UTC: a clock before Kith's first version is wrong
 _PYTHON = (3, 11)
+_PRIVATE = ("data", "keys", "run")
 
 
 def examine(
@@ -96,7 +97,7 @@ def _home(home: Path) -> Finding:
         return Finding("home", "ok" if writable else "fail", "home_new" if writable else "home_shut", values)
     if not home.is_dir() or not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         return Finding("home", "fail", "home_shut", values)
-    if _others(home):
+    if _others(home) and any(_others(path) for name in _PRIVATE if (path := home / name).exists()):
         return Finding("home", "warn", "home_open", values)
     return Finding("home", "ok", "home", values)
 
