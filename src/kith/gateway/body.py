@@ -105,10 +105,13 @@ def _inside(value: Any, kind: Any, path: str, faults: list[Fault], depth: int) -
 
 
 def _options(kind: Any) -> tuple[Any, ...]:
+    """The types that a possibly annotated union allows."""
     origin = typing.get_origin(kind)
     if origin is typing.Annotated:
         return _options(typing.get_args(kind)[0])
-    return typing.get_args(kind) if origin in (typing.Union, types.UnionType) else (kind,)
+    if origin in (typing.Union, types.UnionType):
+        return tuple(option for arg in typing.get_args(kind) for option in _options(arg))
+    return (kind,)
 
 
 def _sentence(reason: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from kith.core.errors import Fault, Invalid, NotFound
@@ -51,7 +52,7 @@ class Completions:
 
         return Whole(work)
 
-    async def model(self, name: str) -> ASGIApp:
+    async def model(self, name: FromPath[str]) -> ASGIApp:
         """Describe one model."""
         wanted = name.removeprefix("/")
 

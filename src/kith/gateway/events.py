@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from kith.core.message import Delta, Message, Text, Usage
@@ -78,7 +79,7 @@ class Events:
 
         return Whole(work)
 
-    async def follow(self, request: Call, conversation: str) -> ASGIApp:
+    async def follow(self, request: Call, conversation: FromPath[str]) -> ASGIApp:
         """Follow a conversation as server-sent events. `Last-Event-ID` resumes; what is gone comes as turns."""
         await visible(self._ports, request.user, conversation)
         last = request.headers.get("last-event-id", "")

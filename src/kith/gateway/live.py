@@ -9,6 +9,7 @@ from typing import Any, cast
 from litestar import WebSocket, websocket
 from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import WebsocketRouteHandler
+from litestar.params import FromPath
 
 from kith.core.errors import KithError, NotFound
 from kith.core.people import Principal
@@ -54,7 +55,7 @@ class Live:
         """The route, ready to be registered."""
         return (websocket("/api/channels/{name:str}/live")(self.live),)
 
-    async def live(self, socket: Socket, name: str) -> None:
+    async def live(self, socket: Socket, name: FromPath[str]) -> None:
         """Talk over a channel's own protocol."""
         line = self._lines.get(name)
         if line is None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from litestar import delete, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from kith import __version__
@@ -94,7 +95,7 @@ class Rest:
 
         return Whole(work)
 
-    async def turns(self, request: Call, conversation: str) -> ASGIApp:
+    async def turns(self, request: Call, conversation: FromPath[str]) -> ASGIApp:
         """The last turns of a conversation, oldest first; with `after`, those behind that turn."""
         limit = integer(request.query_params, "limit", 100, 1000)
         after = request.query_params.get("after", "")
@@ -137,7 +138,7 @@ class Rest:
 
         return Whole(work)
 
-    async def decide(self, request: Call, parcel: str, action: str) -> ASGIApp:
+    async def decide(self, request: Call, parcel: FromPath[str], action: FromPath[str]) -> ASGIApp:
         """Decide on a dead or stale reply: `retry` or `drop`."""
         administrator(request.user)
         if action not in ("retry", "drop"):
@@ -187,7 +188,7 @@ class Rest:
 
         return Whole(work)
 
-    async def revoke(self, request: Call, token: str) -> ASGIApp:
+    async def revoke(self, request: Call, token: FromPath[str]) -> ASGIApp:
         """Refuse a token from now on."""
         administrator(request.user)
 
