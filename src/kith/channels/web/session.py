@@ -64,7 +64,7 @@ class Session:
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """Until the client has gone or does not read any more; raises what the peer raises then."""
+        """Until the client has gone (an `EOFError` or `OSError` of the peer; anything else it raises is raised)."""
         try:
             while True:
                 reading = asyncio.ensure_future(self._peer.receive())
@@ -77,6 +77,8 @@ class Session:
                 answer = await self._hear(reading.result())
                 if answer:
                     await self._peer.send(answer)
+        except (EOFError, OSError):
+            return None
         finally:
             self._gone.cancel()
             tasks = [thread.task for thread in self._threads.values() if thread.task]
