@@ -20,7 +20,6 @@ from kith.models.gguf import read_gguf
 
 _TRIES = 5
 _REDIRECTS = 8
-_CHUNK = 1 << 20
 _MARGIN = 256 << 20  # bytes that a download leaves free on the disk
 _HUB = re.compile(r"^(hf|ms):([\w.-]+)/([\w.-]+?)(?:@([\w.-]+))?/(.+)$")
 _HUBS = {
@@ -130,7 +129,7 @@ async def _once(client: httpx.AsyncClient, url: str, part: Path, progress: Progr
         done = begin
         with part.open("r+b" if begin else "wb") as stream:
             stream.seek(begin)
-            async for piece in response.aiter_raw(_CHUNK):
+            async for piece in response.aiter_raw():
                 stream.write(piece)
                 done += len(piece)
                 if progress is not None:
