@@ -66,10 +66,12 @@ def _noted() -> Server | None:
         if about.st_uid != os.getuid() or about.st_mode & 0o077:
             return None
         server = Server(str(note["url"]).rstrip("/"), str(note["token"]), int(note["pid"]))
+        if server.pid <= 0 or urlsplit(server.url).hostname not in _LOCAL:
+            return None
         os.kill(server.pid, 0)
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return server if server.pid > 0 and urlsplit(server.url).hostname in _LOCAL else None
+    return server
 
 
 async def ask_server(server: Server, text: str, model: str, locale: str) -> AsyncGenerator[Delta]:
