@@ -44,10 +44,6 @@ fast: dev
 	@$(PY) -m pytest -m "not server"
 
 check: dev
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/basedpyright
-	@$(VENV)/bin/lint-imports
 	@$(PY) -m pytest tests/test_house.py tests/test_docs.py
 
 bench: dev

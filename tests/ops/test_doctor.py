@@ -57,8 +57,8 @@ def test_every_finding_has_its_words(locale: str, tmp_path: Path, port: int) -> 
 @pytest.mark.parametrize(
     ("change", "check", "status", "key"),
     [
-        ({"available": GIB // 2}, "memory", "warn", "memory_low"),
-        ({"available": GIB // 8}, "memory", "fail", "memory_out"),
+        ({"available": GIB // 2}, "ram", "warn", "ram_low"),
+        ({"available": GIB // 8}, "ram", "fail", "ram_out"),
         ({"flags": ()}, "processor", "warn", "processor_bare"),
         ({"flags": (), "architecture": "arm64"}, "processor", "ok", "processor"),
         ({"disk_free": 2 * GIB}, "disk", "warn", "disk_low"),
@@ -177,7 +177,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int)
     monkeypatch.setenv("KITH_HOME", str(tmp_path / "home"))
     done = CliRunner().invoke(doctor, ["--port", str(port), "--json"])
     data = json.loads(done.output)
-    assert {check["check"] for check in data["checks"]} >= {"memory", "disk", "port"}
+    assert {check["check"] for check in data["checks"]} >= {"ram", "disk", "port"}
     assert data["advice"]["tier"] in ("small", "basic", "professional", "enterprise")
     for locale, word in (("en", "Memory"), ("zh", "内存")):
         monkeypatch.setenv("KITH_LANG", locale)

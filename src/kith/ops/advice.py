@@ -73,7 +73,7 @@ def recommend(machine: Machine) -> Advice:
     found = next((rung for rung in reversed(LADDER) if _suits(machine, rung, "Q4_K_M", FLUENT, bandwidth)), None)
     found = found or (LADDER[0] if machine.fits(_needed(LADDER[0], "Q4_K_M", _CONTEXTS[0])) != "no" else None)
     if found is None:
-        return Advice(tier(machine), threads=machine.threads, reasons=(("none", {"memory": size(machine.memory)}),))
+        return Advice(tier(machine), threads=machine.threads, reasons=(("none", {"ram": size(machine.memory)}),))
     finer = [name for name in BITS if _suits(machine, found, name, QUICK, bandwidth)]
     quantisation = finer[-1] if finer else "Q4_K_M"
     contexts = _CONTEXTS if _accelerated(machine) else _CONTEXTS[:2]
@@ -87,7 +87,7 @@ def recommend(machine: Machine) -> Advice:
 
 def _reasons(machine: Machine, memory: int, speed: float) -> tuple[tuple[str, dict[str, str]], ...]:
     ceiling = size(int(machine.memory * CEILING))
-    reasons = [("memory", {"memory": size(memory), "ceiling": ceiling, "percent": f"{CEILING:.0%}"})]
+    reasons = [("ram", {"ram": size(memory), "ceiling": ceiling, "percent": f"{CEILING:.0%}"})]
     reasons.append(("speed", {"speed": f"{speed:.0f}"}))
     reasons.append(("threads", {"threads": str(machine.threads), "cores": str(machine.cores)}))
     if machine.fits(memory) == "tight":

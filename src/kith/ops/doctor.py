@@ -52,7 +52,7 @@ def examine(
 
 
 def _capacity(machine: Machine) -> dict[str, str]:
-    return {"memory": size(machine.memory), "disk": f"{machine.disk / 1e9:.0f} GB"}
+    return {"ram": size(machine.memory), "disk": f"{machine.disk / 1e9:.0f} GB"}
 
 
 def _python() -> Finding:
@@ -63,9 +63,9 @@ def _python() -> Finding:
 def _memory(machine: Machine) -> Finding:
     values = {"total": size(machine.memory), "available": size(machine.available)}
     if machine.available < GIB // 4:
-        return Finding("memory", "fail", "memory_out", values)
+        return Finding("ram", "fail", "ram_out", values)
     low = machine.available < GIB
-    return Finding("memory", "warn" if low else "ok", "memory_low" if low else "memory", values)
+    return Finding("ram", "warn" if low else "ok", "ram_low" if low else "ram", values)
 
 
 def _processor(machine: Machine) -> Finding:
