@@ -22,9 +22,9 @@ apt() {
         return 1
     fi
     echo "kith: installing the system packages: $*"
-    DEBIAN_FRONTEND=noninteractive $as apt-get install -y -q --no-install-recommends "$@" >/dev/null 2>&1 && return 0
+    $as env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null 2>&1 && return 0
     $as apt-get update -q >/dev/null 2>&1 || true
-    DEBIAN_FRONTEND=noninteractive $as apt-get install -y -q --no-install-recommends "$@" >/dev/null
+    $as env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null
 }
 
 find_python() {
