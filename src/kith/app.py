@@ -7,28 +7,29 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from kith.channels import ChannelManager, ChannelsSettings
-from kith.core.clock import SystemClock
-from kith.core.errors import Invalid
+from kith.channels import ChannelManager, ChannelPorts, ChannelsSettings
+from kith.core.clock import Clock, SystemClock
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.dialogue import DialogueSettings, Engine, FlowBook, Ports, load_persona
 from kith.gateway import Gateway, GatewayPorts, GatewaySettings
 from kith.knowledge import KnowledgeSettings, Library
 from kith.media import Senseless
-from kith.models import ModelService, ModelSettings
+from kith.models import ModelService, ModelSettings, ModelsSettings
 from kith.plugins import NoTools
 from kith.runtime.bus import Bus
 from kith.runtime.health import Health
+from kith.runtime.registry import Registry
 from kith.runtime.settings import Section, home, load
 from kith.runtime.streams import Streams
+from kith.runtime.supervisor import Supervisor
 from kith.runtime.telemetry import configure_logs
 from kith.security import HouseGuard, KeyRing, SecuritySettings, TokenAuth
 from kith.storage import Storage, StorageSettings, open_storage
@@ -37,21 +38,23 @@ from kith.storage import Storage, StorageSettings, open_storage
 class LogSettings(Section):
     """The section ``log``."""
 
-    level: str = Field("warning", pattern="^(debug|info|warning|error)$", description="The least level written.")
-    json_lines: bool = Field(False, description="One JSON object a line, as log collectors take it.")
+    level: str = Field(
+        default="warning", pattern="^(debug|info|warning|error)$", description="The least level written."
+    )
+    json_lines: bool = Field(default=False, description="One JSON object a line, as log collectors take it.")
 
 
 class Settings(Section):
     """The whole of `kith.yaml`: one section a room."""
 
-    gateway: GatewaySettings = GatewaySettings()
-    models: tuple[ModelSettings, ...] = ()
-    dialogue: DialogueSettings = DialogueSettings()
-    channels: ChannelsSettings = ChannelsSettings()
-    knowledge: KnowledgeSettings = KnowledgeSettings()
-    storage: StorageSettings = StorageSettings()
-    security: SecuritySettings = SecuritySettings()
-    log: LogSettings = LogSettings()
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    models: ModelsSettings = Field(default_factory=list[ModelSettings])
+    dialogue: DialogueSettings = Field(default_factory=DialogueSettings)
+    channels: ChannelsSettings = Field(default_factory=ChannelsSettings)
+    knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    security: SecuritySettings = Field(default_factory=SecuritySettings)
+    log: LogSettings = Field(default_factory=LogSettings)
 
 
 def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
@@ -74,14 +77,18 @@ class Household:
     settings: Settings
     storage: Storage
     models: ModelService
+    flows: FlowBook
     talk: Engine
     channels: ChannelManager
     auth: TokenAuth
     streams: Streams
     health: Health
+    clock: Clock
+    ids: Ids
     gateway: Gateway | None = None
     first_token: str | None = None
 
+    @property
     def ready(self) -> bool:
         """Whether every required component can do its work."""
         return self.health.ready
@@ -100,37 +107,40 @@ class Household:
 
 
 @contextlib.asynccontextmanager
-async def open_household(settings: Settings, *, serve: bool) -> AsyncIterator[Household]:
+async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[Household]:
     """Build and start everything, from the ground up; stop it in the opposite order. With `serve`, open the door."""
     configure_logs(settings.log.level, json=settings.log.json_lines)
     async with contextlib.AsyncExitStack() as stack:
-        house = await _furnish(settings, stack, serve=serve)
+        house = await _furnish(settings, stack)
         await house.models.start()
         stack.push_async_callback(house.models.stop)
+        await house.channels.start(local=not serve)
+        stack.push_async_callback(house.channels.stop)
         await house.talk.start()
         stack.push_async_callback(house.talk.stop)
         if serve:
-            await house.channels.start()
-            stack.push_async_callback(house.channels.stop)
             house.first_token = await house.auth.first_start()
             house.gateway = await _open_door(house, stack)
         yield house
 
 
-async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack, *, serve: bool) -> Household:
+async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Household:
     clock, health, streams, bus = SystemClock(), Health(), Streams(), Bus()
-    ids = Ids(clock)
+    ids, supervisor = Ids(clock), Supervisor(clock)
     storage = await open_storage(settings.storage, clock, ids, KeyRing(home() / "keys"))
     stack.push_async_callback(storage.close)
+    stack.push_async_callback(supervisor.close)
     stack.push_async_callback(bus.close)
     health.report("storage", "ready")
-    models = ModelService(settings.models, clock, ids, health)
+    auth = TokenAuth(storage.records, clock, ids)
+    models = ModelService(settings.models, clock, supervisor, home() / "models", publish=bus.publish)
+    flows = FlowBook(settings.dialogue.flow)
     ports = Ports(
-        guard=HouseGuard(settings.security, clock),
+        guard=HouseGuard(settings.security, auth, clock, _authenticated()),
         store=storage.store,
         inbox=storage.inbox,
         senses=Senseless(),
-        flows=FlowBook(settings.dialogue.flow),
+        flows=flows,
         knowledge=Library(settings.knowledge),
         models=models,
         tools=NoTools(),
@@ -140,16 +150,21 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack, *, serv
         clock=clock,
         ids=ids,
     )
-    engine = Engine(ports, streams, health, worker=ids.new("w"))
-    channels = ChannelManager(storage.outbox, engine, storage.store, settings.channels, clock, ids, streams, health)
-    auth = TokenAuth(storage.records, clock, ids)
-    if serve:
+    talk = Engine(ports, streams, health, worker=ids.new("w"))
+    doors = ChannelPorts(talk, storage.outbox, storage.store, streams, health, bus)
+    channels = ChannelManager(doors, settings.channels, clock, ids)
 
-        async def nudge(_: TurnFinished) -> None:
-            channels.nudge()
+    async def nudge(_: TurnFinished) -> None:
+        channels.nudge()
 
-        bus.subscribe(TurnFinished, nudge)
-    return Household(settings, storage, models, engine, channels, auth, streams, health)
+    bus.subscribe(TurnFinished, nudge)
+    return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids)
+
+
+def _authenticated() -> tuple[str, ...]:
+    """The channels whose clients were known before they spoke: at this machine's terminal, or by their token."""
+    found = Registry("channels").manifests().values()
+    return ("api", *(manifest.name for manifest in found if "local" in manifest.capabilities))
 
 
 async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gateway:
@@ -159,18 +174,22 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         store=house.storage.store,
         outbox=house.storage.outbox,
         auth=house.auth,
+        tokens=house.auth,
+        flows=house.flows,
         streams=house.streams,
         health=house.health,
         lines=house.channels.lines,
+        clock=house.clock,
+        ids=house.ids,
     )
     gateway = Gateway(ports, house.settings.gateway)
     await gateway.start()
     stack.push_async_callback(gateway.stop)
-    stack.callback(_announce(gateway.address, await house.auth.local()))
+    stack.callback(_announce(gateway.address, house.auth.local()))
     return gateway
 
 
-def _announce(url: str, token: str) -> Any:
+def _announce(url: str, token: str) -> Callable[[], None]:
     """Leave word where commands of the same person on this machine find the server; the result takes it back."""
     path = home() / "run" / "server.json"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -179,6 +198,3 @@ def _announce(url: str, token: str) -> Any:
     with os.fdopen(descriptor, "w") as stream:
         json.dump({"url": url, "token": token, "pid": os.getpid()}, stream)
     return lambda: path.unlink(missing_ok=True)
-
-
-__all__ = ["Household", "Invalid", "Settings", "load_settings", "open_household"]

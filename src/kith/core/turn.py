@@ -58,7 +58,7 @@ class Turn:
     model: str = ""
     usage: Usage = field(default_factory=Usage)
     timings: Mapping[str, float] = field(default_factory=dict[str, float])
-    outcome: Literal["answered", "refused", "failed"] = "answered"
+    outcome: Literal["answered", "refused", "failed", "handed_over"] = "answered"
 
 
 @dataclass(frozen=True, slots=True)

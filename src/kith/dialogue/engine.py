@@ -23,6 +23,7 @@ _log = get_logger(__name__)
 _POLL = 1.0
 _RENEW = 15.0
 _FLOW_CHECK = 2.0
+_LONGEST = 60.0
 
 
 @dataclass(slots=True)
@@ -43,8 +44,10 @@ class _Pace:
         self.event.set()
 
     async def wait(self, seconds: float) -> None:
+        # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.event.wait()
         self.event.clear()
 
 
@@ -222,18 +225,23 @@ class Engine:
         except KithError as error:
             if error.code == "lease_lost":
                 return
-            end |= await self._failed(draft, claim, error)
+            told = await self._failed(draft, claim, error)
+            if told is None:
+                return
+            end |= told
+        end.setdefault("text", draft.text)
         self._streams.publish(claim.conversation, "end", end)
 
-    async def _failed(self, draft: Draft, claim: Claim, error: KithError) -> dict[str, object]:
-        """Try again later, or tell the person; if even that cannot be kept, the lease runs out and it starts anew."""
+    async def _failed(self, draft: Draft, claim: Claim, error: KithError) -> dict[str, object] | None:
+        """Try again later (None), or tell the person; if even that cannot be kept, the lease runs out."""
         _log.warning("turn failed", turn=draft.id, code=error.code, attempts=claim.attempts, error=error.message)
         inbox, now = self._ports.inbox, self._ports.clock.now()
         try:
-            if error.retry and claim.attempts < self._ports.settings.attempts:
-                wait = max(getattr(error, "retry_after", 0.0), 0.5 * 2.0**claim.attempts)
+            # While it is not even known who asks, nobody could be told: the message waits until storage is well again.
+            if error.retry and (claim.attempts < self._ports.settings.attempts or draft.conversation is None):
+                wait = max(getattr(error, "retry_after", 0.0), min(0.5 * 2.0 ** min(claim.attempts, 16), _LONGEST))
                 await inbox.settle(claim, Later(now + wait, error.message))
-                return {"text": error.message, "code": error.code}
+                return None
             if draft.conversation is None:
                 await inbox.settle(claim, Dead(error.message))
                 return {"text": error.message, "code": error.code}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from kith.dialogue.normal import language as seen
 from kith.runtime.locale import language
 
 
@@ -34,10 +35,5 @@ class Session:
 
 
 def spoken_language(text: str, fallback: str = "") -> str:
-    """``zh`` or ``en``, by the share of Chinese characters; `fallback` (a locale) where the text does not tell."""
-    chinese = sum("\u4e00" <= char <= "\u9fff" or "\u3400" <= char <= "\u4dbf" for char in text)
-    latin = sum(char.isascii() and char.isalpha() for char in text)
-    if chinese == latin == 0:
-        return language(fallback)
-    # A Chinese character carries about as much as four Latin letters.
-    return "zh" if chinese * 4 >= latin else "en"
+    """``zh`` or ``en``, as the text shows; that of the locale `fallback` where it does not."""
+    return seen(text, language(fallback))

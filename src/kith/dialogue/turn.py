@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,13 +17,13 @@ from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
-from kith.core.message import Delta, Envelope, Message, Part, Text, ToolCall, Usage
+from kith.core.message import Delta, Envelope, Message, Part, Text, ToolCall, ToolResult, Usage
 from kith.core.model import ChatRequest, Sampling
 from kith.core.people import Conversation, Parcel, Person, Principal
 from kith.core.ports import Guard, Inbox, Models, Recall, Senses, Store, Tools
 from kith.core.turn import Claim, Done, Passage, Turn, Understanding
 from kith.dialogue.context import STEP, Budget, compose, rounds_of, window
-from kith.dialogue.flow import FlowBook
+from kith.dialogue.flow import FlowBook, Reading
 from kith.dialogue.persona import Persona
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
@@ -56,7 +57,9 @@ class Draft:
     answer: str | None = None
     recall_for: str = ""
     passages: Sequence[Passage] = ()
-    prompt: list[Message] = field(default_factory=list[Message])
+    instruction: str = ""
+    prompt: Sequence[Message] = ()
+    work: list[Message] = field(default_factory=list[Message])
     text: str = ""
     pending: tuple[ToolCall, ...] = ()
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
@@ -152,11 +155,8 @@ async def sense(draft: Draft, senses: Senses) -> Stage | None:
     return None
 
 
-async def understand(
-    draft: Draft, flows: FlowBook, persona: Persona, settings: DialogueSettings, clock: Clock
-) -> Stage | None:
+async def understand(draft: Draft, flows: FlowBook, persona: Persona, clock: Clock) -> Stage | None:
     """Rules first, the classifier second; a rule may answer at once. What neither knows is the model's."""
-    del settings
     values = {"persona": persona.name, "name": draft.envelope.sender_name}
     reading = flows.current.read(
         draft.heard.text,
@@ -167,13 +167,8 @@ async def understand(
         pick=lambda options: options[draft.session.rounds % len(options)],
     )
     draft.understanding, draft.session.flow = reading.understanding, dict(reading.state)
-    action = reading.action
-    if action is not None and action.kind == "recall":
-        draft.recall_for = action.argument or draft.heard.text
-    elif reading.answer is not None:
-        draft.answer = reading.answer
-        return speak
-    return None
+    draft.locale = reading.language
+    return _follow(draft, reading)
 
 
 async def recall(draft: Draft, knowledge: Recall) -> Stage | None:
@@ -197,18 +192,18 @@ async def think(
     name = draft.envelope.persona or settings.model or persona.model
     card = next((c for c in models.cards() if "chat" in c.capabilities and name in ("", c.name)), None)
     if card is None:
-        found = draft.passages[0] if draft.passages else None
-        draft.answer = quote(found, draft.locale) if found else tr("dialogue.no_model", draft.locale)
+        draft.answer = _plain_answer(draft)
         return speak
     if not draft.prompt:
         budget = Budget(
             card.context or 4096, min(settings.reply_tokens, (card.context or 4096) // 2), settings.overhead
         )
         said = rounds_given(draft.history or ())
-        prompt = await compose(persona.prompt(), said, draft.heard, draft.passages, budget, models, card.name)
-        draft.prompt = list(prompt.messages)
+        heard = _instructed(draft.heard, draft.instruction)
+        prompt = await compose(persona.prompt(), said, heard, draft.passages, budget, models, card.name)
+        draft.prompt = prompt.messages
     request = ChatRequest(
-        tuple(draft.prompt),
+        (*draft.prompt, *draft.work),
         card.name,
         Sampling(max_tokens=settings.reply_tokens),
         tools=tuple(tools.offered(draft.principal)) if draft.principal else (),
@@ -229,8 +224,8 @@ async def act(draft: Draft, tools: Tools, settings: DialogueSettings, clock: Clo
     draft.calls += wanted
     now = clock.now()
     said = (Text(draft.text),) if draft.text else ()
-    draft.prompt.append(Message(ids.new("m"), "assistant", (*said, *wanted), now))
-    draft.prompt.append(Message(ids.new("m"), "tool", tuple(results), now))
+    draft.work.append(Message(ids.new("m"), "assistant", (*said, *wanted), now))
+    draft.work.append(Message(ids.new("m"), "tool", tuple(results), now))
     draft.text = ""
     return think
 
@@ -313,6 +308,41 @@ def rounds_given(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
     return rounds
 
 
+def _follow(draft: Draft, reading: Reading) -> Stage | None:
+    """Do what the flow decided: answer at once, look it up, use a tool, or leave it to the model."""
+    action, kind = reading.action, reading.action.kind if reading.action else ""
+    if kind == "recall" and action:
+        draft.recall_for = action.argument or draft.heard.text
+        return None
+    if kind == "handover":
+        draft.outcome = "handed_over"
+    if reading.answer is not None:
+        draft.answer = reading.answer
+        return speak
+    if kind == "model" and action:
+        draft.instruction = action.argument
+    if kind == "tool" and action:
+        arguments = json.dumps(action.arguments, ensure_ascii=False)
+        draft.pending = (ToolCall(draft.id, action.argument, arguments),)
+        return act
+    return None
+
+
+def _plain_answer(draft: Draft) -> str:
+    """What can be said without a model: what a tool found, what the handbook says, or that there is none."""
+    results = [part.text for message in draft.work for part in message.parts if isinstance(part, ToolResult)]
+    if results:
+        return results[-1]
+    if draft.passages:
+        return quote(draft.passages[0], draft.locale)
+    return tr("dialogue.no_model", draft.locale)
+
+
+def _instructed(heard: Message, instruction: str) -> Message:
+    """The message with the flow's instruction before it; volatile, so it stands behind the cached prefix."""
+    return replace(heard, parts=(Text(f"({instruction})\n"), *heard.parts)) if instruction else heard
+
+
 async def _listen(draft: Draft, stream: AsyncIterator[Delta], guard: Guard) -> None:
     try:
         async for heard in stream:
@@ -354,7 +384,7 @@ def _parcel(draft: Draft, message: Message, now: float, settings: DialogueSettin
 
 
 def _rounds(draft: Draft) -> int:
-    return sum(message.role == "tool" for message in draft.prompt)
+    return sum(message.role == "tool" for message in draft.work)
 
 
 def _after(stage: Stage) -> Stage | None:
