@@ -295,3 +295,33 @@ def test_stopping_ends_every_conversation(house: Open) -> None:
                 await line.converse(client, OWNER)
 
     asyncio.run(story())
+
+
+def test_the_receipt_is_a_point_to_resume_from(house: Open) -> None:
+    """A connection that breaks before the first piece of the answer loses nothing, and sees nothing old."""
+
+    async def story(restart: bool) -> None:
+        async with house() as home:
+            await home.manager.start("w")
+            await home.talk.hear(_envelope(home, "zero"))
+            await home.answer("old")
+            client = Client(home)
+            client.say(type="message", id="1", text="one")
+            (accepted,) = await client.until("accepted")
+            await client.leave()
+            if restart:
+                await home.manager.stop()
+                home.streams.__init__()
+                await home.manager.start("w2")
+            await home.answer("new")
+            client = Client(home)
+            client.say(type="resume", after=accepted["at"])
+            await client.until("message")
+            client.say(type="ping")
+            await client.until("pong")
+            assert [f["text"] for f in client.got if f["type"] == "message"] == ["new"]
+            await client.leave()
+            await home.manager.stop()
+
+    asyncio.run(story(False))
+    asyncio.run(story(True))

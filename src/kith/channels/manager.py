@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -98,10 +99,11 @@ class ChannelManager:
         for name, channel in self._added.items():
             self._register(name, channel, "", "idempotent", local=True)
         self._sender.others = local
-        self._starting = {name: asyncio.create_task(self._bring_up(name)) for name in self._built}
-        instant = [task for name, task in self._starting.items() if self._routes[name].local]
-        if instant:
-            await asyncio.wait(instant, timeout=_STOP)
+        tried = {name: asyncio.Event() for name in self._built}
+        self._starting = {name: asyncio.create_task(self._bring_up(name, tried[name])) for name in self._built}
+        with contextlib.suppress(TimeoutError):  # what lives in this process is there at once, or not at once
+            local_ones = (event.wait() for name, event in tried.items() if self._routes[name].local)
+            await asyncio.wait_for(asyncio.gather(*local_ones), _STOP)
         self._sender.start(worker or self._ids.new("w"))
 
     async def stop(self) -> None:
@@ -165,30 +167,38 @@ class ChannelManager:
         self._built[name] = channel
         self._routes[name] = Route(name, account, policy, local, slots=slots)
 
-    async def _bring_up(self, name: str) -> None:
+    async def _bring_up(self, name: str, tried: asyncio.Event) -> None:
         """Start one channel, again and again with growing waits while it says that it cannot yet."""
-        route, wait = self._routes[name], 1.0
-        while True:
-            self._ports.health.report(f"channel:{name}", "starting", route.note, required=False)
-            try:
-                await self._built[name].start(self._accept(name))
-            except Unavailable as error:
-                route.note = error.message
-            except KithError as error:
-                route.note = error.message
-                self._ports.health.report(f"channel:{name}", "failed", str(error), required=False)
-                return
-            except Exception as error:  # noqa: BLE001  # a channel's bug stays the channel's: the others start
-                _log.exception("channel did not start", channel=name, error=type(error).__name__)
-                route.note = f"the channel {name!r} failed to start ({type(error).__name__})"
-            else:
-                route.channel, route.note = self._built[name], ""
-                self._ports.health.report(f"channel:{name}", "ready", required=False)
-                self._sender.nudge()
-                return
-            self._ports.health.report(f"channel:{name}", "degraded", route.note, required=False)
+        delivery = self._settings.delivery
+        wait = delivery.backoff
+        self._ports.health.report(f"channel:{name}", "starting", required=False)
+        while await self._begin(name):
+            tried.set()
             await self._clock.sleep(wait * (0.5 + self._chance.random() / 2))
-            wait = min(wait * 2, _RESTART_LIMIT)
+            wait = min(wait * 2, delivery.backoff_limit, _RESTART_LIMIT)
+        tried.set()
+
+    async def _begin(self, name: str) -> bool:
+        """Start one channel once, and report how it went; true when trying again may help."""
+        route = self._routes[name]
+        try:
+            await self._built[name].start(self._accept(name))
+        except Unavailable as error:
+            route.note = error.message
+        except KithError as error:
+            route.note = error.message
+            self._ports.health.report(f"channel:{name}", "failed", str(error), required=False)
+            return False
+        except Exception as error:  # noqa: BLE001  # a channel's bug stays the channel's: the others start
+            _log.exception("channel did not start", channel=name, error=type(error).__name__)
+            route.note = f"the channel {name!r} failed to start ({type(error).__name__})"
+        else:
+            route.channel, route.note = self._built[name], ""
+            self._ports.health.report(f"channel:{name}", "ready", required=False)
+            self._sender.nudge()
+            return False
+        self._ports.health.report(f"channel:{name}", "degraded", route.note, required=False)
+        return True
 
     async def _take_down(self, name: str) -> None:
         try:

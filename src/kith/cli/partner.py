@@ -116,18 +116,18 @@ class Remote:
         await self._socket.send(json.dumps({"conversation": self._conversation, **frame}))
 
     def _read(self, raw: str | bytes) -> StreamEvent | None:
-        frame = cast("dict[str, Any]", json.loads(raw))
+        frame = _frame(raw)
         self._at = str(frame.get("at") or self._at)
-        kind = str(frame["type"])
+        kind = str(frame.get("type"))
         if kind in ("accepted", "error"):
             waiting = self._answers.get(str(frame.get("id")))
             if waiting is not None and not waiting.done():
                 waiting.set_result(frame)
             return None
         if kind == "message":
-            if frame["id"] in self._seen:
+            if "text" not in frame or frame.get("id") in self._seen:
                 return None
-            self._seen.append(str(frame["id"]))
+            self._seen.append(str(frame.get("id")))
         return StreamEvent(0, kind, frame, len(raw))
 
     async def _again(self) -> None:
@@ -139,3 +139,12 @@ class Remote:
             with suppress(Unavailable):
                 return await self.open()
         raise Unavailable("the server has gone", hint="start it again with: kith serve")
+
+
+def _frame(raw: str | bytes) -> dict[str, Any]:
+    """A frame of the server; one that is none counts as empty."""
+    try:
+        frame: object = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", frame) if isinstance(frame, dict) else {}

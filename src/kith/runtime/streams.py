@@ -85,6 +85,11 @@ class Streams:
         self._topics: OrderedDict[str, _Topic] = OrderedDict()
         self._last = 0
 
+    @property
+    def last(self) -> int:
+        """The id of the latest event on any topic, 0 before the first."""
+        return self._last
+
     def publish(self, topic: str, kind: str, data: Mapping[str, Any]) -> int:
         """Tell every reader of `topic`; returns the event's id."""
         self._last += 1

@@ -125,7 +125,7 @@ class Session:
         if len(self._turns) > _REMEMBERED:
             self._turns.popitem(last=False)
         told = {"id": frame.id, "duplicate": accepted.duplicate, "turn": accepted.id}
-        return encode("accepted", told, frame.conversation)
+        return encode("accepted", told, frame.conversation, self._threads[frame.conversation].at)
 
     async def _resume(self, name: str, after: Cursor | None) -> None:
         """Follow a conversation, from now on (None) or from behind `after`."""
@@ -136,11 +136,16 @@ class Session:
             old.task.cancel()
             await asyncio.gather(old.task, return_exceptions=True)
         topic = conversation_id(NAME, self._sender.account, handle(name, self._sender))
-        known = after is not None and after.boot == self._desk.boot
-        reader = self._desk.kit.streams.subscribe(topic, after.event if after is not None and known else None)
-        thread = _Thread(name, topic, after or Cursor(self._desk.boot))
-        missed = after is not None and (not known or reader.gap)
-        self._threads[name] = thread
+        streams, boot = self._desk.kit.streams, self._desk.boot
+        if after is None:
+            latest = await self._desk.kit.store.turns(topic, 1)
+            at = Cursor(boot, streams.last, latest[-1].id if latest else "")
+        else:
+            at = after
+        known = at.boot == boot
+        reader = streams.subscribe(topic, at.event if known and after is not None else None)
+        thread = self._threads[name] = _Thread(name, topic, at)
+        missed = not known or reader.gap
         thread.task = asyncio.create_task(self._follow(thread, reader, missed=missed, tell=after is not None))
 
     async def _follow(self, thread: _Thread, reader: Subscription, *, missed: bool, tell: bool) -> None:
@@ -171,9 +176,10 @@ class Session:
             recent = await kit.store.turns(thread.topic, _RECENT)
             for done in (found for found in recent if found.id == turn):
                 await self._show(thread, done)
-        thread.at = Cursor(self._desk.boot, event.id, thread.at.turn)
+        at = Cursor(self._desk.boot, event.id, thread.at.turn)
         if event.kind != "message" or thread.first(str(data.get("id"))):
-            await self._peer.send(encode(event.kind, data, thread.name, thread.at))
+            await self._peer.send(encode(event.kind, data, thread.name, at))
+        thread.at = at  # only now: another frame may tell the client how far it is
 
     async def _show(self, thread: _Thread, turn: Turn) -> None:
         """A turn's replies; only the last one's cursor says that the turn is whole."""

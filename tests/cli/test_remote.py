@@ -1,0 +1,185 @@
+"""A conversation on a server that drops connections, forgets, and speaks nonsense."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import Server as SocketServer
+from websockets.asyncio.server import ServerConnection, serve
+
+from kith.cli import partner
+from kith.cli.partner import Remote
+from kith.cli.server import Server
+from kith.core.errors import KithError, Unavailable
+
+Handler = Callable[[ServerConnection, int], Awaitable[None]]
+
+
+async def start(handler: Handler) -> tuple[SocketServer, Remote]:
+    """A server whose handler is told how many connections there were before."""
+    count = 0
+
+    async def accept(connection: ServerConnection) -> None:
+        nonlocal count
+        count += 1
+        assert connection.request is not None
+        assert connection.request.path == "/api/channels/web/live"
+        assert connection.request.headers["Authorization"] == "Bearer kith_x"
+        await handler(connection, count - 1)
+
+    server = await serve(accept, "127.0.0.1", 0)
+    port = next(iter(server.sockets)).getsockname()[1]
+    return server, Remote(Server(f"http://127.0.0.1:{port}", "kith_x", 1), "main")
+
+
+@pytest.fixture(autouse=True)
+def no_server_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none() -> None:
+        return None
+
+    monkeypatch.setattr(partner, "find_server", none)
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(20):
+            await story()
+
+    asyncio.run(limited())
+
+
+async def answer(connection: ServerConnection, frame: dict[str, Any], **more: Any) -> None:
+    told = {"type": "accepted", "id": frame["id"], "duplicate": False, "turn": "t1", **more}
+    await connection.send(json.dumps(told))
+
+
+def test_a_broken_connection_is_made_anew_and_resumed() -> None:
+    frames: list[dict[str, Any]] = []
+
+    async def handler(connection: ServerConnection, number: int) -> None:
+        async for raw in connection:
+            frame = json.loads(raw)
+            frames.append(frame)
+            if number == 0:
+                await answer(connection, frame)
+                await connection.send(
+                    json.dumps({"type": "message", "id": "m1", "turn": "t1", "text": "a", "at": "h.1."})
+                )
+                connection.transport.abort()
+                return
+            for text in ("a", "b"):
+                told = {"type": "message", "id": f"m{'ab'.index(text) + 1}", "turn": "t1", "text": text, "at": "h.2.t1"}
+                await connection.send(json.dumps(told))
+
+    async def story() -> None:
+        server, remote = await start(handler)
+        async with server:
+            await remote.open()
+            texts: list[str] = []
+            saying = asyncio.create_task(remote.say("hello", "big"))
+            async for event in remote.events():
+                texts.append(event.data["text"])
+                if len(texts) == 2:
+                    break
+            assert await saying == "t1"
+            assert texts == ["a", "b"]  # the repeated one is not shown again
+            await remote.close()
+
+    run(story)
+    assert frames[0] | {"type": "message", "text": "hello", "model": "big", "conversation": "main"} == frames[0]
+    assert frames[1] == {"conversation": "main", "type": "resume", "after": "h.1."}
+
+
+def test_a_message_is_repeated_under_the_same_id_until_it_is_kept() -> None:
+    ids: list[str] = []
+
+    async def handler(connection: ServerConnection, number: int) -> None:
+        async for raw in connection:
+            frame = json.loads(raw)
+            ids.append(frame["id"])
+            if number == 0:
+                connection.transport.abort()  # before saying that it is kept
+                return
+            await answer(connection, frame, duplicate=True)
+
+    async def story() -> None:
+        partner_patience = partner._ANSWER
+        partner._ANSWER = 0.3
+        try:
+            server, remote = await start(handler)
+            async with server:
+                await remote.open()
+                reading = asyncio.create_task(_read(remote))
+                assert await remote.say("hello") == "t1"
+                await remote.close()
+                await reading
+        finally:
+            partner._ANSWER = partner_patience
+
+    run(story)
+    assert len(ids) >= 2
+    assert len(set(ids)) == 1
+
+
+async def _read(remote: Remote) -> list[Any]:
+    return [event async for event in remote.events()]
+
+
+def test_a_refusal_is_an_error() -> None:
+    async def handler(connection: ServerConnection, number: int) -> None:
+        async for raw in connection:
+            told = {"type": "error", "id": json.loads(raw)["id"], "code": "busy", "message": "No.", "detail": "full"}
+            await connection.send(json.dumps(told))
+
+    async def story() -> None:
+        server, remote = await start(handler)
+        async with server:
+            await remote.open()
+            reading = asyncio.create_task(_read(remote))
+            with pytest.raises(KithError, match="No") as caught:
+                await remote.say("hello")
+            assert (caught.value.code, caught.value.hint) == ("busy", "full")
+            await remote.close()
+            assert await reading == []
+
+    run(story)
+
+
+@pytest.mark.parametrize("raw", ["", "nonsense", "[]", "{}", '{"type": 5}', '{"type":"message"}', b"\xff\x00"])
+def test_nonsense_from_a_server_is_skipped(raw: str | bytes) -> None:
+    async def handler(connection: ServerConnection, number: int) -> None:
+        async for frame in connection:
+            await connection.send(raw)
+            await answer(connection, json.loads(frame))
+
+    async def story() -> None:
+        server, remote = await start(handler)
+        async with server:
+            await remote.open()
+            reading = asyncio.create_task(_read(remote))
+            assert await remote.say("hello") == "t1"
+            await remote.close()
+            await reading
+
+    run(story)
+
+
+def test_a_server_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def handler(connection: ServerConnection, number: int) -> None:
+        await connection.wait_closed()
+
+    async def story() -> None:
+        monkeypatch.setattr(partner, "_TRIES", 2)
+        server, remote = await start(handler)
+        await remote.open()
+        server.close()
+        await server.wait_closed()
+        with pytest.raises(Unavailable, match="gone"):
+            await _read(remote)
+        await remote.close()
+
+    run(story)
