@@ -32,7 +32,7 @@ class Shelved(Section):
 
     settings: ModelSettings
     source: str = ""
-    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
 
 
 class _Register(Section):

@@ -12,7 +12,9 @@ from kith.runtime.settings import Section
 class OpenAIOptions(Section):
     """How to speak with one endpoint. Durations are in seconds."""
 
-    timeout: float = Field(120.0, gt=0, description="how long the endpoint may be silent")
+    timeout: float = Field(default=120.0, gt=0, description="how long the endpoint may be silent")
     headers: dict[str, str] = Field(default={}, description="more headers, for gateways that want them")
     extra: dict[str, Any] = Field(default={}, description="more fields of each request, as the endpoint knows them")
-    usage: bool = Field(True, description="ask for token counts while streaming; off for endpoints that refuse it")
+    usage: bool = Field(
+        default=True, description="ask for token counts while streaming; off for endpoints that refuse it"
+    )
