@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from kith.gateway.failures import Failure
 from kith.gateway.settings import GatewaySettings
 
-_LINGER = 2.0  # seconds in which a client may finish sending what has already been refused
+_LINGER = 5.0  # seconds in which a client may finish sending what has already been answered
 _HEAD_TOO_LARGE = Failure(431, "head_too_large", "the request line and headers are too large")
 _PHRASES = {408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
 
@@ -25,8 +25,7 @@ class Door(HttpToolsProtocol):
     """uvicorn's HTTP connection with what it does not do: limits on the head's size and time, and on connections.
 
     A client has `read_timeout` seconds to send each head, which ends slow-loris attacks; the body is timed where it
-    is read. When an answer is out before its request's body is in, the rest is discarded for a moment, so that the
-    client can read the answer, and then the connection is closed.
+    is read. When an answer is out before its request's body is in, the rest is discarded, but not for long.
     """
 
     limits = GatewaySettings()
@@ -87,15 +86,15 @@ class Door(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._heading = True
+        self._forget_timer()
         if not self._refused:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
-            self._refused = True
             self._unset_keepalive_if_required()
-            self._timer = self.loop.call_later(_LINGER, self.transport.close)
+            self._timer = self.loop.call_later(min(_LINGER, self.limits.read_timeout), self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         del msg
@@ -116,16 +115,19 @@ class Door(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self, failure: Failure) -> None:
-        """Answer without a request, and close."""
+        """Answer without a request, and close when the client has heard it."""
+        if self._refused or self.transport.is_closing():
+            return
         self._forget_timer()
         self._refused = True
-        if self.transport.is_closing():
-            return
         body = failure.body("/")
         head = b"HTTP/1.1 %d %s\r\n" % (failure.status, _PHRASES.get(failure.status, b"Bad Request"))
         extra = [*failure.headers(), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
         self.transport.write(head + b"".join(b"%s: %s\r\n" % pair for pair in extra) + b"\r\n" + body)
-        self.transport.close()
+        # Closing at once while bytes still arrive would reset the connection, and the client would lose the answer.
+        with contextlib.suppress(OSError):
+            self.transport.write_eof()
+        self._timer = self.loop.call_later(min(_LINGER, self.limits.read_timeout), self.transport.close)
 
 
 class Server(uvicorn.Server):
