@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import cache
 from typing import Any
 
 from kith.core.clock import SystemClock
@@ -83,6 +84,18 @@ class Key:
         return b"k" * 32
 
 
+@cache
+def flows() -> FlowBook:
+    """The shipped flow, trained once for all tests."""
+    return FlowBook(None)
+
+
+@cache
+def library() -> Library:
+    """The handbook, indexed once for all tests."""
+    return Library(KnowledgeSettings())
+
+
 class House:
     """The pieces of one household."""
 
@@ -94,8 +107,8 @@ class House:
             store=storage.store,
             inbox=storage.inbox,
             senses=Senseless(),
-            flows=FlowBook(None),
-            knowledge=Library(KnowledgeSettings()),
+            flows=flows(),
+            knowledge=library(),
             models=models,
             tools=Adder(),
             persona=load_persona(),
