@@ -126,7 +126,7 @@ def test_every_command_is_documented(lang: str) -> None:
     missing = [path for path in TREE if path.count(" ") == 1 and path not in sections]
     for path in (path for path in TREE if path.count(" ") == 2):
         group, _, name = path.rpartition(" ")
-        if not re.search(rf"`{name}`|{path}\b", sections.get(group, "")):
+        if not re.search(rf"`{name}\b|{path}\b", sections.get(group, "")):
             missing.append(path)
     assert not missing
 
