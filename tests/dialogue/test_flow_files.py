@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from kith.core.errors import Invalid
 from kith.dialogue.flow import build_flow, load_flow
+from kith.dialogue.schema import FlowPart, IntentPart, StatePart, TransitionPart
+from kith.dialogue.trial import run_trial
 from kith.runtime.documents import parse_document
 
 GOOD: dict[str, Any] = {"name": "a", "patterns": ["hi"], "response": "x"}
@@ -253,3 +256,18 @@ def test_any_bytes_are_a_flow_or_invalid(tmp_path_factory: pytest.TempPathFactor
     path.write_bytes(raw)
     with pytest.raises(Invalid):
         load_flow(path)
+
+
+@pytest.mark.parametrize(
+    "page", sorted((Path(__file__).parents[2] / "docs").glob("*/flows.md")), ids=lambda p: p.parent.name
+)
+def test_the_documented_flows_are_flows(page: Path) -> None:
+    text = page.read_text("utf-8")
+    found = re.findall(r"^```(json|yaml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    for kind, body in found:
+        flow = build_flow(parse_document(body, str(page), kind))
+        assert flow.warnings == ()
+        assert run_trial(flow).failures == ()
+    keys = {name for part in (FlowPart, IntentPart, StatePart, TransitionPart) for name in part.model_fields}
+    assert {key for key in keys if key.rstrip("_") not in text} == set()
