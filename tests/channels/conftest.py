@@ -41,7 +41,7 @@ class Talk:
             raise self.failure
         return await self._storage.inbox.accept(envelope)
 
-    def reply(self, envelope: Envelope, history: Sequence[Message] = ()) -> AsyncIterator[Delta]:
+    def reply(self, envelope: Envelope, history: Sequence[Message] | None = None) -> AsyncIterator[Delta]:
         raise NotImplementedError
 
     def cancel(self, turn: str) -> None:

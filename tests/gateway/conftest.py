@@ -90,7 +90,7 @@ class FakeTalk:
         self.voice = voice
         self.heard: dict[tuple[str, str, str], Accepted] = {}
         self.envelopes: list[Envelope] = []
-        self.histories: list[Sequence[Message]] = []
+        self.histories: list[Sequence[Message] | None] = []
 
     async def hear(self, envelope: Envelope) -> Accepted:
         key = (envelope.channel, envelope.account, envelope.platform_id)
@@ -100,7 +100,7 @@ class FakeTalk:
         conversation = conversation_id(envelope.channel, envelope.account, envelope.conversation)
         return self.heard.setdefault(key, Accepted(f"in_{len(self.heard)}", conversation))
 
-    def reply(self, envelope: Envelope, history: Sequence[Message] = ()) -> AsyncIterator[Delta]:
+    def reply(self, envelope: Envelope, history: Sequence[Message] | None = None) -> AsyncIterator[Delta]:
         self.envelopes.append(envelope)
         self.histories.append(history)
         return self.voice.say(envelope.message.text, "small")

@@ -9,7 +9,6 @@ import pytest
 
 from kith.core.message import Message, Text
 from kith.core.people import Parcel
-from kith.gateway import Postbox
 
 
 def test_a_message_is_kept_once_however_often_it_is_sent(build: Any) -> None:
@@ -236,17 +235,5 @@ def test_a_follower_with_an_unknown_place_gets_the_turns(build: Any, events: Any
             ("turn", "turn_3"),
             ("delta", None),
         ]
-
-    asyncio.run(story())
-
-
-def test_the_postbox_tells_followers(build: Any) -> None:
-    async def story() -> None:
-        house = build()
-        reader = house.streams.subscribe("c_1")
-        parcel = Parcel("p", 1, "c_1", "api", "owner", "home", Message("m", "assistant", (Text("hi"),), 0.0))
-        sent = await Postbox(house.streams).send(parcel)
-        event = await anext(reader)
-        assert event.data == {"parcel": "p", "message": "m", "text": "hi"} and sent.receipt == str(event.id)
 
     asyncio.run(story())

@@ -87,8 +87,8 @@ class Talk(Protocol):
         """Commit to the inbox; the reply leaves by the outbox. Raises `Unavailable` when it cannot be kept."""
         ...
 
-    def reply(self, envelope: Envelope, history: Sequence[Message] = ()) -> AsyncIterator[Delta]:
-        """Run one turn at once and stream it to the caller. With `history`, the caller keeps the conversation."""
+    def reply(self, envelope: Envelope, history: Sequence[Message] | None = None) -> AsyncIterator[Delta]:
+        """Run one turn at once and stream it. With a `history`, even an empty one, the caller keeps the conversation."""
         ...
 
 

@@ -87,12 +87,12 @@ class Engine:
             self._pace.wake()
         return accepted
 
-    async def reply(self, envelope: Envelope, history: Sequence[Message] = ()) -> AsyncIterator[Delta]:
+    async def reply(self, envelope: Envelope, history: Sequence[Message] | None = None) -> AsyncIterator[Delta]:
         """One turn at once, streamed. Closing the stream early stops the model.
 
-        With `history` the caller keeps the conversation and nothing is stored; without, it is Kith's to keep.
+        With a `history` the caller keeps the conversation and nothing is stored; with None, it is Kith's to keep.
         """
-        if history:
+        if history is not None:
             async for delta in self._direct(envelope, history):
                 yield delta
             return

@@ -103,7 +103,7 @@ class Completions:
         if faults:
             raise Invalid("the request is not valid", faults=tuple(faults), code="invalid_request")
         key = self._ports.ids.new("q")
-        envelope = Envelope("api", principal.id, key, principal.id, key, said[-1], sender_name=principal.name)
+        envelope = Envelope("api", principal.id, key, principal.id, key, said[-1])
         return self._ports.talk.reply(envelope, said[:-1])
 
 

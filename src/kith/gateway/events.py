@@ -58,7 +58,9 @@ class Events:
         """Answer at once: as plain text or server-sent events while it is made (by `Accept`), else as JSON."""
         body = await read_json(request, AskBody, self._settings)
         ids, now = self._ports.ids, self._ports.clock.now()
-        history = [Message(ids.new("m"), past.role, (Text(past.text),), now) for past in body.history or ()]
+        history = None
+        if body.history is not None:
+            history = [Message(ids.new("m"), past.role, (Text(past.text),), now) for past in body.history]
         envelope = letter(self._ports, request.user, body, body.id or ids.new("q"))
         deltas = self._ports.talk.reply(envelope, history)
         accept = request.headers.get("accept", "")

@@ -212,9 +212,9 @@ def letter(ports: GatewayPorts, principal: Principal, body: MessageBody, key: st
         sender=principal.id,
         conversation=body.conversation,
         message=said,
-        sender_name=principal.name,
         locale=body.locale,
         persona=body.persona,
+        deliver=False,
     )
 
 
