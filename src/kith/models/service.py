@@ -169,7 +169,8 @@ class ModelService:
         if entry is not None and entry.backend is not None:
             try:
                 found = await entry.backend.count(text)
-            except Unavailable:
+            except KithError as error:
+                log.debug("count", model=entry.settings.name, error=error.message)
                 found = None
             if found is not None:
                 return found

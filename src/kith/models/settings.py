@@ -22,10 +22,10 @@ class ModelSettings(Section):
         default=None, ge=1, description="the longest reply, in tokens, where a request does not say"
     )
     resolution: str = Field(
-        "512x512", pattern=r"^\d{2,5}x\d{2,5}$", description="width x height of pictures, in pixels"
+        default="512x512", pattern=r"^\d{2,5}x\d{2,5}$", description="width x height of pictures, in pixels"
     )
     context: int = Field(
-        0, ge=0, le=10_000_000, description="tokens of one conversation; 0: 4096 or what the model has"
+        default=0, ge=0, le=10_000_000, description="tokens of one conversation; 0: 4096 or what the model has"
     )
     threads: int = Field(
         default=0, ge=0, le=1024, description="processor threads; 0: all cores but one, one for tiny models"

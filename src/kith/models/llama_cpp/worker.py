@@ -118,19 +118,22 @@ class Worker:
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask the runtime's own HTTP server: it has no other door to its tokenizer."""
-        link: http.client.HTTPConnection | None = getattr(self._local, "link", None)
-        if link is None:
-            link = self._local.link = http.client.HTTPConnection(self._address, timeout=30)
         try:
-            headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-            link.request("POST", path, json.dumps(body), headers)
-            found: dict[str, Any] = json.loads(link.getresponse().read())
+            found = self._exchange(path, body)
         except (OSError, http.client.HTTPException):
-            self._local.link = None
-            raise
+            self._local.link = None  # it had closed an idle connection: once more with a new one
+            found = self._exchange(path, body)
         if "error" in found:
             raise ValueError(found["error"].get("message", "no reason given"))
         return found
+
+    def _exchange(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        link: http.client.HTTPConnection | None = getattr(self._local, "link", None)
+        if link is None:
+            link = self._local.link = http.client.HTTPConnection(self._address, timeout=30)
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        link.request("POST", path, json.dumps(body), headers)
+        return json.loads(link.getresponse().read())
 
 
 def _usage(piece: dict[str, Any]) -> list[int]:
