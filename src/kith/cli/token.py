@@ -84,7 +84,6 @@ def list_tokens(as_json: bool) -> None:
     if not rows:
         click.echo(tr("security.none"))
         return
-    click.echo("  ".join(tr(f"security.{key}") for key in ("id", "role", "created", "name")))
     for row in rows:
         made = datetime.fromtimestamp(row.created, UTC).strftime("%Y-%m-%d %H:%M")
         click.echo(f"{row.id}  {row.role:6}  {made}  {row.name}")
