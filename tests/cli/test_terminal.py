@@ -25,6 +25,8 @@ def english(monkeypatch: pytest.MonkeyPatch) -> None:
 class Keys:
     """Types `lines` one after the other; an exception in them is raised."""
 
+    interactive = True
+
     def __init__(self, *lines: str | type[BaseException]) -> None:
         self.lines, self.screen = list(lines), ""
 

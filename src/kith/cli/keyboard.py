@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Keyboard(Protocol):
     """Where lines come from. `read` gives None at the end, and raises `KeyboardInterrupt` for Ctrl-C at the prompt."""
 
+    interactive: bool
+
     async def read(self) -> str | None: ...
 
     def write(self, text: str) -> None: ...
@@ -21,6 +23,8 @@ class Keyboard(Protocol):
 
 class Editor:
     """A terminal, with line editing. The history lives in memory only: what people say is not kept in clear."""
+
+    interactive = True
 
     def __init__(self, prompt: str) -> None:
         # Imported here because it is slow to import, and needed only at a terminal.
@@ -46,6 +50,8 @@ class Editor:
 
 class Pipe:
     """Lines from a stream that is not a terminal, read by a thread so that nothing waits for it."""
+
+    interactive = False
 
     def __init__(self, source: TextIO | None = None, sink: TextIO | None = None) -> None:
         self._source, self._sink = source or sys.stdin, sink or sys.stdout

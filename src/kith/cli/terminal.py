@@ -29,6 +29,7 @@ class Chat:
         self._partner: Partner | None = None
         self._reply = _Reply("")
         self._interrupted = asyncio.Event()
+        self._warned = False
 
     async def run(self) -> None:
         """Until the person leaves, or the conversation breaks for good (then its error is raised)."""
@@ -40,17 +41,14 @@ class Chat:
             await self._leave()
 
     async def _talk(self) -> None:
-        warned = False
         while True:
             try:
                 line = await self._keyboard.read()
             except KeyboardInterrupt:
-                if warned:
+                if not self._warn():
                     return
-                warned = True
-                self._say(tr("cli.chat.again"))
                 continue
-            warned = False
+            self._warned = False
             if line is None:
                 return
             if line.strip().startswith("/"):
@@ -58,6 +56,14 @@ class Chat:
                     return
             elif line.strip():
                 await self._exchange(line)
+
+    def _warn(self) -> bool:
+        """Say that another Ctrl-C leaves; false when that has been said just before."""
+        if self._warned or not self._keyboard.interactive:
+            return False
+        self._warned = True
+        self._say(tr("cli.chat.again"))
+        return True
 
     async def _command(self, line: str) -> bool:
         """Do ``/name argument``; false to leave."""
@@ -171,7 +177,7 @@ class Chat:
         def interrupt() -> None:
             if self._reply.turn:
                 self._interrupted.set()
-            elif main is not None:
+            elif not self._warn() and main is not None:
                 main.cancel()
 
         try:

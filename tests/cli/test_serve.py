@@ -1,0 +1,206 @@
+"""The commands as a person runs them: real processes, a real home, a real terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
+
+FLOW = {"intents": [{"name": "tea", "patterns": ["tea please", "来杯茶"], "response": "Here is your tea."}]}
+SLOW = {
+    "models": [
+        {
+            "name": "slow",
+            "type": "llama",
+            "backend": "echo",
+            "options": {"delay": 0.2, "reply": "alpha bravo " + "on " * 200},
+        }
+    ]
+}
+
+
+class Home:
+    """A KITH_HOME, and `kith` run in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.environment = {**os.environ, "KITH_HOME": str(path), "KITH_LANG": "en", "TERM": "dumb"}
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def kith(self, *arguments: str, typed: str = "", timeout: float = 90) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "kith", *arguments]
+        return subprocess.run(
+            command, input=typed, capture_output=True, text=True, env=self.environment, timeout=timeout, check=False
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "kith", *arguments]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self.environment,
+        )
+        self.running.append(process)
+        note = self.path / "run" / "server.json"
+        deadline = time.monotonic() + 60
+        while not note.exists():
+            assert process.poll() is None, process.stdout and process.stdout.read().decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return process
+
+    def close(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+            process.wait(30)
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    found = Home(tmp_path / "home")
+    found.path.mkdir()
+    yield found
+    found.close()
+
+
+def test_asking_without_a_server(home: Home, tmp_path: Path) -> None:
+    flow = tmp_path / "tea.json"
+    flow.write_text(json.dumps(FLOW))
+    asked = home.kith("ask", "--flow", str(flow), "Tea,", "please!")
+    assert (asked.returncode, asked.stdout) == (0, "Here is your tea.\n"), asked.stderr
+    assert not (home.path / "data").exists()  # a trial leaves no trace
+    asked = home.kith("ask", "--json", "-", "--flow", str(flow), typed="来杯茶")
+    answer = json.loads(asked.stdout)
+    assert answer["text"] == "Here is your tea."
+    assert answer.keys() == {"text", "finish", "model", "sources", "usage"}
+    asked = home.kith("ask", "--model", "nobody", "hi")
+    assert asked.returncode == 1
+    assert "no model called 'nobody'" in asked.stderr
+    asked = home.kith("ask", typed=" \n")
+    assert asked.returncode == 2
+    (flow).write_text("{")
+    asked = home.kith("ask", "--flow", str(flow), "hi")
+    assert asked.returncode == 2
+    assert "tea.json" in asked.stderr
+    assert "Traceback" not in asked.stderr
+
+
+def test_asking_and_chatting_with_a_server(home: Home) -> None:
+    (home.path / "kith.yaml").write_text("gateway: {port: 0}\n")
+    process = home.start("serve")
+    english, chinese = home.kith("ask", "hello"), home.kith("ask", "你好")
+    assert english.returncode == chinese.returncode == 0, english.stderr
+    assert english.stdout.strip()
+    assert any("\u4e00" <= char <= "\u9fff" for char in chinese.stdout)
+    chat = home.kith("chat", typed="hello\n/new\nhello\n/quit\n")
+    assert chat.returncode == 0, chat.stderr
+    assert chat.stdout.count("\n") >= 4
+    again = home.kith("serve")
+    assert again.returncode == 1
+    assert "already running" in again.stderr
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert not (home.path / "run" / "server.json").exists()
+    assert process.stdout is not None
+    shown = process.stdout.read().decode()
+    assert "listening on http://127.0.0.1:" in shown
+    assert "kith_" in shown
+    assert home.kith("chat", typed="hello\n").returncode == 0  # and without it, in its own process
+
+
+def test_run_without_a_terminal_serves_until_stopped(home: Home) -> None:
+    (home.path / "kith.yaml").write_text("gateway: {port: 0}\n")
+    process = home.start("run")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+
+
+def test_a_crashed_server_is_not_taken_for_a_running_one(home: Home) -> None:
+    (home.path / "kith.yaml").write_text("gateway: {port: 0}\n")
+    process = home.start("serve")
+    process.kill()
+    process.wait(30)
+    assert (home.path / "run" / "server.json").exists()
+    assert home.kith("ask", "hello").returncode == 0
+
+
+class Screen:
+    """A process at a terminal of its own."""
+
+    def __init__(self, home: Home, *arguments: str) -> None:
+        self.pid, self.handle = pty.fork()
+        if self.pid == 0:
+            os.execve(sys.executable, [sys.executable, "-m", "kith", *arguments], home.environment)
+        self.text = ""
+
+    def until(self, words: str, timeout: float = 60) -> str:
+        """Everything shown up to `words`, which is taken away."""
+        deadline = time.monotonic() + timeout
+        while words not in self.text:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{words!r} not in {self.text!r}"
+            ready, _, _ = select.select([self.handle], [], [], left)
+            try:
+                self.text += os.read(self.handle, 65536).decode("utf-8", "replace") if ready else ""
+            except OSError:
+                raise AssertionError(f"ended before {words!r}: {self.text!r}") from None
+        before, _, self.text = self.text.partition(words)
+        return before
+
+    def type(self, text: str) -> None:
+        os.write(self.handle, text.encode())
+
+    def end(self) -> int:
+        while True:
+            try:
+                if not os.read(self.handle, 65536):
+                    break
+            except OSError:
+                break
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.handle)
+        return os.waitstatus_to_exitcode(status)
+
+
+def test_run_at_a_terminal_talks(home: Home) -> None:
+    (home.path / "kith.yaml").write_text("gateway: {port: 0}\n")
+    screen = Screen(home, "run")
+    screen.until("/quit leaves")
+    screen.type("hello\r")
+    screen.until("> ")
+    screen.type("/help\r")
+    screen.until("another conversation")
+    screen.type("\x03")
+    screen.until("again to leave")
+    screen.type("/quit\r")
+    screen.until("Stopping.")
+    assert screen.end() == 0
+
+
+def test_ctrl_c_stops_a_reply_and_not_the_chat(home: Home) -> None:
+    (home.path / "kith.yaml").write_text(json.dumps({"gateway": {"port": 0}, **SLOW}))
+    screen = Screen(home, "run")
+    screen.until("/quit leaves")
+    screen.type("tell me a long story about a fox\r")
+    screen.until("bravo")
+    screen.type("\x03")
+    screen.until("(stopped)")
+    screen.type("/quit\r")
+    screen.until("Stopping.")
+    assert screen.end() == 0
