@@ -13,7 +13,7 @@ GAP = re.compile(r"\{([^\W\d][\w.-]*)\}|\*")
 GAPS = 3  # at most so many in a phrase: each may try 80 lengths
 _CAP = 300  # characters of a message that a phrase with gaps is compared with
 _WIDTH = 80
-_JOINT = r"(?: |(?<=[^\x00-\x7f])|(?=[^\x00-\x7f]))"  # between Latin words a space, beside Chinese nothing
+_JOINT = r"(?: |^|$|(?<=[^\x00-\x7f])|(?=[^\x00-\x7f]))"  # between Latin words a space, beside Chinese nothing
 
 
 @dataclass(frozen=True, slots=True)
