@@ -92,7 +92,13 @@ def test_the_shipped_flow(book: FlowBook) -> None:
 
 
 def test_a_call_for_help_is_never_taken_for_small_talk(book: FlowBook) -> None:
-    for text in ("I just want to die.", "Want to die", "honestly i want to kill myself tonight", "我真的不想活了", "最近總是想自殺"):
+    for text in (
+        "I just want to die.",
+        "Want to die",
+        "honestly i want to kill myself tonight",
+        "我真的不想活了",
+        "最近總是想自殺",
+    ):
         reading = read(book.current, text)
         assert (reading.understanding.intent, reading.understanding.by) == ("crisis", "rule")
         assert reading.action == Action("handover", "crisis")
