@@ -119,7 +119,8 @@ class Sender:
                 self._dispatch(parcel)
             if len(parcels) < _BATCH:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._settings.poll)
+                    async with asyncio.timeout(self._settings.poll):  # wait_for can swallow a cancellation
+                        await self._wake.wait()
             else:
                 await asyncio.sleep(0)
 
