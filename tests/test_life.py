@@ -112,9 +112,7 @@ def test_tokens_stream_from_the_real_runtime_and_a_closed_stream_frees_it(server
     stream = server.openai.chat.completions.create(
         model="tiny", messages=[{"role": "user", "content": "hi"}], stream=True, max_tokens=300
     )
-    pieces = 0
-    for _ in stream:
-        pieces += 1
+    for pieces, _ in enumerate(stream):
         if pieces == 10:
             break
     stream.close()
