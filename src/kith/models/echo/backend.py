@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import re
@@ -24,6 +25,7 @@ class Echo:
         self._options = options
         self._means = means
         self._settings = settings
+        self._ready = False
         self._left = options.failures or math.inf
         kind = "embed" if settings.type == "embedding" else "chat"
         self.card = ModelCard(
@@ -33,9 +35,12 @@ class Echo:
     async def start(self) -> None:
         if self._fails("start"):
             raise Unavailable("the echo was told to fail at start", code="worker_failed")
-        self._means.changed("ready", "")
+        if not self._ready:
+            self._ready = True
+            self._means.changed("ready", "")
 
     async def stop(self) -> None:
+        self._ready = False
         self._means.changed("stopped", "")
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
@@ -51,8 +56,7 @@ class Echo:
         limit = request.sampling.max_tokens or self._settings.max_tokens or len(words)
         failing = self._fails("middle")
         for index, word in enumerate(words[:limit]):
-            if options.delay:
-                await self._means.clock.sleep(options.delay)
+            await (self._means.clock.sleep(options.delay) if options.delay else asyncio.sleep(0))
             yield Delta(word, model=name)
             if failing and index >= len(words) // 2 - 1:
                 raise Unavailable("the echo was told to fail half-way", code="worker_lost")

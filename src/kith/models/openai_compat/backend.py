@@ -29,6 +29,7 @@ class OpenAICompat:
             raise Invalid(f"the model {settings.name!r} needs a url", code="no_url")
         self._settings, self._options, self._means = settings, options, means
         self._model = settings.model or settings.name
+        self._ready = False
         kind = "embed" if settings.type == "embedding" else "chat"
         abilities = ("embed",) if kind == "embed" else ("chat", "stream", "tools", "json")
         self.card = ModelCard(
@@ -36,9 +37,12 @@ class OpenAICompat:
         )
 
     async def start(self) -> None:
-        self._means.changed("ready", "")
+        if not self._ready:
+            self._ready = True
+            self._means.changed("ready", "")
 
     async def stop(self) -> None:
+        self._ready = False
         self._means.changed("stopped", "")
 
     async def count(self, text: str) -> int | None:  # noqa: ARG002 - the port's signature
