@@ -14,7 +14,7 @@ from typing import TypeVar
 import apsw
 
 from kith.core.clock import Clock
-from kith.core.errors import KithError, Refused, Unavailable
+from kith.core.errors import KithError, Unavailable
 from kith.core.ids import Ids
 from kith.core.ports import Cipher
 from kith.storage.ledger import Clear, Op, Seal, Storage, StorageSettings, build, execute, read, translate, write
@@ -141,37 +141,3 @@ def _unwritable(path: Path, error: OSError) -> Unavailable:
         code="read_only",
         hint="check the disk, and that the folder belongs to the user who runs Kith",
     )
-
-
-async def rotate_database(settings: StorageSettings, old: Cipher, new: Cipher) -> None:
-    """Encrypt the whole file anew. No process may have it open. Killed within, the old key or the new one fits.
-
-    Raises `Refused` (code ``wrong_key``, or ``in_use``) or `Unavailable`.
-    """
-    await asyncio.to_thread(_rotate, settings.path, old.key(PURPOSE), new.key(PURPOSE))
-
-
-def _rotate(path: Path, old: bytes, new: bytes) -> None:
-    check = Check(path)
-    if not path.exists():
-        raise Refused(f"there is no database at {path}", code="no_database")
-    try:
-        connection = connect(path, old, wal=False)
-    except (apsw.NotADBError, apsw.CorruptError):
-        raise check.verdict(old) from None
-    except apsw.Error as error:
-        raise translate(error) from None
-    try:
-        connection.set_busy_timeout(0)
-        mode = execute(connection, "PRAGMA journal_mode = DELETE")
-        if mode[0][0] != "delete":
-            raise Refused("the database is in use", code="in_use", hint="stop Kith, then rotate the key again")
-        check.write(old, new)
-        execute(connection, f"PRAGMA rekey = \"x'{new.hex()}'\"")
-    except (apsw.BusyError, apsw.LockedError):
-        raise Refused("the database is in use", code="in_use", hint="stop Kith, then rotate the key again") from None
-    except apsw.Error as error:
-        raise translate(error) from None
-    finally:
-        connection.close(True)
-    check.write(new)
