@@ -112,7 +112,7 @@ class FakeModels:
         self.asked: list[ChatRequest] = []
 
     def cards(self) -> Sequence[ModelCard]:
-        return (ModelCard("small", "llama", "echo"), ModelCard("org/vec", "embedding", "echo"))
+        return (ModelCard("small", "chat", "echo"), ModelCard("org/vec", "embed", "echo"))
 
     def chat(self, request: ChatRequest) -> AsyncIterator[Delta]:
         self.asked.append(request)

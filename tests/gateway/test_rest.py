@@ -7,9 +7,6 @@ from typing import Any
 
 import pytest
 
-from kith.core.message import Message, Text
-from kith.core.people import Parcel
-
 
 def test_a_message_is_kept_once_however_often_it_is_sent(build: Any) -> None:
     async def story() -> None:

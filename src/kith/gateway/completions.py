@@ -23,7 +23,6 @@ from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import SSE, Streamed, Whole, closing, sse
 
 HOUSE = "kith"  # the model name behind which the whole assistant answers
-_NOT_CHAT = frozenset({"embedding", "asr", "tts", "diffusion", "rerank"})
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -82,7 +81,7 @@ class Completions:
         return Streamed(chunks, SSE, patience=self._settings.write_timeout, failed=_failed)
 
     def _cards(self) -> list[ModelCard]:
-        return [card for card in self._ports.models.cards() if card.kind not in _NOT_CHAT]
+        return [card for card in self._ports.models.cards() if card.kind == "chat"]
 
     def _deltas(self, body: ChatBody, principal: Principal) -> AsyncIterator[Delta]:
         said = messages(body, self._ports.ids.new, self._ports.clock.now())
