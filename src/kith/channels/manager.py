@@ -103,7 +103,8 @@ class ChannelManager:
         self._starting = {name: asyncio.create_task(self._bring_up(name, tried[name])) for name in self._built}
         with contextlib.suppress(TimeoutError):  # what lives in this process is there at once, or not at once
             local_ones = (event.wait() for name, event in tried.items() if self._routes[name].local)
-            await asyncio.wait_for(asyncio.gather(*local_ones), _STOP)
+            async with asyncio.timeout(_STOP):
+                await asyncio.gather(*local_ones)
         self._sender.start(worker or self._ids.new("w"))
 
     async def stop(self) -> None:

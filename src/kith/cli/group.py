@@ -42,17 +42,37 @@ class Command(click.Command):
         localise(self, self.name or "")
         super().format_help(ctx, formatter)
 
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.help = tr("cli.kith.help_option")
+        return option
 
-class Group(click.Group):
-    """A group whose help stands in the catalogues, its commands' under ``cli.<group>-<name>``."""
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), tr("cli.kith.usage"))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [row for parameter in self.get_params(ctx) if (row := parameter.get_help_record(ctx))]
+        with formatter.section(tr("cli.kith.options")):
+            formatter.write_dl(rows)
+
+
+class Group(Command, click.Group):
+    """A group whose help stands in the catalogues, its commands' under their own names."""
 
     command_class = Command
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        localise(self, self.name or "")
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
         for name, command in self.commands.items():
             localise(command, name)
-        super().format_help(ctx, formatter)
+        rows = [(name, command.get_short_help_str(200)) for name, command in self.commands.items()]
+        with formatter.section(tr("cli.kith.commands")):
+            formatter.write_dl(rows)
 
 
 class Root(Group):
@@ -99,6 +119,8 @@ def localise(command: click.Command, name: str) -> None:
     words: Callable[[str], str | None] = lambda key: _words(f"cli.{name}.{key}")  # noqa: E731
     command.help = words("help") or command.help
     command.options_metavar = tr("cli.kith.options_metavar")
+    if isinstance(command, click.Group):
+        command.subcommand_metavar = tr("cli.kith.subcommand_metavar")
     for parameter in command.params:
         if isinstance(parameter, click.Option) and (text := words(parameter.name or "")):
             parameter.help = text

@@ -74,9 +74,10 @@ class Remote:
         for _ in range(_TRIES):
             answer = self._answers[frame["id"]] = asyncio.get_running_loop().create_future()
             try:
-                await asyncio.wait_for(self._up.wait(), _ANSWER)
-                await self._send(frame)
-                told = await asyncio.wait_for(answer, _ANSWER)
+                async with asyncio.timeout(_ANSWER):
+                    await self._up.wait()
+                    await self._send(frame)
+                    told = await answer
             except (OSError, TimeoutError, WebSocketException):
                 continue
             finally:

@@ -120,7 +120,8 @@ class Chat:
                 await self._partner.cancel(turn)
                 self._say("\n" + tr("cli.chat.stopped" if done else "cli.chat.silent"))
                 with contextlib.suppress(TimeoutError):  # its last pieces belong to this reply, not to the next
-                    await asyncio.wait_for(self._reply.done.wait(), _LATE)
+                    async with asyncio.timeout(_LATE):
+                        await self._reply.done.wait()
         finally:
             for wait in waits:
                 wait.cancel()
