@@ -42,6 +42,17 @@ class Server:
         client.headers.update(self.headers)
         return client
 
+    async def call(self, method: str, path: str, body: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """One request of Kith's REST and its JSON answer. Raises what the server says, or `Unavailable`."""
+        async with self.client() as client:
+            try:
+                answer = await client.request(method, path, json=body)
+            except httpx.HTTPError as error:
+                raise Unavailable(f"the connection to the server broke ({type(error).__name__})") from None
+        if answer.is_error:
+            raise failure(answer.status_code, answer.content)
+        return cast("dict[str, Any]", answer.json())
+
 
 async def find_server() -> Server | None:
     """The server whose address stands in ``KITH_HOME/run/server.json``, if it lives and answers."""

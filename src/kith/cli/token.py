@@ -8,15 +8,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Protocol
 from urllib.parse import quote
 
 import click
-import httpx
 
 from kith.cli.group import later
-from kith.cli.server import Server, failure, find_server
-from kith.core.errors import Unavailable
+from kith.cli.server import Server, find_server
 from kith.runtime.locale import tr
 
 _ROLES = ("owner", "admin", "member", "guest")
@@ -110,23 +108,13 @@ class _Remote:
         self._server = server
 
     async def new(self, name: str, role: str) -> str:
-        return str((await self._call("POST", "/api/tokens", {"name": name, "role": role}))["token"])
+        return str((await self._server.call("POST", "/api/tokens", {"name": name, "role": role}))["token"])
 
     async def list(self) -> Sequence[Row]:
-        return [Row(**row) for row in (await self._call("GET", "/api/tokens"))["tokens"]]
+        return [Row(**row) for row in (await self._server.call("GET", "/api/tokens"))["tokens"]]
 
     async def revoke(self, token: str) -> None:
-        await self._call("DELETE", f"/api/tokens/{quote(token, safe='')}")
-
-    async def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-        async with self._server.client() as client:
-            try:
-                answer = await client.request(method, path, json=body)
-            except httpx.HTTPError as error:
-                raise Unavailable(f"the connection to the server broke ({type(error).__name__})") from None
-        if answer.is_error:
-            raise failure(answer.status_code, answer.content)
-        return cast("dict[str, Any]", answer.json())
+        await self._server.call("DELETE", f"/api/tokens/{quote(token, safe='')}")
 
 
 @asynccontextmanager
