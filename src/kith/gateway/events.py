@@ -50,7 +50,7 @@ class Events:
         """Every route, ready to be registered."""
         follow = {"answer": "Turns", "stream": SSE, "only": "stream", "query": ("after",)}
         return (
-            post("/api/ask", opt={"body": AskBody, "answer": "Answer", "stream": SSE})(self.ask),
+            post("/api/ask", opt={"body": AskBody, "answer": "Answer", "stream": SSE, "plain": True})(self.ask),
             get("/api/conversations/{conversation:str}/events", opt=follow)(self.follow),
         )
 

@@ -33,7 +33,7 @@ class Schema:
     """The route ``/openapi.json``.
 
     A route declares in its `opt`: ``answer`` (name of the answer's schema), ``body`` (its msgspec type), ``status``,
-    ``stream`` (the media type that it can stream), ``only`` (it only streams), ``query``, ``role``, ``open``.
+    ``stream`` (the media type that it can stream), ``only`` (it only streams), ``plain`` (it streams plain text too), ``query``, ``role``, ``open``.
     """
 
     def __init__(self, routes: Sequence[HTTPRouteHandler]) -> None:
@@ -104,7 +104,7 @@ def _responses(opt: dict[str, Any], error: str) -> dict[str, Any]:
     content = {} if opt.get("only") else {"application/json": answer}
     if "stream" in opt:
         content[str(opt["stream"])] = {"schema": {"type": "string"}}
-        if not opt.get("only"):
+        if opt.get("plain"):
             content[PLAIN.partition(";")[0]] = {"schema": {"type": "string"}}
     refusal = {"application/json": {"schema": {"$ref": f"#/components/schemas/{error}"}}}
     if opt.get("open"):
