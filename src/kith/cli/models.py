@@ -65,10 +65,22 @@ def show(name: str, config: Path | None, as_json: bool) -> None:
     if as_json:
         _print({**asdict(card), "flaw": flaws.get(name, "")})
         return
-    facts = {**asdict(card), "capabilities": ", ".join(card.capabilities), "memory": _size(card.memory)}
+    facts = {
+        "name": card.name,
+        "kind": card.kind,
+        "backend": card.backend,
+        "path": card.path,
+        "architecture": card.architecture,
+        "parameters": _count(card.parameters),
+        "quantisation": card.quantisation,
+        "context": str(card.context or ""),
+        "needs": _size(card.memory),
+        "capabilities": ", ".join(card.capabilities),
+        "licence": card.licence,
+    }
     for key, value in facts.items():
-        if value:
-            click.echo(f"{key:14} {value}")
+        if value and value != "-":
+            click.echo(f"{tr(f'models.head.{key}'):14} {value}")
     if name in flaws:
         click.secho(tr("models.broken", reason=flaws[name]), fg="red")
 
@@ -254,7 +266,7 @@ def _added(settings: ModelSettings, file: GgufFile, verdict: Verdict, found: str
 
 
 def _table(cards: Sequence[ModelCard], flaws: dict[str, str]) -> None:
-    heads = ("name", "kind", "backend", "parameters", "quantisation", "context", "memory")
+    heads = ("name", "kind", "backend", "parameters", "quantisation", "context", "needs")
     rows = [[tr(f"models.head.{head}") for head in heads]]
     for card in cards:
         sizes = [_count(card.parameters), card.quantisation or "-", str(card.context or "-"), _size(card.memory)]
