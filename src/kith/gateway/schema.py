@@ -33,7 +33,8 @@ class Schema:
     """The route ``/openapi.json``.
 
     A route declares in its `opt`: ``answer`` (name of the answer's schema), ``body`` (its msgspec type), ``status``,
-    ``stream`` (the media type that it can stream), ``only`` (it only streams), ``plain`` (it streams plain text too), ``query``, ``role``, ``open``.
+    ``stream`` (the media type that it can stream), ``only`` (it only streams), ``plain`` (it
+    streams plain text too), ``query``, ``role``, ``open``.
     """
 
     def __init__(self, routes: Sequence[HTTPRouteHandler]) -> None:
