@@ -78,10 +78,19 @@ def _tell(report: Report) -> None:
 def _plain(report: Report) -> dict[str, Any]:
     kills, lost, doubled, misordered, orphans = _numbers(report)
     return {
-        **{"backend": report.backend, "seed": report.seed, "seconds": round(report.seconds, 1)},
-        **{"messages": report.messages, "resent": report.resent, "kills": kills, "lost": lost},
-        **{"doubled": doubled, "misordered": misordered, "orphans": orphans},
-        **{"steps": dict(report.steps), "missed": _missed(report), "wrong": report.wrong},
+        "backend": report.backend,
+        "seed": report.seed,
+        "seconds": round(report.seconds, 1),
+        "messages": report.messages,
+        "resent": report.resent,
+        "kills": kills,
+        "lost": lost,
+        "doubled": doubled,
+        "misordered": misordered,
+        "orphans": orphans,
+        "steps": dict(report.steps),
+        "missed": _missed(report),
+        "wrong": report.wrong,
     }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections import Counter
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from kith.app import load_settings
+from kith.app import load_settings, open_household
 from tests.crash.child import SPANS, live
 from tests.crash.traffic import Room, Traffic
 from tests.crash.verdict import Verdict, judge
@@ -103,6 +105,7 @@ class Matrix:
     def run(self, kills: int, *, told: bool = False) -> Report:
         """Live `kills` lives, then one more in peace, and judge."""
         began = time.monotonic()
+        asyncio.run(self._warm())
         for number, plan in enumerate(plans(kills, self._rng), 1):
             self._live(plan, fresh=number % 25 == 0)
             if told and number % 100 == 0:
@@ -112,6 +115,11 @@ class Matrix:
         self.report.seconds = time.monotonic() - began
         self.report.messages, self.report.resent = self._traffic.acknowledged, self._traffic.resent
         return self.report
+
+    async def _warm(self) -> None:
+        """Open and close a household here, so that a forked child finds imported whatever it needs."""
+        async with open_household(self._settings, serve=True):
+            await asyncio.sleep(0)
 
     def _live(self, plan: Plan, *, fresh: bool) -> None:
         """One life, to its end."""
@@ -170,6 +178,7 @@ class Matrix:
 
     def _fork(self, plan: Plan, hit: int) -> int:
         """A child that has everything imported already: its start costs a tenth."""
+        assert threading.active_count() == 1, "a fork would lose the other threads"
         pid = os.fork()
         if pid:
             return pid

@@ -6,9 +6,8 @@ import argparse
 import sys
 import time
 
-from tests.simulation.world import FLOW, simulate
-
 from kith.dialogue import FlowBook
+from tests.simulation.world import FLOW, simulate
 
 
 def main() -> int:

@@ -8,10 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.simulation.faults import Disk, Faulty, Weather
-from tests.simulation.loop import CURRENT, Process, VirtualLoop
-from tests.simulation.platform import CHANNEL, Door, Platform
-
 from kith.channels import ChannelManager, ChannelPorts, ChannelsSettings
 from kith.core.errors import KithError, Unavailable
 from kith.core.events import TurnFinished
@@ -27,6 +23,9 @@ from kith.runtime.health import Health
 from kith.runtime.streams import Streams
 from kith.storage import Storage, StorageSettings
 from kith.storage.ledger import build
+from tests.simulation.faults import Disk, Faulty, Weather
+from tests.simulation.loop import CURRENT, Process, VirtualLoop
+from tests.simulation.platform import CHANNEL, Door, Platform
 
 
 class SimClock:

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.faults import Weather
-from tests.simulation.loop import Process, VirtualLoop
-
 from kith.core.errors import KithError, Unavailable
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
+from tests.simulation.faults import Weather
+from tests.simulation.loop import Process, VirtualLoop
 
 CHANNEL = "sim"
 _OUTSIDE = contextvars.Context()

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import pytest
-from tests.simulation.world import FLOW, Result, simulate
 
 from kith.channels import sender
 from kith.core.clock import FrozenClock
@@ -19,6 +18,7 @@ from kith.dialogue import FlowBook
 from kith.storage import StorageSettings
 from kith.storage.ledger import inbox, outbox
 from kith.storage.memory.database import open_database
+from tests.simulation.world import FLOW, Result, simulate
 
 
 @cache

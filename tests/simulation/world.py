@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+
+from kith.dialogue import FlowBook
 from tests.simulation.faults import Disk, Weather
 from tests.simulation.household import Household
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.platform import Platform
-
-from kith.dialogue import FlowBook
 
 FLOW = Path(__file__).with_name("flow.json")
 _HOUR, _YEAR = 3600.0, 31_557_600.0
