@@ -6,17 +6,20 @@ Ends in ``kills=… lost=… doubled=… misordered=… orphans=…``; the exit 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tests.crash.child import SPANS
-from tests.crash.matrix import Matrix, Report, database
+from tests.crash.matrix import INSTANTS, Matrix, Report, database
 
 BACKENDS = ("sqlite", "postgres")
+_NUMBERS = ("kills", "lost", "doubled", "misordered", "orphans")
 
 
 def main() -> int:
@@ -37,9 +40,9 @@ def main() -> int:
     if given.report:
         given.report.write_text(_table(reports), "utf-8")
     totals = [sum(number) for number in zip(*(_numbers(report) for report in reports), strict=True)]
-    names = ("kills", "lost", "doubled", "misordered", "orphans")
-    print(" ".join(f"{name}={number}" for name, number in zip(names, totals, strict=True)))
-    missed = [name for report in reports for name in _missed(report)] if given.kills >= 100 else []
+    print(" ".join(f"{name}={number}" for name, number in zip(_NUMBERS, totals, strict=True)))
+    # Three quarters of the kills are at steps, so that this many meet every step once.
+    missed = [name for report in reports for name in _missed(report)] if given.kills >= 64 else []
     return 0 if all(report.clean for report in reports) and not missed else 1
 
 
@@ -68,7 +71,7 @@ def _tell(report: Report) -> None:
     print(f"{report.messages} messages acknowledged, {report.resent} delivered again and recognised")
     for name, count in sorted(report.steps.items(), key=lambda item: item[0].split(" ", 1)[1]):
         print(f"  {count:5d}  {name}")
-    for line in (*_missed(report), *report.wrong):
+    for line in (*(_missed(report) if report.kills >= 64 else ()), *report.wrong):
         print(f"  WRONG  {line}")
     if report.verdict:
         for name, count in report.verdict.orphans.items():
@@ -77,34 +80,24 @@ def _tell(report: Report) -> None:
 
 def _plain(report: Report) -> dict[str, Any]:
     kills, lost, doubled, misordered, orphans = _numbers(report)
-    return {
-        "backend": report.backend,
-        "seed": report.seed,
-        "seconds": round(report.seconds, 1),
-        "messages": report.messages,
-        "resent": report.resent,
-        "kills": kills,
-        "lost": lost,
-        "doubled": doubled,
-        "misordered": misordered,
-        "orphans": orphans,
-        "steps": dict(report.steps),
-        "missed": _missed(report),
-        "wrong": report.wrong,
-    }
+    told: dict[str, Any] = {"backend": report.backend, "seed": report.seed, "seconds": round(report.seconds, 1)}
+    told |= {"messages": report.messages, "resent": report.resent, "kills": kills, "lost": lost}
+    told |= {"doubled": doubled, "misordered": misordered, "orphans": orphans}
+    return told | {"steps": dict(report.steps), "missed": _missed(report), "wrong": report.wrong}
 
 
 def _table(reports: list[Report]) -> str:
-    rows = [f"{span} | {side}" for span in SPANS for side in ("before", "after")]
-    lines = [f"| step | | {' | '.join(report.backend for report in reports)} |", "|---|---|" + "---|" * len(reports)]
-    for row in rows:
-        span, side = row.split(" | ")
-        lines.append(f"| `{span}` | {side} | {' | '.join(str(r.steps[f'{side} {span}']) for r in reports)} |")
-    for name in ("while starting", "while serving", "while stopping"):
-        lines.append(f"| random instant | {name} | {' | '.join(str(report.steps[name]) for report in reports)} |")
-    for place, name in enumerate(("kills", "lost", "doubled", "misordered", "orphans")):
-        lines.append(f"| **{name}** | | {' | '.join(str(_numbers(report)[place]) for report in reports)} |")
-    lines.append(f"| messages | | {' | '.join(str(report.messages) for report in reports)} |")
+    def row(first: str, second: str, values: Iterable[object]) -> str:
+        return f"| {first} | {second} | {' | '.join(map(str, values))} |"
+
+    lines = [row("step", "", (report.backend for report in reports)), "|---|---|" + "---|" * len(reports)]
+    for span, side in itertools.product(SPANS, ("before", "after")):
+        lines.append(row(f"`{span}`", side, (report.steps[f"{side} {span}"] for report in reports)))
+    for name in INSTANTS:
+        lines.append(row("an instant", name, (report.steps[name] for report in reports)))
+    for place, name in enumerate(_NUMBERS):
+        lines.append(row(f"**{name}**", "", (_numbers(report)[place] for report in reports)))
+    lines.append(row("messages", "", (report.messages for report in reports)))
     return "\n".join(lines) + "\n"
 
 

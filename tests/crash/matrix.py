@@ -29,7 +29,7 @@ _FLOW = ROOT / "tests" / "simulation" / "flow.json"
 _PATIENCE = 20.0  # seconds for a step to be reached
 _QUIET = 120.0  # seconds for everything to be answered at the end
 _ROOMS = 12
-_INSTANTS = ("while starting", "while serving", "while stopping")
+INSTANTS = ("while starting", "while serving", "while stopping")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def plans(kills: int, rng: random.Random) -> list[Plan]:
     drawn: list[Plan] = []
     for number in range(kills):
         if number % 4 == 3:
-            instant = _INSTANTS[number // 4 % 3]
+            instant = INSTANTS[number // 4 % 3]
             drawn.append(Plan(instant, delay=rng.uniform(0, 0.3)))
         else:
             span, side = steps[(number - number // 4) % len(steps)]
@@ -152,7 +152,7 @@ class Matrix:
             now = time.monotonic()
             if not serving and self._traffic.acknowledged > before:
                 serving = True
-                if plan.span in _INSTANTS[1:]:
+                if plan.span in INSTANTS[1:]:
                     due = now + plan.delay
             if now >= due and plan.span == "while stopping" and serving and not stopping:
                 stopping, due = True, now + plan.delay / 3
@@ -191,7 +191,7 @@ class Matrix:
             live(plan.span if plan.side else "", plan.side, plan.passes, hit)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 70
-        except BaseException:  # nothing of this child may go on as if it were the driver
+        except BaseException:  # noqa: BLE001 - nothing of this child may go on as if it were the driver
             traceback.print_exc()
         finally:
             with contextlib.suppress(OSError):

@@ -37,36 +37,44 @@ def test_nothing_is_lost_doubled_or_misordered(backend: str, kills: int) -> None
     assert report["messages"] > kills
 
 
+_FORGETFUL = """
+import kith.channels.loopback.journal as journal
+journal.Journal.open = lambda self: set()
+"""
+_HASTY = """
+import asyncio
+import kith.storage.ledger.inbox as inbox
+from kith.core.turn import Accepted
+later = inbox.Ledgered.accept
+async def accept(self, envelope):
+    asyncio.get_running_loop().call_later(0.05, lambda: asyncio.ensure_future(later(self, envelope)))
+    return Accepted("m", "c")
+inbox.Ledgered.accept = accept
+"""
+_POSSESSIVE = """
+import kith.storage.ledger.storage as storage
+async def nothing(engine):
+    pass
+storage.free = nothing
+"""
+_RUN = """
+import sys
+import tests.crash.matrix as matrix
+from tests.crash.__main__ import main
+matrix._QUIET = 3.0
+sys.exit(main())
+"""
 _SABOTAGE = {
-    "a channel that forgets what it delivered": (
-        "import kith.channels.loopback.journal as j\nj.Journal.open = lambda self: set()",
-        "doubled",
-    ),
-    "an acknowledgement before the commit": (
-        "import kith.storage.ledger.inbox as i\n"
-        "from kith.core.turn import Accepted\n"
-        "async def accept(self, envelope):\n"
-        "    import asyncio\n"
-        "    work = asyncio.get_running_loop().call_later(0.05, lambda: asyncio.ensure_future(old(self, envelope)))\n"
-        "    return Accepted('m', 'c')\n"
-        "old = i.Ledgered.accept\ni.Ledgered.accept = accept",
-        "lost",
-    ),
-    "leases that nobody frees": (
-        "import kith.storage.ledger.desk as d\nimport kith.storage.ledger.inbox as i\n"
-        "async def nothing(engine): pass\n"
-        "import kith.storage.ledger.storage as s\ns.free = nothing\n"
-        "import tests.crash.matrix as m\nm._QUIET = 3.0",
-        "orphans",
-    ),
+    "a channel that forgets what it delivered": (_FORGETFUL, "doubled"),
+    "an acknowledgement before the commit": (_HASTY, "lost"),
+    "leases that nobody frees": (_POSSESSIVE, "orphans"),
 }
 
 
 @pytest.mark.parametrize("name", _SABOTAGE)
 def test_a_broken_server_is_found_out(name: str) -> None:
     change, wrong = _SABOTAGE[name]
-    code = f"{change}\nimport sys\nfrom tests.crash.__main__ import main\nsys.exit(main())"
-    done = run("--kills", "32", "--seed", "5", code=code)
+    done = run("--kills", "32", "--seed", "5", code=change + _RUN)
     *_, last = done.stdout.splitlines() or [""]
     numbers = dict(part.split("=") for part in last.split() if "=" in part)
     assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-2000:]

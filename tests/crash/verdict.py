@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def judge(traffic: Traffic, settings: Settings) -> Verdict:
 
 
 def _descents(numbers: Sequence[int]) -> int:
-    return sum(later < earlier for earlier, later in zip(numbers, numbers[1:], strict=False))
+    return sum(later < earlier for earlier, later in itertools.pairwise(numbers))
 
 
 async def _left(settings: Settings) -> dict[str, int]:

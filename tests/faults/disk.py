@@ -35,7 +35,10 @@ class _Write:
 
 @dataclass
 class Disk:
-    """The switchboard. A stuck disk writes nothing until `free` is set. With `lying` true a sync is confirmed and not done. `each` is called at every write and sync."""
+    """The switchboard. A stuck disk writes nothing until `free` is set.
+
+    With `lying` true a sync is confirmed and not done. `each` is called at every write and sync.
+    """
 
     mode: Mode = "well"
     lying: bool = False
