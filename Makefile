@@ -9,7 +9,7 @@ DEV_STAMP = $(VENV)/.dev-stamp
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
        --custom-compile-command "make lock"
 
-.PHONY: help run setup dev test fast check lock clean bench
+.PHONY: help run setup dev test fast check lock clean bench crash simulate
 
 help:
 	@echo "make run      set up what is missing, start Kith and talk with it"
@@ -18,6 +18,8 @@ help:
 	@echo "make fast     only the tests that start no server, model or browser"
 	@echo "make check    style, types, floor plan, house rules"
 	@echo "make bench    every benchmark, one after the other"
+	@echo "make crash    kill a real server KILLS times on BACKEND (sqlite, postgres, all)"
+	@echo "make simulate live SEEDS lives of a simulated household"
 	@echo "make lock     work out the locked requirements again (needs uv)"
 	@echo "make clean    remove .venv and everything that was built"
 
@@ -52,6 +54,15 @@ bench: dev
 	  case "$$name" in __init__|report) continue;; esac; \
 	  echo "== $$name"; $(PY) -m benchmarks.$$name; \
 	done
+
+KILLS = 200
+BACKEND = sqlite
+crash: dev
+	@$(PY) -m tests.crash --kills $(KILLS) --backend $(BACKEND)
+
+SEEDS = 1000
+simulate: dev
+	@$(PY) -m tests.simulation --seeds $(SEEDS)
 
 lock:
 	$(LOCK) pyproject.toml requirements/build.in --extra llama -o requirements/run.txt

@@ -93,8 +93,7 @@ def _table(reports: list[Report]) -> str:
     lines = [row("step", "", (report.backend for report in reports)), "|---|---|" + "---|" * len(reports)]
     for span, side in itertools.product(SPANS, ("before", "after")):
         lines.append(row(f"`{span}`", side, (report.steps[f"{side} {span}"] for report in reports)))
-    for name in INSTANTS:
-        lines.append(row("an instant", name, (report.steps[name] for report in reports)))
+    lines += [row("an instant", name, (report.steps[name] for report in reports)) for name in INSTANTS]
     for place, name in enumerate(_NUMBERS):
         lines.append(row(f"**{name}**", "", (_numbers(report)[place] for report in reports)))
     lines.append(row("messages", "", (report.messages for report in reports)))
