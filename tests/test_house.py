@@ -142,16 +142,34 @@ def test_a_folder_knows_only_itself_and_its_rooms_helper() -> None:
     report(found)
 
 
+def choices(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Strings by which code chooses: compared with, matched, looked up or loaded."""
+    for node in ast.walk(tree):
+        parts: list[ast.expr] = []
+        match node:
+            case ast.Compare():
+                parts = [node.left, *node.comparators]
+            case ast.MatchValue():
+                parts = [node.value]
+            case ast.Subscript():
+                parts = [node.slice]
+            case ast.Call(func=ast.Attribute(attr="load" | "manifest" | "settings")):
+                parts = node.args
+            case _:
+                pass
+        for part in parts:
+            yield from (found for found in ast.walk(part) if isinstance(found, ast.Constant))
+
+
 def test_a_folders_name_is_unknown_outside_it() -> None:
-    """No `match` over adapters: a folder's name may not be compared with, or looked up, anywhere else."""
+    """No `match` over adapters: code outside a folder chooses nothing by its name."""
     found: list[str] = []
     names = {folder.name: folder for folder in folders()}
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
-                folder = names[node.value]
-                if folder not in path.parents and "settings.py" not in path.name:
-                    found.append(f"{name(path)}:{node.lineno} names {node.value}")
+        for node in choices(ast.parse(path.read_text("utf-8"))):
+            folder = names.get(node.value) if isinstance(node.value, str) else None
+            if folder is not None and folder not in path.parents:
+                found.append(f"{name(path)}:{node.lineno} chooses by the name {node.value}")
     report(found)
 
 

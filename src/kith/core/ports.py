@@ -88,7 +88,7 @@ class Talk(Protocol):
         ...
 
     def reply(self, envelope: Envelope, history: Sequence[Message] | None = None) -> AsyncIterator[Delta]:
-        """Run one turn at once and stream it. With a `history`, even an empty one, the caller keeps the conversation."""
+        """Run one turn at once and stream it. With a `history`, also an empty one, the caller keeps the past."""
         ...
 
 
