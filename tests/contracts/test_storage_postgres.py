@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,10 +24,8 @@ CANARY = "canary-4711"
 
 
 @pytest.fixture
-def settings(server: Any, tmp_path: Path) -> StorageSettings:
-    name = f"p{abs(hash(str(tmp_path)))}"
-    server.psql(f"CREATE DATABASE {name}")
-    return StorageSettings(backend="postgres", dsn=server.get_uri(name), pool=3)
+def settings(dsn: str) -> StorageSettings:
+    return StorageSettings(backend="postgres", dsn=dsn, pool=3)
 
 
 async def start(settings: StorageSettings, master: bytes = b"k", spare: bytes = b"") -> Storage:
@@ -71,7 +68,6 @@ def test_the_server_sees_nothing_in_clear(server: Any, settings: StorageSettings
         await storage.close()
 
     asyncio.run(story())
-    server.psql("CHECKPOINT")
     found = subprocess.run(["grep", "-rlaF", CANARY, str(server.pgdata)], capture_output=True, text=True, check=False)
     assert found.returncode == 1, found.stdout
 
@@ -126,7 +122,7 @@ def test_an_address_that_leads_nowhere_is_told(settings: StorageSettings) -> Non
         ("", Invalid),
         ("no address", KithError),
         (f"postgresql://me:{secret}@127.0.0.1:1/x", KithError),
-        (f"{settings.dsn.replace('/p', '/q', 1)}", KithError),
+        (f"{settings.dsn.replace('postgres:@', 'nobody:@')}", KithError),
     ):
         with pytest.raises(kind) as caught:
             asyncio.run(start(settings.model_copy(update={"dsn": dsn})))
