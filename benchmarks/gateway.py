@@ -28,10 +28,10 @@ from typing import Any
 import httpx
 import psutil
 import uvicorn
-from benchmarks.report import Row, report
 from litestar import Litestar, post
 from litestar.response import Stream
 
+from benchmarks.report import Row, report
 from kith.app import load_settings, open_household
 
 WORDS = "the quick brown fox jumps over the lazy dog and runs into the dark forest again"

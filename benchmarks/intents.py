@@ -21,11 +21,11 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for both sides, and before numpy is loaded
 
 import numpy as np
-from benchmarks.report import Row, report
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from benchmarks.report import Row, report
 from kith.dialogue.classifier import Classifier
 from kith.dialogue.flow import DEFAULT, load_flow
 from kith.dialogue.normal import normal

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Row, report
-
 from kith.core.clock import SystemClock
 from kith.core.message import Message, Text
 from kith.core.model import ChatRequest, Sampling

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-from benchmarks.report import Row, report
 
+from benchmarks.report import Row, report
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text

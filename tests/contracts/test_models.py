@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.models.endpoint import serving
-from tests.models.house import House, ask, opened, said
 
 from kith.core.errors import Invalid, KithError, Unavailable
 from kith.models import ModelSettings
 from kith.runtime.registry import Registry
+from tests.models.endpoint import serving
+from tests.models.house import House, ask, opened, said
 
 BACKENDS = [
     "echo",

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.models.endpoint import Endpoint, serving
-from tests.models.house import opened
 
 from kith.core.errors import Invalid, KithError, NotFound, Unavailable
 from kith.models import ModelSettings, Shelf
@@ -17,6 +15,8 @@ from kith.models.fetch import download, parse_source
 from kith.models.gguf import read_gguf
 from kith.models.shelf import Shelved, digest, judge
 from kith.runtime.http import http_client
+from tests.models.endpoint import Endpoint, serving
+from tests.models.house import opened
 
 
 def test_places(tmp_path: Path) -> None:

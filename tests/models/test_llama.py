@@ -13,11 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.conftest import script
-from tests.models.house import House, ask, opened, said, until
 
 from kith.core.errors import Invalid, Unavailable
 from kith.models import ModelSettings
+from tests.conftest import script
+from tests.models.house import House, ask, opened, said, until
 
 pytestmark = pytest.mark.server
 

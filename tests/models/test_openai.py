@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.models.endpoint import Endpoint, serving
-from tests.models.house import House, ask, opened, said
 
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.message import Message, Text, ToolCall, ToolResult, Usage
 from kith.core.model import ChatRequest, Sampling, ToolSpec
 from kith.models import ModelSettings
+from tests.models.endpoint import Endpoint, serving
+from tests.models.house import House, ask, opened, said
 
 pytestmark = pytest.mark.server
 

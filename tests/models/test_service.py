@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.models.house import House, ask, opened, said
 
 from kith.core.errors import Invalid, KithError, Missing, NotFound, Refused, Unavailable
 from kith.models import ModelSettings
 from kith.models.service import estimate
+from tests.models.house import House, ask, opened, said
 
 
 def echo(name: str = "echo", **options: Any) -> ModelSettings:
