@@ -13,7 +13,6 @@ from kith.core.message import Delta, File, Message, Text, ToolCall
 from kith.core.model import ChatRequest
 from kith.dialogue.turn import STAGES
 from kith.runtime.locale import tr
-
 from tests.dialogue.house import House, Scripted, heard, play, says
 
 UNKNOWN = "Zorbulate the frimmin quandle for my nephew Bartholomew"
