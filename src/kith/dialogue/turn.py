@@ -180,6 +180,7 @@ async def recall(draft: Draft, knowledge: Recall) -> Stage | None:
     except KithError as error:
         _log.warning("recall failed", code=error.code)
     if draft.recall_for and draft.passages:
+        draft.passages = draft.passages[:1]
         draft.answer = quote(draft.passages[0], draft.locale)
         return speak
     return None
@@ -333,6 +334,7 @@ def _plain_answer(draft: Draft) -> str:
     results = [part.text for message in draft.work for part in message.parts if isinstance(part, ToolResult)]
     if results:
         return results[-1]
+    draft.passages = draft.passages[:1]
     if draft.passages:
         return quote(draft.passages[0], draft.locale)
     return tr("dialogue.no_model", draft.locale)
