@@ -8,6 +8,7 @@ import random
 from kith.core.clock import Clock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as in the ULID specification
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
 
 class Ids:
@@ -26,7 +27,7 @@ class Ids:
         if value <= self._last:
             value = self._last + 1 + self._random.getrandbits(32)
         self._last = value
-        return f"{prefix}_{''.join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))}"
+        return f"{prefix}_{''.join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])}"
 
 
 def conversation_id(channel: str, account: str, handle: str) -> str:

@@ -125,7 +125,7 @@ async def admit(draft: Draft, guard: Guard) -> Stage | None:
 
 
 async def resolve(draft: Draft, store: Store, settings: DialogueSettings, clock: Clock) -> Stage | None:
-    """Which person, which conversation, and what was said last."""
+    """Which person, which conversation, and where its dialogue stands."""
     if draft.history is not None:
         return speak if draft.answer is not None else None
     draft.person, draft.conversation = await store.resolve(draft.envelope)
@@ -134,9 +134,6 @@ async def resolve(draft: Draft, store: Store, settings: DialogueSettings, clock:
         return speak
     if not draft.heard.text and not draft.envelope.locale:
         draft.locale = spoken_language("", draft.session.locale or draft.person.locale)
-    recent = await store.turns(draft.conversation.id, settings.rounds + STEP)
-    shown = window(recent, draft.session.rounds, settings.rounds)
-    draft.history = [message for messages in rounds_of(shown) for message in messages]
     return None
 
 
@@ -187,7 +184,7 @@ async def recall(draft: Draft, knowledge: Recall) -> Stage | None:
 
 
 async def think(
-    draft: Draft, models: Models, persona: Persona, tools: Tools, guard: Guard, settings: DialogueSettings
+    draft: Draft, models: Models, persona: Persona, tools: Tools, guard: Guard, store: Store, settings: DialogueSettings
 ) -> Stage | None:
     """Ask a model, and pass its words on while they come. Without a model, say what the handbook says, or so."""
     name = draft.envelope.persona or settings.model or persona.model
@@ -196,6 +193,8 @@ async def think(
         draft.answer = _plain_answer(draft)
         return speak
     if not draft.prompt:
+        if draft.history is None and draft.conversation is not None:
+            draft.history = await _said(draft.conversation.id, draft.session.rounds, store, settings)
         budget = Budget(
             card.context or 4096, min(settings.reply_tokens, (card.context or 4096) // 2), settings.overhead
         )
@@ -343,6 +342,12 @@ def _plain_answer(draft: Draft) -> str:
 def _instructed(heard: Message, instruction: str) -> Message:
     """The message with the flow's instruction before it; volatile, so it stands behind the cached prefix."""
     return replace(heard, parts=(Text(f"({instruction})\n"), *heard.parts)) if instruction else heard
+
+
+async def _said(conversation: str, rounds: int, store: Store, settings: DialogueSettings) -> list[Message]:
+    """What was said last: only a model wants to know, and a rule need not wait for it."""
+    recent = await store.turns(conversation, settings.rounds + STEP)
+    return [message for messages in rounds_of(window(recent, rounds, settings.rounds)) for message in messages]
 
 
 async def _listen(draft: Draft, stream: AsyncIterator[Delta], guard: Guard) -> None:

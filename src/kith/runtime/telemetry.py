@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -47,6 +46,18 @@ class Span:
     name: str
     attributes: dict[str, Any] = field(default_factory=dict[str, Any])
     seconds: float = 0.0
+    _start: float = 0.0
+
+    def __enter__(self) -> Span:
+        for exporter in _exporters:
+            exporter.entered(self.name)
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._start
+        for exporter in _exporters:
+            exporter.traced(self.name, self.seconds, self.attributes)
 
 
 _exporters: list[Exporter] = []
@@ -79,19 +90,9 @@ def metrics() -> tuple[Metric, ...]:
     return tuple(_metrics.values())
 
 
-@contextmanager
-def span(name: str, **attributes: Any) -> Generator[Span]:
+def span(name: str, **attributes: Any) -> Span:
     """Time a piece of work: ``with span("turn.think", model=name) as work: …``."""
-    work = Span(name, attributes)
-    for exporter in _exporters:
-        exporter.entered(name)
-    start = time.perf_counter()
-    try:
-        yield work
-    finally:
-        work.seconds = time.perf_counter() - start
-        for exporter in _exporters:
-            exporter.traced(name, work.seconds, work.attributes)
+    return Span(name, attributes)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -63,10 +63,13 @@ class Codec:
     def document(self, value: Mapping[str, Any]) -> bytes:
         """The stored form of a JSON-shaped mapping. Raises `Invalid` when it is not JSON-shaped."""
         try:
-            raw = json.dumps(_clean(dict(value)), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+            return self._seal.close(_json(value))
+        except (TypeError, ValueError):  # most are plain JSON; what is not, is looked at more closely
+            pass
+        try:
+            return self._seal.close(_json(_clean(dict(value))))
         except (TypeError, ValueError) as error:
             raise Invalid(f"this cannot be stored as JSON: {error}") from None
-        return self._seal.close(raw)
 
     def text(self, value: str) -> bytes:
         """The stored form of a short text, such as the reason of a failure."""
@@ -80,6 +83,13 @@ class Codec:
         """16 bytes that stand for `parts`; without the database's secret nobody can tell or guess them."""
         joined = "\x1f".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(joined, digest_size=16, key=self._secret).digest()
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _json(value: Any) -> bytes:
+    return _ENCODER.encode(value).encode()
 
 
 def _clean(value: Any) -> Any:

@@ -232,7 +232,7 @@ def _conflict(what: str) -> Invalid:
 
 def _advance(desk: Desk, conversation: str) -> Op[None]:
     yield sql(
-        """UPDATE lanes SET head = (SELECT min(seq) FROM inbox WHERE conversation = $1 AND state = 0),
+        """UPDATE lanes SET head = (SELECT seq FROM inbox WHERE conversation = $1 AND state = 0 ORDER BY seq LIMIT 1),
         until = 0, since = $2, attempts = 0, worker = '', boot = '' WHERE side = 0 AND conversation = $1""",
         conversation,
         desk.clock.now(),
