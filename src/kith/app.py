@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,23 +25,18 @@ from kith.media import Senseless
 from kith.models import ModelService, ModelSettings, ModelsSettings
 from kith.plugins import NoTools
 from kith.runtime.bus import Bus
+from kith.runtime.files import leave_note, private_folder
 from kith.runtime.health import Health
 from kith.runtime.registry import Registry
-from kith.runtime.settings import Section, home, load
+from kith.runtime.settings import LogSettings, Section, home, load
 from kith.runtime.streams import Streams
 from kith.runtime.supervisor import Supervisor
+from kith.runtime.tasks import Tasks
 from kith.runtime.telemetry import configure_logs
 from kith.security import HouseGuard, KeyRing, SecuritySettings, TokenAuth
 from kith.storage import Storage, StorageSettings, open_storage
 
-
-class LogSettings(Section):
-    """The section ``log``."""
-
-    level: str = Field(
-        default="warning", pattern="^(debug|info|warning|error)$", description="The least level written."
-    )
-    json_lines: bool = Field(default=False, description="One JSON object a line, as log collectors take it.")
+_UPKEEP = 3600.0
 
 
 class Settings(Section):
@@ -127,8 +122,12 @@ async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[H
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Household:
     clock, health, streams, bus = SystemClock(), Health(), Streams(), Bus()
     ids, supervisor = Ids(clock), Supervisor(clock)
-    storage = await open_storage(settings.storage, clock, ids, KeyRing(home() / "keys"))
+    storage = await open_data(settings.storage, clock, ids)
     stack.push_async_callback(storage.close)
+    tasks = Tasks(clock, ids, workers=1)
+    tasks.repeat("storage upkeep", storage.upkeep, _UPKEEP)
+    tasks.start()
+    stack.push_async_callback(tasks.stop)
     stack.push_async_callback(supervisor.close)
     stack.push_async_callback(bus.close)
     health.report("storage", "ready")
@@ -161,6 +160,16 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids)
 
 
+async def open_data(settings: StorageSettings, clock: Clock, ids: Ids) -> Storage:
+    """Open the data with its key; a change of keys that was interrupted is brought to its end."""
+    private_folder(home())
+    keys = KeyRing(home() / "keys", settings.path.parent)
+    storage = await open_storage(settings, clock, ids, keys, keys.spare())
+    if storage.spare_used:
+        keys.promote()
+    return storage
+
+
 def _authenticated() -> tuple[str, ...]:
     """The channels whose clients were known before they spoke: at this machine's terminal, or by their token."""
     found = Registry("channels").manifests().values()
@@ -185,16 +194,6 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
     gateway = Gateway(ports, house.settings.gateway)
     await gateway.start()
     stack.push_async_callback(gateway.stop)
-    stack.callback(_announce(gateway.address, house.auth.local()))
+    note = {"url": gateway.address, "token": house.auth.local(), "pid": os.getpid()}
+    stack.callback(leave_note(home() / "run" / "server.json", json.dumps(note)))
     return gateway
-
-
-def _announce(url: str, token: str) -> Callable[[], None]:
-    """Leave word where commands of the same person on this machine find the server; the result takes it back."""
-    path = home() / "run" / "server.json"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        json.dump({"url": url, "token": token, "pid": os.getpid()}, stream)
-    return lambda: path.unlink(missing_ok=True)

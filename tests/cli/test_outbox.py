@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from kith.cli.desk import local_storage
+from kith.cli.keys import keys
 from kith.cli.outbox import outbox
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Parcel
@@ -64,3 +65,12 @@ def test_an_unknown_parcel_is_told(parcel: str) -> None:
     done = CliRunner().invoke(outbox, ["retry", "m404"])
     assert done.exit_code != 0
     assert "m404" in str(done.exception) + done.output
+
+
+def test_the_key_is_changed_and_nothing_is_lost(parcel: str, tmp_path: Path) -> None:
+    key = tmp_path / "home" / "keys" / "master.key"
+    before = key.read_text()
+    done = CliRunner().invoke(keys, ["rotate"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert key.read_text() != before
+    assert "hello there" in run("list")

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from kith.app import load_settings
+from kith.app import load_settings, open_data
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
 from kith.runtime.settings import home
 from kith.security import KeyRing, TokenAuth
-from kith.storage import Storage, open_storage
+from kith.storage import Storage, rotate_storage
 
 
 @asynccontextmanager
 async def local_storage() -> AsyncGenerator[Storage]:
     """What is kept in this home. Raises what opening the storage raises."""
     clock = SystemClock()
-    storage = await open_storage(load_settings().storage, clock, Ids(clock), KeyRing(home() / "keys"))
+    storage = await open_data(load_settings().storage, clock, Ids(clock))
     try:
         yield storage
     finally:
@@ -30,3 +30,11 @@ async def local_desk() -> AsyncGenerator[TokenAuth]:
     clock = SystemClock()
     async with local_storage() as storage:
         yield TokenAuth(storage.records, clock, Ids(clock))
+
+
+async def rotate_key() -> None:
+    """Encrypt everything under a new master key. Raises `Refused` while a server has the data open."""
+    settings = load_settings().storage
+    keys = KeyRing(home() / "keys", settings.path.parent)
+    await rotate_storage(settings, keys, keys.rotate())
+    keys.promote()

@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "models": "kith.cli.models",
     "flow": "kith.cli.flow",
     "outbox": "kith.cli.outbox",
+    "keys": "kith.cli.keys",
     "token": "kith.cli.token",
     "config": "kith.cli.config",
     "version": "kith.cli.version",

@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kith.core.errors import Fault, Invalid
 from kith.runtime.documents import Document, Place, dotted, read_document, validate
@@ -22,6 +22,13 @@ class Section(BaseModel):
     """The base of every section: an unknown key is a mistake, and a built section does not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class LogSettings(Section):
+    """The section ``log``."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="warning", description="The least level.")
+    json_lines: bool = Field(default=False, description="One JSON object a line, as log collectors take it.")
 
 
 def home() -> Path:

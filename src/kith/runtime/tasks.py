@@ -53,6 +53,20 @@ class Tasks:
         """Say who does the tasks called `name`."""
         self._handlers[name] = handler
 
+    def repeat(self, name: str, work: Callable[[], Awaitable[object]], seconds: float) -> None:
+        """Do `work` now, when started, and again `seconds` after each time; a failure waits for the next time."""
+
+        async def again(_: Mapping[str, Any]) -> None:
+            try:
+                await work()
+            except KithError as error:
+                _log.warning("repeated task failed", task=name, code=error.code)
+            finally:
+                await self._push(Task(self._ids.new("k"), name, {}, self._clock.monotonic() + seconds))
+
+        self.handle(name, again)
+        heapq.heappush(self._heap, (0.0, name, Task(self._ids.new("k"), name, {})))
+
     async def add(self, name: str, payload: Mapping[str, Any], delay: float = 0.0) -> Task:
         """Queue a task. Raises `Unavailable` when the queue is full, `NotFound` for a name nobody handles."""
         if name not in self._handlers:

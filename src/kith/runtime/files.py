@@ -1,0 +1,23 @@
+"""Files that only their owner may read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def private_folder(path: Path) -> Path:
+    """Make `path`, closed to other users of the machine, if it is not there; an existing one is left as it is."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def leave_note(path: Path, text: str) -> Callable[[], None]:
+    """Write a small private file that is good while this process runs; the result takes it away."""
+    private_folder(path.parent)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    return lambda: path.unlink(missing_ok=True)
