@@ -172,7 +172,12 @@ def main() -> None:
         chunks = json.loads(sys.stdin.readline())
         asyncio.run(serve_kith() if given.serve == "kith" else serve_bare(chunks))
         return
-    size = given.conversations, given.rounds
+    report("gateway", measure(given.conversations, given.rounds), given.json)
+
+
+def measure(conversations: int, rounds: int) -> list[Row]:
+    """Every row of the report."""
+    size = conversations, rounds
     with Served("kith") as server:
         chunks = recorded(server)
         echo = asyncio.run(load(server, "echo", WORDS, *size))
@@ -180,7 +185,7 @@ def main() -> None:
     with Served("bare", chunks) as server:
         bare = asyncio.run(load(server, "", WORDS, *size))
     name = "bare Litestar"
-    rows = [
+    return [
         Row(
             f"first byte, median of {size[0]} at once (echo)",
             statistics.median(echo.first) * 1000,
@@ -195,7 +200,6 @@ def main() -> None:
         Row("first byte, 95th percentile (kith)", house.at(0.95), "ms", bare.at(0.95), name),
         Row("answers per CPU-second (kith)", house.per_cpu, "1/s", bare.per_cpu, name),
     ]
-    report("gateway", rows, given.json)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from kith.core.message import Message, Text
 from kith.core.model import ChatRequest, Sampling
 from kith.models import ModelService, ModelSettings
 from kith.runtime.supervisor import Supervisor
+from kith.runtime.telemetry import configure_logs
 
 CONTEXT, SLOTS = 2048, 4
 
@@ -198,6 +199,7 @@ def main() -> None:
         return
     if importlib.util.find_spec("xllamacpp") is None:
         raise SystemExit('needs the runtime: pip install "kith[llama]"')
+    configure_logs()
     path = options.model or model_file(options.preset)
     rows = asyncio.run(measure(path, options.tokens, options.rounds, options.threads))
     report(f"models ({path.name}, {options.threads} threads)", rows, options.json)
