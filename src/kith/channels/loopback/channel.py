@@ -31,6 +31,7 @@ class LoopbackChannel:
         self._accept: Accept | None = None
         self._journal = Journal(settings.journal) if settings.journal else None
         self._seen: set[str] = set()
+        self._latest: deque[str] = deque()
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
         self.delivered: deque[Parcel] = deque(maxlen=_KEPT)
@@ -59,7 +60,14 @@ class LoopbackChannel:
                 self._seen.discard(parcel.id)
                 raise
             self.delivered.append(parcel)
+            self._remember(parcel.id)
         return Sent(parcel.id)
+
+    def _remember(self, parcel: str) -> None:
+        """Keep the latest ids of this start only: a reply in doubt is among the last of its conversation."""
+        self._latest.append(parcel)
+        if len(self._latest) > _KEPT:
+            self._seen.discard(self._latest.popleft())
 
     async def stop(self) -> None:
         """Close the socket; no message is accepted afterwards."""
