@@ -132,7 +132,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of a streaming reply. The last one carries `finish` and, where known, `usage`."""
+    """A piece of a streaming reply. The last one carries `finish` and, where known, `usage`.
+
+    `model` says who made it; `fallback` that it was not the model that was asked first.
+    """
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
@@ -140,3 +143,4 @@ class Delta:
     usage: Usage | None = None
     model: str = ""
     sources: tuple[str, ...] = field(default=())
+    fallback: bool = False

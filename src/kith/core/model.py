@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kith.core.message import Message
 
@@ -50,10 +50,24 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What a reply depends on besides the request: versions of persona, flow and knowledge, and for whom it holds.
+
+    An empty `person` means everybody. Whoever gives a scope vouches that nothing else matters to the reply.
+    """
+
+    persona: str = ""
+    flow: str = ""
+    knowledge: str = ""
+    person: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A conversation to continue. An empty `model` lets the router choose; `person` is the key of fairness.
 
     `private` requests never leave this machine. `deadline` is an instant on the monotonic clock, 0 for none.
+    Requests of one `conversation` go where its beginning is still known. Only with a `scope` may a reply be remembered.
     """
 
     messages: tuple[Message, ...]
@@ -63,3 +77,6 @@ class ChatRequest:
     person: str = ""
     private: bool = True
     deadline: float = 0.0
+    priority: Literal["voice", "text", "background"] = "text"
+    conversation: str = ""
+    scope: Scope | None = None
