@@ -7,14 +7,17 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import uvloop
 
 from kith.app import Household, Settings, open_household
 from kith.core.people import Parcel
 from kith.core.turn import Sent
 
+T = TypeVar("T")
 FLOW = {
     "intents": [
         {"name": "greeting", "patterns": ["hello", "good morning", "你好"], "response": "hello to you"},
@@ -63,10 +66,16 @@ class Meter:
             await self._all.wait()
 
 
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """As `kith serve` runs: on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
 @contextlib.asynccontextmanager
 async def household(folder: Path, *, serve: bool = False, **storage: Any) -> AsyncIterator[Household]:
     """An open household in `folder`; `storage` is its section of the settings."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nobody waits yet
     os.environ["KITH_HOME"] = str(folder)
     flow = folder / "flow.json"
     flow.write_text(json.dumps(FLOW), "utf-8")
