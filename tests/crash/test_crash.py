@@ -61,7 +61,7 @@ _RUN = """
 import sys
 import tests.crash.matrix as matrix
 from tests.crash.__main__ import main
-matrix._QUIET = 3.0
+matrix._QUIET, matrix._PATIENCE = 3.0, 2.0
 sys.exit(main())
 """
 _SABOTAGE = {
@@ -74,7 +74,7 @@ _SABOTAGE = {
 @pytest.mark.parametrize("name", _SABOTAGE)
 def test_a_broken_server_is_found_out(name: str) -> None:
     change, wrong = _SABOTAGE[name]
-    done = run("--kills", "32", "--seed", "5", code=change + _RUN)
+    done = run("--kills", "24", "--seed", "5", code=change + _RUN)
     *_, last = done.stdout.splitlines() or [""]
     numbers = dict(part.split("=") for part in last.split() if "=" in part)
     assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-2000:]
