@@ -39,7 +39,10 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to choose tokens. None leaves the choice to the model's own settings."""
+    """How to choose tokens. None leaves the choice to the model's own settings.
+
+    The reply keeps to the JSON `schema`, or to the `grammar` (GBNF), where the model can.
+    """
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -47,6 +50,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
+    grammar: str = ""
 
 
 @dataclass(frozen=True, slots=True)

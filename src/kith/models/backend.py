@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import httpx
-
-from kith.core.clock import Clock
-from kith.core.message import Audio, Data, Delta, File, Image, Message, Text, ToolCall, ToolResult
+from kith.core.message import Audio, Data, Delta, File, Image, Media, Message, Text, ToolCall, ToolResult
 from kith.core.model import ChatRequest, ModelCard
 from kith.models.gguf import GgufFile, read_gguf
+from kith.models.means import Fetch, Means
+from kith.models.process import Limits, ModelProcess, failure, fit, threads
 from kith.models.settings import ModelSettings
-from kith.runtime.supervisor import Supervisor
 
-__all__ = ["Backend", "ChatModel", "Embeds", "GgufFile", "Means", "ModelSettings", "plain", "read_gguf"]
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What the house gives to a backend. `folder` is where relative paths begin; `changed` takes (state, reason)."""
-
-    clock: Clock
-    supervisor: Supervisor
-    client: httpx.AsyncClient
-    folder: Path
-    changed: Callable[[str, str], None]
+__all__ = [
+    "Backend",
+    "ChatModel",
+    "Classifies",
+    "Draws",
+    "Embeds",
+    "Fetch",
+    "GgufFile",
+    "Limits",
+    "Means",
+    "Media",
+    "ModelProcess",
+    "ModelSettings",
+    "Picture",
+    "Ranks",
+    "failure",
+    "fit",
+    "plain",
+    "read_gguf",
+    "threads",
+]
 
 
 class Backend(Protocol):
@@ -63,6 +69,40 @@ class Embeds(Protocol):
     """A backend that turns n texts into n vectors of equal length."""
 
     async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]: ...
+
+
+@runtime_checkable
+class Ranks(Protocol):
+    """A backend that tells how well each of n texts answers a query: n numbers, a higher one is better."""
+
+    async def rank(self, query: str, texts: Sequence[str]) -> Sequence[float]: ...
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """A backend that gives for each of n texts its labels with their probabilities in 0..1."""
+
+    async def classify(self, texts: Sequence[str]) -> Sequence[Mapping[str, float]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture to be drawn: width and height in pixels, 0 for what the model's settings say."""
+
+    prompt: str
+    width: int = 0
+    height: int = 0
+    steps: int = 0
+    seed: int | None = None
+    negative: str = ""
+    deadline: float = 0.0
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A backend that draws: the bytes of a PNG file."""
+
+    async def draw(self, picture: Picture) -> bytes: ...
 
 
 def plain(message: Message) -> str:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
+import base64
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import psutil
 
-from kith.core.errors import Broken, Invalid, KithError, NotFound, Unavailable
-from kith.core.message import Delta, Usage
+from kith.core.errors import Invalid, KithError, NotFound
+from kith.core.message import Delta, Image, Message, Usage
 from kith.core.model import ChatRequest, ModelCard
-from kith.models.backend import GgufFile, Means, ModelSettings, plain, read_gguf
-from kith.models.llama_cpp.schema import check_schema
+from kith.models.backend import GgufFile, Limits, Means, ModelProcess, ModelSettings, failure, fit, read_gguf, threads
+from kith.models.llama_cpp.schema import check_grammar, check_schema
 from kith.models.llama_cpp.settings import LlamaOptions
-from kith.runtime.supervisor import Child, ChildSpec, Frame, State
+from kith.models.llama_cpp.tools import HERMES, Form, Splitter, described, explain, form_of, grammar
+from kith.models.llama_cpp.wire import messages_of
 from kith.runtime.telemetry import get_logger
 
 _CONTEXT = 4096
 _SMALL = 50_000_000  # parameters below which a second thread costs more than it brings
 _COUNTS = 4096  # token counts that are remembered
+_WORKER = "kith.models.llama_cpp.worker"
 _FINISH = {"stop": "stop", "length": "length", "cancelled": "cancelled"}
 
 log = get_logger(__name__)
@@ -35,131 +34,171 @@ class LlamaCpp:
 
     def __init__(self, settings: ModelSettings, options: LlamaOptions, means: Means) -> None:
         self._settings, self._options, self._means = settings, options, means
-        path = Path(settings.path).expanduser()
-        self._path = path if path.is_absolute() else means.folder / path
-        if not self._path.is_file():
-            raise NotFound(f"the model {settings.name!r} is to be at {self._path}, but there is no such file")
+        self._path = self._file_at(settings.path)
         file = self._file = read_gguf(self._path)
-        self._embedding = settings.type == "embedding" or file.embedding
+        self._pooling = _pooling(settings, file)
         if not file.number("block_count"):
             raise Invalid(f"{self._path.name} is no language model ({file.architecture})", code="broken_model")
+        _check_keys(file, options)
+        self._adapters = [(self._beside(one.path, "lora"), one.scale) for one in options.lora]
+        self._projector = self._beside(options.projector, "projector") if options.projector else None
         self._context = min(settings.context or _CONTEXT, file.context)
         self._parallel = settings.parallel or _parallel(file, self._context)
-        self.card = _card(settings, file, self._context, self._parallel, self._embedding)
-        self._slots = asyncio.Semaphore(self._parallel)
-        self._waiting = 0
-        self._last = 0
-        self._calls: dict[int, asyncio.Queue[Frame]] = {}
+        known = form_of(options.template or file.template)
+        self._form: Form | None = {"auto": known, "prompt": known or HERMES, "off": None}[options.tools]
+        self._explains = self._form is not None and known is None
+        self.card = self._card()
+        limits = Limits(self._parallel, options.queue, options.stall, options.ready, options.memory << 20)
+        self._process = ModelProcess(self.card, means, _WORKER, self._opening, limits, error=_error)
         self._counts: OrderedDict[str, int] = OrderedDict()
-        self._child: Child | None = None
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """(requests that run, requests that wait)."""
+        return self._process.load
 
     async def start(self) -> None:
         """Load the model in its process. Raises `Unavailable`."""
-        if self._child is None:
-            self._fit()
-            self._child = self._means.supervisor.child(self._spec(), self._on_frame, self._on_change)
-        child = self._child
-        if child.state == "failed":
-            raise Unavailable(f"{self.card.name} cannot be loaded: {child.reason}", code="worker_failed")
-        if child.state == "stopped":
-            await child.start()
-        elif child.state != "ready":
-            await child.ready(patient=True)
+        if self._process.child is None:
+            fit(self.card, oversize=self._options.oversize)
+        await self._process.start()
 
     async def stop(self) -> None:
         """Unload; requests that are running end with `Unavailable`."""
-        child, self._child = self._child, None
-        if child is not None:
-            await self._means.supervisor.release(child)
+        await self._process.stop()
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
         """Continue a conversation. Raises `Invalid`, or `Unavailable` (code ``worker_lost``: worth another try)."""
-        body = self._body(request)
-        name = self.card.name
-        async with self._turn(request.deadline):
+        body = await self._body(request)
+        splitter = Splitter(self._form) if self._form is not None and request.tools else None
+        name, process = self.card.name, self._process
+        async with process.turn(request.deadline):
             await self.start()
-            with self._call({"chat": body}) as (key, frames):
+            with process.call({"chat": body}) as (key, frames):
                 while True:
-                    frame = await self._next(frames, request.deadline)
-                    if text := frame.get("t"):
+                    frame = await process.next(frames, request.deadline)
+                    text = str(frame.get("t") or "")
+                    if text := splitter.feed(text) if splitter else text:
                         yield Delta(text, model=name)
                     if "end" in frame:
-                        self._calls.pop(key, None)
-                        yield Delta(finish=_finish(frame["end"]), usage=Usage(*frame["usage"]), model=name)
+                        process.done(key)
+                        yield _last(frame, splitter, name)
                         return
 
     async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """One vector of unit length for each text. Raises `Invalid` for a model that talks."""
-        if not self._embedding:
-            raise Invalid(f"{self.card.name} talks; it makes no vectors", code="unsupported")
-        async with self._turn(0.0):
-            await self.start()
-            with self._call({"embed": list(texts)}) as (_, frames):
-                frame = await self._next(frames, 0.0)
-                return cast("list[list[float]]", frame["v"])
+        self._demand("embed", "makes no vectors")
+        found = await self._ask({"embed": list(texts)})
+        return cast("list[list[float]]", found["v"])
+
+    async def rank(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        """How well each text answers the query, as the model scores it. Raises `Invalid` for one that does not rank."""
+        self._demand("rerank", "does not rank")
+        if not texts:
+            return []
+        found = await self._ask({"rank": {"query": query, "texts": list(texts)}})
+        return cast("list[float]", found["s"])
 
     async def count(self, text: str) -> int | None:
         """Exactly, once the model is loaded; remembered for the last texts."""
-        if self._child is None or self._child.state != "ready":
+        process = self._process
+        if not process.ready:
             return None
         if text in self._counts:
             self._counts.move_to_end(text)
             return self._counts[text]
-        with self._call({"count": text}) as (_, frames):
-            found = int((await self._next(frames, 0.0))["n"])
+        with process.call({"count": text}) as (key, frames):
+            found = int((await process.next(frames, 0.0))["n"])
+            process.done(key)
         self._counts[text] = found
         if len(self._counts) > _COUNTS:
             self._counts.popitem(last=False)
         return found
 
-    def _fit(self) -> None:
-        total = psutil.virtual_memory().total
-        if self.card.memory > total and not self._options.oversize:
-            text = f"{self.card.name} needs about {self.card.memory >> 20} MiB, this machine has {total >> 20}"
-            raise Unavailable(text, code="too_large", hint="choose a smaller model, quantisation or context")
+    async def _ask(self, frame: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self._process.child is None:
+            fit(self.card, oversize=self._options.oversize)
+        return await self._process.ask(frame)
 
-    def _spec(self) -> ChildSpec:
+    def _demand(self, capability: str, otherwise: str) -> None:
+        if capability not in self.card.capabilities:
+            raise Invalid(f"{self.card.name} {otherwise}", code="unsupported")
+
+    def _file_at(self, given: str) -> Path:
+        path = Path(given).expanduser()
+        path = path if path.is_absolute() else self._means.folder / path
+        if not path.is_file():
+            raise NotFound(f"the model {self._settings.name!r} is to be at {path}, but there is no such file")
+        return path
+
+    def _beside(self, given: str, what: str) -> str:
+        """A file that is laid over the model: checked like the model itself."""
+        path = self._file_at(given)
+        found = read_gguf(path)
+        kind = str(found.metadata.get("general.type", ""))
+        wanted = {"lora": kind == "adapter", "projector": found.architecture == "clip"}[what]
+        if not wanted:
+            raise Invalid(f"{path.name} is no {what} ({kind or found.architecture})", code="broken_model")
+        return str(path.resolve())
+
+    def _card(self) -> ModelCard:
+        file, settings = self._file, self._settings
+        abilities: tuple[str, ...] = ("rerank",) if self._pooling == "rank" else ("embed",)
+        if not self._pooling:
+            more = (self._form is not None, "tools"), (self._projector is not None, "vision")
+            abilities = (*file.capabilities(), *(name for there, name in more if there))
+        return ModelCard(
+            name=settings.name,
+            kind="chat" if not self._pooling else abilities[0],
+            backend="llama_cpp",
+            path=str(file.path),
+            architecture=file.architecture,
+            parameters=file.parameters,
+            quantisation=file.quantisation,
+            context=self._context,
+            memory=file.memory(self._context, self._parallel) + _sizes(self._adapters, self._projector),
+            capabilities=abilities,
+            licence=file.licence,
+        )
+
+    def _opening(self) -> dict[str, Any]:
         file, settings, options = self._file, self._settings, self._options
         ids = {"bos_token": "bos_token_id", "eos_token": "eos_token_id"}
-        opening: dict[str, Any] = {
+        kept = {"batch", "gpu_layers", "split", "split_mode", "main_gpu", "kv_type", "flash", "cache", "share"}
+        return {
+            **options.model_dump(include=kept),
             "path": str(self._path.resolve()),
             "context": self._context,
             "parallel": self._parallel,
-            "threads": settings.threads or _threads(file),
-            "batch": options.batch,
-            "gpu_layers": options.gpu_layers,
-            "cache": options.cache,
-            "share": options.share,
-            "embedding": self._embedding,
-            "pooled": f"{file.architecture}.pooling_type" in file.metadata,
+            "threads": settings.threads or (1 if file.parameters < _SMALL else threads()),
+            "lora": self._adapters,
+            "projector": self._projector or "",
+            "pooling": self._pooling,
             "template": options.template or file.template,
             "controls": file.controls,
             "specials": {name: file.token(key) for name, key in ids.items()},
         }
-        return ChildSpec(
-            name=f"model {self.card.name}",
-            command=(sys.executable, "-P", "-m", "kith.models.llama_cpp.worker"),
-            environment={"GOMP_SPINCOUNT": "1000", "OMP_WAIT_POLICY": "passive"},
-            hello={"open": opening},
-            ready=options.ready,
-            memory=options.memory << 20,
-        )
 
-    def _body(self, request: ChatRequest) -> dict[str, Any]:
+    async def _body(self, request: ChatRequest) -> dict[str, Any]:
         """The request in the words of llama.cpp's ``/completion``."""
         sampling = request.sampling
         if sampling.schema is not None:
             check_schema(sampling.schema)
+        if sampling.grammar:
+            check_grammar(sampling.grammar)
         wanted: dict[str, Any] = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": None if sampling.seed is None else sampling.seed & 0xFFFFFFFF,
             "stop": list(sampling.stop) or None,
             "json_schema": sampling.schema,
+            "grammar": sampling.grammar or None,
         }
+        offered = self._offer(request) if self._form is not None and request.tools else {}
         return {
+            **offered,
             **{key: value for key, value in wanted.items() if value is not None},
-            "messages": [{"role": message.role, "content": plain(message)} for message in request.messages],
+            "messages": await self._messages(request),
             "now": self._means.clock.now(),
             "n_predict": sampling.max_tokens or self._settings.max_tokens or -1,
             "stream": True,
@@ -167,93 +206,74 @@ class LlamaCpp:
             "return_progress": True,
         }
 
-    @contextmanager
-    def _call(self, frame: dict[str, Any]) -> Generator[tuple[int, asyncio.Queue[Frame]]]:
-        """Send one request; when its caller leaves before the end, the worker is told to stop working on it."""
-        child = self._child
-        if child is None or child.state != "ready":
-            raise Unavailable(f"{self.card.name} is not running", code="worker_lost")
-        self._last += 1
-        key = self._last
-        frames = self._calls[key] = asyncio.Queue[Frame]()
+    def _offer(self, request: ChatRequest) -> dict[str, Any]:
+        """What makes a model call tools: their description, and a grammar that keeps its calls well-formed."""
+        assert self._form is not None
+        offer: dict[str, Any] = {"preserved_tokens": self._form.preserved}
+        if not self._explains:
+            offer["tools"] = [described(tool) for tool in request.tools]
+        if self._form.strict and request.sampling.schema is None and not request.sampling.grammar:
+            for tool in request.tools:
+                check_schema(tool.schema)
+            offer["grammar"] = grammar(request.tools)
+        return offer
+
+    async def _messages(self, request: ChatRequest) -> list[dict[str, Any]]:
+        structured = self._form is not None and not self._explains and bool(request.tools)
+        found = list[dict[str, Any]]()
+        for message in request.messages:
+            pictures = await self._pictures(message)
+            found += messages_of(message, structured=structured, seeing=bool(pictures))
+            if pictures:
+                found[-1]["pictures"] = pictures
+        if self._explains and request.tools:
+            text = explain(request.tools)
+            if found and found[0]["role"] == "system":
+                found[0]["content"] += f"\n\n{text}"
+            else:
+                found.insert(0, {"role": "system", "content": text})
+        return found
+
+    async def _pictures(self, message: Message) -> list[str]:
+        if self._projector is None:
+            return []
+        pictures = [part for part in message.parts if isinstance(part, Image)]
         try:
-            child.send({"id": key, **frame})
-            yield key, frames
-        finally:
-            if self._calls.pop(key, None) is not None and child.state == "ready":
-                child.send({"id": key, "cancel": True})
-
-    async def _next(self, frames: asyncio.Queue[Frame], deadline: float) -> Frame:
-        """The next frame of a call. Raises what it says, or `Unavailable` when it does not come in time."""
-        left = deadline - self._means.clock.monotonic() if deadline else self._options.stall
-        try:
-            async with asyncio.timeout(min(left, self._options.stall)):
-                frame = await frames.get()
-        except TimeoutError:
-            if left > self._options.stall and self._child is not None:
-                self._child.kill(f"gave no token for {self._options.stall:g} s")
-            raise Unavailable(f"{self.card.name} did not answer in time", code="deadline") from None
-        if "error" in frame:
-            raise _error(frame["error"], self.card)
-        return frame
-
-    @property
-    def load(self) -> tuple[int, int]:
-        """(requests that run, requests that wait)."""
-        return len(self._calls), self._waiting
-
-    @asynccontextmanager
-    async def _turn(self, deadline: float) -> AsyncGenerator[None]:
-        """One slot of the model, waited for in order."""
-        if self._waiting >= self._options.queue:
-            text = f"{self._waiting} requests are already waiting for {self.card.name}"
-            raise Unavailable(text, code="queue_full", retry_after=5.0)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(deadline - self._means.clock.monotonic() if deadline else None):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Unavailable(f"{self.card.name} did not answer in time", code="deadline") from None
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-    def _on_frame(self, frame: Frame) -> None:
-        frames = self._calls.get(frame["id"])
-        if frames is not None:
-            frames.put_nowait(frame)
-
-    def _on_change(self, state: State, reason: str) -> None:
-        if state == "ready":
-            flaw = str(self._child.hello.get("flaw", "")) if self._child else ""
-            if flaw:
-                log.debug("template", model=self.card.name, flaw=flaw)
-        else:
-            lost = {"error": {"type": "worker_lost", "message": reason or state}}
-            for frames in self._calls.values():
-                frames.put_nowait(lost)
-        names = {"waiting": "failed", "failed": "failed", "stopped": "stopped", "ready": "ready"}
-        if state in names:
-            self._means.changed(names[state], reason)
+            return [base64.b64encode(await self._means.fetch(picture)).decode() for picture in pictures]
+        except NotFound as error:
+            log.debug("picture", model=self.card.name, error=error.message)
+            return []  # it is named in the text instead
 
 
-def _card(settings: ModelSettings, file: GgufFile, context: int, parallel: int, embedding: bool) -> ModelCard:
-    return ModelCard(
-        name=settings.name,
-        kind="embed" if embedding else "chat",
-        backend="llama_cpp",
-        path=str(file.path),
-        architecture=file.architecture,
-        parameters=file.parameters,
-        quantisation=file.quantisation,
-        context=context,
-        memory=file.memory(context, parallel),
-        capabilities=("embed",) if embedding else file.capabilities(),
-        licence=file.licence,
-    )
+def _last(frame: Mapping[str, Any], splitter: Splitter | None, name: str) -> Delta:
+    finish = cast("Literal['stop', 'length', 'cancelled']", _FINISH.get(frame["end"], "stop"))
+    said, calls = splitter.end() if splitter else ("", ())
+    usage = Usage(*frame["usage"])
+    return Delta(said, calls=calls, finish="tool_calls" if calls else finish, usage=usage, model=name)
+
+
+def _pooling(settings: ModelSettings, file: GgufFile) -> Literal["", "mean", "own", "rank"]:
+    """How tokens become one answer: not at all for a model that talks."""
+    if settings.type == "rerank":
+        return "rank"
+    if settings.type == "embedding" or file.embedding:
+        return "own" if f"{file.architecture}.pooling_type" in file.metadata else "mean"
+    return ""
+
+
+def _check_keys(file: GgufFile, options: LlamaOptions) -> None:
+    """Quantised keys are kept in blocks of 32. Raises `Invalid` where they do not fit; the runtime gives no reason."""
+    heads = max(1, file.number("attention.head_count", 1))
+    width = file.number("attention.key_length", file.number("embedding_length") // heads)
+    if options.kv_type[0] in "qi" and width % 32:
+        text = f"kv_type {options.kv_type} needs heads of a multiple of 32, those of {file.path.name} have {width}"
+        raise Invalid(text, code="unsupported")
+    if options.kv_type[0] in "qi" and options.flash == "off":
+        raise Invalid(f"kv_type {options.kv_type} needs flash attention, which is off", code="unsupported")
+
+
+def _sizes(adapters: Sequence[tuple[str, float]], projector: str | None) -> int:
+    return sum(Path(path).stat().st_size for path in (*(path for path, _ in adapters), *filter(None, [projector])))
 
 
 def _parallel(file: GgufFile, context: int) -> int:
@@ -265,25 +285,8 @@ def _parallel(file: GgufFile, context: int) -> int:
     return next((slots for slots in (4, 2) if slots * one <= room), 1)
 
 
-def _threads(file: GgufFile) -> int:
-    """Cores less one: with all of them, one busy neighbour costs three quarters of the speed."""
-    if file.parameters < _SMALL:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores - 1)
-
-
-def _finish(reason: str) -> Literal["stop", "length", "cancelled"]:
-    return cast("Literal['stop', 'length', 'cancelled']", _FINISH.get(reason, "stop"))
-
-
-def _error(error: dict[str, Any], card: ModelCard) -> KithError:
-    kind, message = str(error.get("type", "")), str(error.get("message", ""))
-    if kind == "exceed_context_size_error":
+def _error(error: Mapping[str, Any], card: ModelCard) -> KithError:
+    if error.get("type") == "exceed_context_size_error":
         text = f"the conversation has {error.get('n_prompt_tokens')} tokens, {card.name} takes {card.context}"
         return Invalid(text, code="context_length_exceeded")
-    if kind == "worker_lost":
-        return Unavailable(f"the process of {card.name} was lost: it {message}", code="worker_lost")
-    if kind in {"invalid_request_error", "invalid_prompt"}:
-        return Invalid(f"{card.name} cannot read the request: {message}", code="invalid_prompt")
-    return Broken(f"{card.name} failed: {message}")
+    return failure(error, card)

@@ -10,6 +10,7 @@ from kith.core.errors import Invalid
 
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 _DEPTH = 32
+_GRAMMAR = 65_536
 _LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
 _MAPS = ("properties", "$defs", "definitions", "patternProperties")
 _SINGLE = ("items", "additionalProperties", "not")
@@ -18,6 +19,15 @@ _SINGLE = ("items", "additionalProperties", "not")
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Raise `Invalid` (code ``invalid_schema``) with the place and the reason when `schema` cannot be enforced."""
     _check(schema, "schema", schema, 0)
+
+
+def check_grammar(text: str) -> None:
+    """Raise `Invalid` (code ``invalid_schema``) for a grammar (GBNF, or llguidance's Lark) that is too long to be one.
+
+    Whether it can be parsed, the runtime says.
+    """
+    if len(text) > _GRAMMAR or "\x00" in text:
+        raise Invalid(f"a grammar has at most {_GRAMMAR} characters", code="invalid_schema")
 
 
 def _wrong(place: str, reason: str) -> NoReturn:

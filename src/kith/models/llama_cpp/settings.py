@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from kith.runtime.settings import Section
+
+
+class Lora(Section):
+    """An adapter that is laid over the weights."""
+
+    path: str = Field(description="a GGUF adapter; relative to the folder of models in KITH_HOME")
+    scale: float = Field(default=1.0, ge=-10, le=10, description="how strongly it is laid over the weights")
 
 
 class LlamaOptions(Section):
@@ -15,6 +24,23 @@ class LlamaOptions(Section):
     )
     gpu_layers: int = Field(
         default=-1, ge=-1, description="layers on the graphics processor where there is one; -1: all"
+    )
+    split: list[float] = Field(
+        default=[], max_length=128, description="shares of the model on each graphics processor, e.g. [3, 1]"
+    )
+    split_mode: Literal["layer", "row", "none"] = Field(
+        default="layer", description="divide by layers, by rows of each matrix, or not at all"
+    )
+    main_gpu: int = Field(default=0, ge=0, le=127, description="the graphics processor used when nothing is divided")
+    kv_type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"] = Field(
+        default="f16", description="how keys and values are kept; q8_0 halves the memory of long conversations"
+    )
+    flash: Literal["auto", "on", "off"] = Field(default="auto", description="flash attention")
+    lora: list[Lora] = Field(default=[], max_length=16)
+    projector: str = Field(default="", description="the vision projector (mmproj) of a model that sees, a GGUF file")
+    tools: Literal["auto", "prompt", "off"] = Field(
+        default="auto",
+        description="auto: if the file's template knows tools; prompt: explain them to any model; off: never",
     )
     cache: int = Field(default=256, ge=0, description="memory for prompts of earlier conversations")
     share: bool = Field(

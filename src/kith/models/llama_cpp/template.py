@@ -95,23 +95,28 @@ class ChatTemplate:
         if source:
             self._try(source)
 
-    def render(self, messages: Chat, now: float = 0.0) -> str:
-        """The prompt for `messages` ({"role", "content"}), ending where the assistant is to speak.
+    def render(self, messages: Chat, now: float = 0.0, tools: Sequence[Mapping[str, Any]] = ()) -> str:
+        """The prompt for `messages` ({"role", "content", "tool_calls"}), ending where the assistant is to speak.
 
-        Text that would read as a control token is taken apart, so that nobody can speak for another. `now` is the day
-        that a template may mention. Raises `ValueError` when even ChatML is too long or too slow.
+        `tools` are described as OpenAI does. Text that would read as a control token is taken apart, so that nobody can
+        speak for another. `now` is the day that a template may mention. Raises `ValueError` when even ChatML is too
+        long or too slow.
         """
-        harmless = [{**message, "content": self._defuse(str(message["content"]))} for message in messages]
+        harmless: list[dict[str, Any]] = [
+            {key: value if key == "role" else self._harmless(value) for key, value in message.items()}
+            for message in messages
+        ]
+        offered = self._harmless(list(tools)) or None
         if self._template is not self._fallback:
             try:
-                return self._run(self._template, harmless, now)
+                return self._run(self._template, harmless, now, offered)
             except (TemplateError, ValueError) as error:
                 # Many templates refuse a system message or two turns of one party: that is no flaw of the file.
                 if (merged := _merged(harmless)) != harmless:
                     with contextlib.suppress(TemplateError, ValueError):
-                        return self._run(self._template, merged, now)
+                        return self._run(self._template, merged, now, offered)
                 self._give_up(str(error))
-        return self._run(self._fallback, harmless, now)
+        return self._run(self._fallback, harmless, now, None)
 
     def _try(self, source: str) -> None:
         try:
@@ -126,7 +131,7 @@ class ChatTemplate:
         self.flaw = f"the file's chat template cannot be used: {why[:300]}"
         self._template = self._fallback
 
-    def _run(self, template: Callable[..., Iterator[str]], messages: Chat, now: float) -> str:
+    def _run(self, template: Callable[..., Iterator[str]], messages: Chat, now: float, tools: Any) -> str:
         def today(form: str) -> str:
             return time.strftime(form[:100], time.gmtime(now // _DAY * _DAY))  # by day: the prefix stays cached
 
@@ -134,7 +139,7 @@ class ChatTemplate:
         try:
             with time_limit(SECONDS):
                 values = {**self._specials, "strftime_now": today, "add_generation_prompt": True}
-                for piece in template(messages=messages, **values):
+                for piece in template(messages=messages, tools=tools, **values):
                     size += len(piece)
                     if size > CEILING:
                         raise ValueError(f"it makes more than {CEILING} characters")
@@ -142,6 +147,17 @@ class ChatTemplate:
         except (TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
         return "".join(pieces)
+
+    def _harmless(self, value: Any) -> Any:
+        """The same with every text in it defused."""
+        if isinstance(value, str):
+            return self._defuse(value)
+        if isinstance(value, dict):
+            pairs = cast("dict[str, Any]", value).items()
+            return {self._defuse(key): self._harmless(inner) for key, inner in pairs}
+        if isinstance(value, list):
+            return [self._harmless(inner) for inner in cast("list[Any]", value)]
+        return value
 
     def _defuse(self, text: str) -> str:
         if self._controls is None:

@@ -1,8 +1,8 @@
 """The process that holds one model: it speaks frames with its supervisor and threads with the native runtime.
 
-In: ``open`` (the settings), ``chat``, ``cancel``, ``count``, ``embed``. Out, each with the id of what it answers:
-``t`` (text), ``p`` (prompt tokens processed so far), ``end`` (finish and usage), ``n`` (a count), ``v`` (vectors),
-``error``.
+In: ``open`` (the settings), ``chat``, ``cancel``, ``count``, ``embed``, ``rank``. Out, each with the id of what it
+answers: ``t`` (text), ``p`` (prompt tokens processed so far), ``end`` (finish and usage), ``n`` (a count), ``v``
+(vectors), ``s`` (scores), ``error``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from typing import Any
 from kith.models.llama_cpp.template import ChatTemplate
 from kith.runtime.child import Parent
 
+MARK = "<__media__>"  # where llama.cpp's multimodal part puts a picture
+STAND_IN = "\ue000picture\ue000"  # the same until the words of people are defused
+
 
 class Worker:
     """One model and the requests that are being answered."""
@@ -30,7 +33,9 @@ class Worker:
         self._server = _open(options, self._key)
         self._address = self._server.listening_address.removeprefix("http://")
         self._local = threading.local()
-        self._template = ChatTemplate(options["template"], options["controls"], options["specials"])
+        self._mark = MARK if options["projector"] else ""
+        controls = [*options["controls"], *([MARK] if self._mark else [])]
+        self._template = ChatTemplate(options["template"], controls, options["specials"])
         self._opening = self._prefix()
         self._cancelled: set[int] = set()
         self._running: set[int] = set()
@@ -48,19 +53,36 @@ class Worker:
                 self._cancelled.add(key)
             return
         self._running.add(key)
+        works = {"count": self._count, "embed": self._embed, "rank": self._rank}
         if "chat" in frame:
             body = dict(frame["chat"])
             try:
-                prompt = self._template.render(body.pop("messages"), body.pop("now"))
-                body["prompt"] = prompt.removeprefix(self._opening)
+                body["prompt"] = self._prompt(body)
             except ValueError as error:
                 self._fail(key, "invalid_prompt", str(error))
                 return
             self._pool.submit(self._guard, key, self._chat, body)
-        elif "count" in frame:
-            self._pool.submit(self._guard, key, self._count, frame["count"])
         else:
-            self._pool.submit(self._guard, key, self._embed, frame["embed"])
+            name = next(name for name in works if name in frame)
+            self._pool.submit(self._guard, key, works[name], frame[name])
+
+    def _prompt(self, body: dict[str, Any]) -> Any:
+        """The text of the prompt; with pictures, the runtime's own form of both. Each stands before its message."""
+        messages, pictures = body.pop("messages"), list[str]()
+        for message in messages:
+            pictures += message.get("pictures", [])
+        if pictures:
+            plain = [{key: value for key, value in one.items() if key != "pictures"} for one in messages]
+            marks = [self._stand_in(one) + one["content"] for one in messages]
+            messages = [{**one, "content": text} for one, text in zip(plain, marks, strict=True)]
+        prompt = self._template.render(messages, body.pop("now"), body.pop("tools", ()))
+        prompt = prompt.removeprefix(self._opening)
+        if not pictures:
+            return prompt
+        return {"prompt_string": prompt.replace(STAND_IN, MARK), "multimodal_data": pictures}
+
+    def _stand_in(self, message: dict[str, Any]) -> str:
+        return f"{STAND_IN}\n" * len(message.get("pictures", []))
 
     def _guard(self, key: int, work: Any, argument: Any) -> None:
         try:
@@ -111,6 +133,14 @@ class Worker:
         else:
             self._parent.send({"id": key, "v": [row["embedding"] for row in found["data"]]})
 
+    def _rank(self, key: int, asked: dict[str, Any]) -> None:
+        found = self._server.handle_rerank({"query": asked["query"], "documents": asked["texts"]})
+        if "error" in found:
+            self._parent.send({"id": key, "error": found["error"]})
+        else:
+            scores = {row["index"]: row["relevance_score"] for row in found["results"]}
+            self._parent.send({"id": key, "s": [scores[index] for index in range(len(asked["texts"]))]})
+
     def _prefix(self) -> str:
         """The text of the token that the runtime itself puts first: a template must not write it a second time."""
         found = self._post("/tokenize", {"content": "", "add_special": True, "with_pieces": True})["tokens"]
@@ -151,11 +181,13 @@ def _open(options: dict[str, Any], key: str) -> Any:
     params.cpuparams.n_threads = options["threads"]
     params.cpuparams_batch.n_threads = options["threads"]
     params.n_batch = params.n_ubatch = options["batch"]
-    params.n_gpu_layers = options["gpu_layers"]
     params.cache_ram_mib = options["cache"]
-    params.embedding = options["embedding"]
-    if options["embedding"] and not options["pooled"]:
-        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    _place(params, options, xllamacpp)
+    _lay_over(params, options, xllamacpp)
+    params.embedding = bool(options["pooling"])
+    if options["pooling"] in {"mean", "rank"}:
+        pooling = f"LLAMA_POOLING_TYPE_{options['pooling'].upper()}"
+        params.pooling_type = getattr(xllamacpp.llama_pooling_type, pooling)
     params.no_extra_bufts = options["share"]
     params.fit_params = False
     params.warmup = False
@@ -170,6 +202,35 @@ def _open(options: dict[str, Any], key: str) -> Any:
     params.endpoint_slots = False
     params.cors_origins = ""
     return xllamacpp.Server(params)
+
+
+def _place(params: Any, options: dict[str, Any], xllamacpp: Any) -> None:
+    """Which processors do the work, and how keys and values are kept."""
+    params.n_gpu_layers = options["gpu_layers"]
+    params.split_mode = getattr(xllamacpp.llama_split_mode, f"LLAMA_SPLIT_MODE_{options['split_mode'].upper()}")
+    params.main_gpu = options["main_gpu"]
+    if options["split"]:
+        shares = list(params.tensor_split)
+        shares[: len(options["split"])] = options["split"]
+        params.tensor_split = shares[: len(params.tensor_split)]
+    kind = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{options['kv_type'].upper()}")
+    params.cache_type_k = params.cache_type_v = kind
+    flash = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[options["flash"]]
+    params.flash_attn_type = getattr(xllamacpp.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{flash}")
+
+
+def _lay_over(params: Any, options: dict[str, Any], xllamacpp: Any) -> None:
+    """What is added to the weights: adapters, and eyes."""
+    adapters = list[Any]()
+    for path, scale in options["lora"]:
+        adapter = xllamacpp.CommonAdapterLoraInfo()
+        adapter.path, adapter.scale = path, scale
+        adapters.append(adapter)
+    if adapters:
+        params.lora_adapters = adapters
+    if options["projector"]:
+        params.mmproj.path = options["projector"]
+        params.mmproj_use_gpu = options["gpu_layers"] != 0
 
 
 def main() -> None:
