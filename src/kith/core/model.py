@@ -26,6 +26,7 @@ class ModelCard:
     memory: int = 0
     capabilities: tuple[str, ...] = ()
     licence: str = ""
+    format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
