@@ -27,13 +27,15 @@ _ROOMS = 50
 _GOAL = 1.0  # MB an hour
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    """A server whose loopback channel listens on a socket."""
+def start(folder: Path, journal: Path | None = None, **storage: int) -> subprocess.Popen[bytes]:
+    """A server whose loopback channel listens on the socket ``inject``; `storage` is its section of the settings."""
+    loopback = {"inject": str(folder / "inject")} | ({"journal": str(journal)} if journal else {})
     (folder / "flow.json").write_text(json.dumps(FLOW), "utf-8")
     settings = {
         "gateway": {"port": 0},
         "dialogue": {"flow": str(folder / "flow.json")},
-        "channels": {"loopback": {"inject": str(folder / "inject")}},
+        "storage": storage,
+        "channels": {"loopback": loopback},
         "security": {"messages_per_minute": 1e9, "burst": 1_000_000},
     }
     (folder / "kith.yaml").write_text(yaml.safe_dump(settings), "utf-8")

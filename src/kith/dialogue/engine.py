@@ -24,6 +24,7 @@ _POLL = 1.0
 _RENEW = 15.0
 _FLOW_CHECK = 2.0
 _LONGEST = 60.0
+_HOLD = 0.5
 
 
 @dataclass(slots=True)
@@ -81,7 +82,12 @@ class Engine:
 
     async def hear(self, envelope: Envelope) -> Accepted:
         """Commit a message to the inbox; its reply leaves by the outbox and shows on the live stream."""
-        accepted = await self._ports.inbox.accept(envelope)
+        try:
+            accepted = await self._ports.inbox.accept(envelope)
+        except Unavailable as error:
+            if error.code == "inbox_full":  # a no costs time as well, so a flood hears it slowly
+                await self._ports.clock.sleep(_HOLD)
+            raise
         if not accepted.duplicate:
             self._ports.bus.publish(MessageReceived(accepted.id, accepted.conversation, envelope.channel))
             self._pace.wake()

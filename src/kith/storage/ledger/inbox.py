@@ -23,6 +23,7 @@ class Ledgered:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._open = 0
+        self._arriving = 0
         self._counted = float("-inf")
 
     async def accept(self, envelope: Envelope) -> Accepted:
@@ -31,8 +32,13 @@ class Ledgered:
         desk = self._desk
         new = desk.ids.new("m")
         mark = desk.codec.mark(envelope.channel, envelope.account, envelope.platform_id or new)
-        with span("inbox.accept"):
-            accepted = await desk.driver.write(partial(_accept, desk, new, mark, envelope, desk.codec.pack(envelope)))
+        body = desk.codec.pack(envelope)
+        self._arriving += 1  # counted before the commit, so that no crowd gets past the limit
+        try:
+            with span("inbox.accept"):
+                accepted = await desk.driver.write(partial(_accept, desk, new, mark, envelope, body))
+        finally:
+            self._arriving -= 1
         self._open += not accepted.duplicate
         return accepted
 
@@ -60,11 +66,11 @@ class Ledgered:
 
     async def _room(self) -> None:
         limit, now = self._desk.settings.waiting_limit, self._desk.clock.monotonic()
-        if self._open >= limit or self._counted == float("-inf"):
+        if self._open + self._arriving >= limit or self._counted == float("-inf"):
             if now - self._counted >= _RECOUNT:
                 self._counted = now
                 self._open = await self._desk.driver.read(_waiting)
-            if self._open >= limit:
+            if self._open + self._arriving >= limit:
                 raise Unavailable(
                     f"{self._open} messages wait to be answered, no more can be taken now",
                     retry_after=5.0,
