@@ -22,7 +22,7 @@ from kith.dialogue import DialogueSettings, Engine, FlowBook, Ports, load_person
 from kith.gateway import Gateway, GatewayPorts, GatewaySettings
 from kith.knowledge import KnowledgeSettings, Library
 from kith.media import Senseless
-from kith.models import ModelService, ModelSettings, ModelsSettings
+from kith.models import ModelService, ModelSettings, ModelsSettings, ServingSettings
 from kith.plugins import NoTools
 from kith.runtime.bus import Bus
 from kith.runtime.files import leave_note, private_folder
@@ -44,6 +44,7 @@ class Settings(Section):
 
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     models: ModelsSettings = Field(default_factory=list[ModelSettings])
+    serving: ServingSettings = Field(default_factory=ServingSettings)
     dialogue: DialogueSettings = Field(default_factory=DialogueSettings)
     channels: ChannelsSettings = Field(default_factory=ChannelsSettings)
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
@@ -121,7 +122,7 @@ async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[H
 
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Household:
     clock, health, streams, bus = SystemClock(), Health(), Streams(), Bus()
-    ids, supervisor = Ids(clock), Supervisor(clock)
+    ids, supervisor, folder = Ids(clock), Supervisor(clock), home() / "models"
     storage = await open_data(settings.storage, clock, ids)
     stack.push_async_callback(storage.close)
     tasks = Tasks(clock, ids, workers=1)
@@ -132,7 +133,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     stack.push_async_callback(bus.close)
     health.report("storage", "ready")
     auth = TokenAuth(storage.records, clock, ids)
-    models = ModelService(settings.models, clock, supervisor, home() / "models", publish=bus.publish)
+    models = ModelService(settings.models, clock, supervisor, folder, publish=bus.publish, serving=settings.serving)
     flows = FlowBook(settings.dialogue.flow)
     ports = Ports(
         guard=HouseGuard(settings.security, auth, clock, _authenticated()),

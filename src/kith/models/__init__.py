@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kith.models.service import ModelService
-    from kith.models.settings import ModelSettings, ModelsSettings
+    from kith.models.settings import ModelSettings, ModelsSettings, ServingSettings
     from kith.models.shelf import Shelf
 
-__all__ = ["ModelService", "ModelSettings", "ModelsSettings", "Shelf"]
+__all__ = ["ModelService", "ModelSettings", "ModelsSettings", "ServingSettings", "Shelf"]
 
-_PLACES = {"ModelService": "service", "ModelSettings": "settings", "ModelsSettings": "settings", "Shelf": "shelf"}
+_PLACES = {
+    "ModelService": "service",
+    "ModelSettings": "settings",
+    "ModelsSettings": "settings",
+    "ServingSettings": "settings",
+    "Shelf": "shelf",
+}
 
 
 def __getattr__(name: str) -> Any:

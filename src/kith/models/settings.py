@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -40,7 +42,27 @@ class ModelSettings(Section):
     )
     model: str = Field(default="", description="what the endpoint calls the model; by default the same name")
     trusted: bool = Field(default=False, description="private requests may go there although it is on another machine")
+    fallback: list[str] = Field(default=[], description="models asked, in this order, when this one cannot answer")
+    languages: list[str] = Field(default=[], description="languages it is good at (zh, en, …); empty: any")
+    cost: float = Field(default=0.0, ge=0, description="price of a million tokens, for rules that prefer the cheapest")
+    replicas_min: int = Field(default=1, ge=1, le=64, description="processes that are kept once it is loaded")
+    replicas_max: int = Field(default=1, ge=1, le=64, description="processes at most, while requests wait for it")
     options: dict[str, Any] = Field(default={}, description="settings of the backend itself")
+
+    @property
+    def host(self) -> str:
+        """Where its endpoint is; empty for a model that runs here."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def local(self) -> bool:
+        """Whether private requests may go to it: it runs on this machine, or its owner trusts where it runs."""
+        if not self.url or self.trusted or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @model_validator(mode="after")
     def _placed(self) -> ModelSettings:
@@ -48,6 +70,8 @@ class ModelSettings(Section):
             raise ValueError("needs a path, a url or a backend")
         if self.path and self.url:
             raise ValueError("has a path and a url: only one of them can be meant")
+        if self.replicas_max < self.replicas_min:
+            raise ValueError("replicas_max is less than replicas_min")
         return self
 
 
@@ -60,3 +84,63 @@ def _distinct(models: list[ModelSettings]) -> list[ModelSettings]:
 
 ModelsSettings = Annotated[list[ModelSettings], AfterValidator(_distinct)]
 """The section `models`: each name once; the first that can answer a request is the default."""
+
+
+class RouteSettings(Section):
+    """One rule of routing: when all its conditions hold, the models of `use` are asked in their order."""
+
+    name: str = Field(min_length=1, max_length=100, description="what explanations call the rule")
+    use: list[str] = Field(min_length=1, description="the models that are asked, in this order")
+    prefer: Literal["order", "load", "cost"] = Field(
+        default="order", description="which of them first: order, load (the least busy) or cost (the cheapest)"
+    )
+    kind: Literal["chat", "embed", "rerank", "classify", "image"] = Field(
+        default="chat", description="kind of request: chat, embed, rerank, classify or image"
+    )
+    needs: list[Literal["vision", "audio", "tools", "json"]] = Field(
+        default=[], description="what the request needs: vision, audio, tools, json"
+    )
+    language: list[str] = Field(default=[], description="language of the last thing said: zh, en, ja, ko, ru, ar")
+    longer: int = Field(default=0, ge=0, description="prompt and reply together take at least so many tokens")
+    shorter: int = Field(default=0, ge=0, description="prompt and reply together take fewer tokens; 0: any length")
+    priority: Literal["", "voice", "text", "background"] = Field(
+        default="", description="urgency: voice, text or background"
+    )
+    private: bool | None = Field(default=None, description="whether the request must stay at home; any when absent")
+    person: list[str] = Field(default=[], description="ids of the persons for whom it holds; empty: everybody")
+
+
+class CacheSettings(Section):
+    """Replies that are remembered. They stay in memory and are gone when Kith stops, because they quote people."""
+
+    enabled: bool = Field(default=True, description="give an earlier reply to the same question where it is safe")
+    entries: int = Field(default=1000, ge=1, le=1_000_000, description="replies remembered")
+    lifetime: float = Field(default=3600.0, gt=0, description="seconds after which a reply is forgotten")
+    semantic: float = Field(
+        default=0.0, ge=0, le=1, description="likeness (cosine) at which two questions are the same; 0: never"
+    )
+
+
+class ServingSettings(Section):
+    """The section `serving`: how models are shared, chosen and kept. Durations are in seconds."""
+
+    power: Literal["eco", "balanced", "performance"] = Field(
+        default="balanced", description="eco (few threads, unloads early), balanced or performance (keeps all loaded)"
+    )
+    routes: list[RouteSettings] = Field(default=[], description="rules that choose a model; the first that matches")
+    fallback: list[str] = Field(default=[], description="models asked when the chosen ones cannot answer")
+    overflow: int = Field(default=0, ge=0, description="waiting requests at which the next model is asked; 0: never")
+    waiting: int = Field(default=1000, ge=1, le=100_000, description="requests that may wait for one model")
+    trips: int = Field(default=5, ge=1, le=1000, description="failures in a row after which a model is left alone")
+    rest: float = Field(default=10.0, gt=0, le=300, description="seconds it is left alone; doubled each time")
+    ceiling: float = Field(
+        default=0.8, gt=0, le=1, description="share of the memory above which idle models are unloaded"
+    )
+    idle: float | None = Field(
+        default=None, ge=0, description="seconds after which an unused model is unloaded; 0: never; else by power"
+    )
+    growth: float = Field(
+        default=0.5, gt=0, description="growth of a model's process, as a share, at which it is replaced"
+    )
+    cpu: float = Field(default=0.7, gt=0, le=1, description="use of its processors that replicas of a model aim at")
+    cache: CacheSettings = Field(default_factory=CacheSettings)

@@ -89,6 +89,12 @@ def measure(folder: Path) -> Machine:
     )
 
 
+def memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or less in a container."""
+    total = psutil.virtual_memory().total
+    return min(total, _container_limit() or total)
+
+
 def nearest(folder: Path) -> Path:
     """`folder`, or the nearest of its parents that exists."""
     return next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))

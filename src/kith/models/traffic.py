@@ -1,0 +1,192 @@
+"""One request on its way through a route: a slot, a loaded copy, a retry, the next model; and what it took."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from kith.core.clock import Clock
+from kith.core.errors import Broken, Invalid, KithError, Missing, NotFound, Unavailable
+from kith.core.message import Delta, Usage
+from kith.core.model import ChatRequest
+from kith.models import metrics
+from kith.models.backend import Backend, ChatModel
+from kith.models.keeper import Keeper
+from kith.models.maker import Entry
+from kith.models.router import Route
+from kith.runtime.telemetry import span
+
+_AGAIN = frozenset({"worker_lost"})  # failures after which one more try at the same model makes sense
+_FAULTS = frozenset({"worker_lost", "worker_failed", "unreachable", "bad_answer", "upstream_failed", "broken"})
+_ELSEWHERE = frozenset({"context_length_exceeded", "unsupported", "broken_model", "upstream_refused"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks, how urgently, until when (monotonic; 0: no limit), and in which conversation."""
+
+    person: str = ""
+    priority: str = "text"
+    deadline: float = 0.0
+    place: str = ""
+
+
+@dataclass(slots=True)
+class _Meter:
+    """The times of one request; instants are on the monotonic clock."""
+
+    model: str
+    clock: Clock
+    began: float
+    first: float = 0.0
+
+    def heard(self) -> None:
+        self.first = self.clock.monotonic()
+        metrics.first.observe(self.first - self.began, model=self.model)
+
+    def ended(self, outcome: str, usage: Usage | None) -> None:
+        now = self.clock.monotonic()
+        metrics.requests.add(model=self.model, outcome=outcome)
+        metrics.duration.observe(now - self.began, model=self.model)
+        if usage is None:
+            return
+        metrics.tokens.add(usage.prompt, model=self.model, gen_ai_token_type="input")  # noqa: S106 - a kind of token
+        metrics.tokens.add(usage.completion, model=self.model, gen_ai_token_type="output")  # noqa: S106
+        metrics.prefix_tokens.add(usage.prompt, model=self.model)
+        metrics.prefix_hits.add(usage.cached, model=self.model)
+        if usage.completion > 1 and self.first:
+            metrics.each.observe((now - self.first) / (usage.completion - 1), model=self.model)
+
+
+class Traffic:
+    """Takes requests to the models of `entries`."""
+
+    def __init__(self, entries: Mapping[str, Entry], keeper: Keeper, clock: Clock) -> None:
+        self._entries, self._keeper, self._clock = entries, keeper, clock
+
+    async def chat(self, route: Route, request: ChatRequest) -> AsyncGenerator[Delta]:
+        """Stream the reply of the first model of the route that can give one.
+
+        What has begun to speak is not replaced. Raises the first model's error when none can.
+        """
+        first: KithError | None = None
+        for step in route.steps:
+            spoke = False
+            asked = replace(request, model=step.model)
+            try:
+                async with aclosing(self._tries(self._entries[step.model], asked)) as deltas:
+                    async for delta in deltas:
+                        if step.fallback:
+                            if not spoke:
+                                metrics.fallbacks.add(model=step.model)
+                            delta = replace(delta, fallback=True)
+                        spoke = True
+                        yield delta
+                return
+            except KithError as error:
+                wrong = self._entries[step.model].error is error  # its settings, not the request, are at fault
+                if spoke or not (wrong or self._elsewhere(error, request)):
+                    raise
+                first = first or error
+        assert first is not None
+        raise first
+
+    @asynccontextmanager
+    async def using(self, entry: Entry, asked: Asked) -> AsyncGenerator[Backend]:
+        """A loaded copy of the model, for one request that is not a chat. Raises `Unavailable`."""
+        if entry.error is not None:
+            raise entry.error
+        assert entry.pool is not None
+        began = self._enter(entry)
+        try:
+            async with entry.pool.seat(asked.person, asked.priority, asked.deadline, asked.place) as (replica, waited):
+                metrics.queued.observe(waited, model=entry.settings.name)
+                try:
+                    async with asyncio.timeout(asked.deadline - self._clock.monotonic() if asked.deadline else None):
+                        await self._keeper.ready(entry, replica)
+                except TimeoutError:
+                    raise Unavailable(f"{entry.settings.name} was not loaded in time", code="deadline") from None
+                yield replica.backend
+        except KithError as error:
+            if error.code in _FAULTS:
+                self._failed(entry, began)
+            raise
+        entry.breaker.succeeded()
+
+    async def _tries(self, entry: Entry, request: ChatRequest) -> AsyncGenerator[Delta]:
+        """One model's reply. A worker that is lost before the first token is tried once more."""
+        meter = _Meter(entry.settings.name, self._clock, self._clock.monotonic())
+        outcome, usage = "cancelled", None
+        try:
+            for attempt in (1, 2):
+                try:
+                    async with aclosing(self._attempt(entry, request)) as deltas:
+                        async for delta in deltas:
+                            if not meter.first:
+                                meter.heard()
+                            usage = delta.usage or usage
+                            yield delta
+                    outcome = "ok"
+                    return
+                except Unavailable as error:
+                    if meter.first or attempt == 2 or error.code not in _AGAIN:
+                        raise
+                    metrics.retries.add(model=entry.settings.name)
+        except KithError as error:
+            outcome = error.code
+            raise
+        finally:
+            meter.ended(outcome, usage)
+
+    async def _attempt(self, entry: Entry, request: ChatRequest) -> AsyncGenerator[Delta]:
+        name = entry.settings.name
+        asked = Asked(request.person, request.priority, request.deadline, request.conversation)
+        async with self.using(entry, asked) as backend:
+            if not isinstance(backend, ChatModel):
+                raise Invalid(f"the model {name!r} does not talk", code="unsupported")
+            with span("model.chat", model=name):
+                deltas = backend.stream(request)
+                try:
+                    async for delta in _within(deltas, request.deadline, self._clock, name):
+                        yield delta
+                finally:
+                    if isinstance(deltas, AsyncGenerator):
+                        await deltas.aclose()
+
+    def _enter(self, entry: Entry) -> float:
+        """The instant at which a request begins. Raises `Unavailable` (code ``circuit_open``)."""
+        if not entry.breaker.enter():
+            text = f"{entry.settings.name} failed {entry.breaker.failures} times in a row and is left alone for now"
+            raise Unavailable(text, code="circuit_open", retry_after=max(1.0, entry.breaker.left))
+        return self._clock.monotonic()
+
+    def _failed(self, entry: Entry, began: float) -> None:
+        opened = entry.breaker.opened
+        entry.breaker.failed(began)
+        if entry.breaker.opened > opened:
+            metrics.breaker.add(model=entry.settings.name)
+
+    def _elsewhere(self, error: KithError, request: ChatRequest) -> bool:
+        """Whether another model may do better."""
+        if request.deadline and self._clock.monotonic() >= request.deadline:
+            return False
+        return isinstance(error, Unavailable | Missing | NotFound | Broken) or error.code in _ELSEWHERE
+
+
+async def _within(deltas: AsyncIterator[Delta], deadline: float, clock: Clock, name: str) -> AsyncGenerator[Delta]:
+    """The same, until `deadline` on the monotonic clock (0: for ever). Raises `Unavailable` (code ``deadline``)."""
+    if not deadline:
+        async for delta in deltas:
+            yield delta
+        return
+    while True:
+        try:
+            async with asyncio.timeout(deadline - clock.monotonic()):
+                delta = await anext(deltas, None)
+        except TimeoutError:
+            raise Unavailable(f"{name} did not answer in time", code="deadline") from None
+        if delta is None:
+            return
+        yield delta
