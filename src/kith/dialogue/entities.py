@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import tzinfo
 
 from kith.core.turn import Entity
 from kith.dialogue.expressions import compile_safe
@@ -14,6 +15,8 @@ from kith.dialogue.schema import EntityPart, listed
 CAP = 2000  # characters of a message that are searched for values
 FREE = "text"  # the built-in entity that is any words
 BUILT_IN = (*QUANTITIES, FREE)
+_NAMES = ("person", "place", "address")
+_WORDS = ("person", "address")  # their value is what was written
 _EDGE = re.compile(r"\w")
 
 
@@ -63,11 +66,12 @@ class Lexicon:
         return 0
 
 
-def extract(text: str, lexicons: Sequence[Lexicon], now: float) -> tuple[Entity, ...]:
+def extract(text: str, lexicons: Sequence[Lexicon], now: float, zone: tzinfo | None = None) -> tuple[Entity, ...]:
     """All values in the first 2,000 characters of `text`, in the order in which they stand.
 
     Values of one entity never overlap: the first found keeps its place. A built-in value that lies within a longer
-    built-in one (the number in a date) is dropped.
+    built-in one (the number in a date) is dropped, and so are names where the flow's own words stand. `now` and `zone`
+    are what "tomorrow" counts from.
     """
     folded = fold(text[:CAP])
     lowered = "".join(low if len(low := c.lower()) == 1 else c for c in folded.text)
@@ -79,10 +83,12 @@ def extract(text: str, lexicons: Sequence[Lexicon], now: float) -> tuple[Entity,
                 taken.append(entity)
         found += taken
     own = {lexicon.name for lexicon in lexicons}
-    for name, value, start, end in quantities(folded.text, now):
-        if name not in own:
-            first, last = folded.span(start, end)
-            found.append(Entity(name, value, text[first:last], first, last))
+    theirs = tuple(found)
+    for name, value, start, end in quantities(folded.text, now, zone):
+        first, last = folded.span(start, end)
+        named = name in _NAMES and any(first < other.end and other.start < last for other in theirs)
+        if name not in own and not named:
+            found.append(Entity(name, text[first:last] if name in _WORDS else value, text[first:last], first, last))
     return tuple(sorted(found, key=lambda entity: (entity.start, entity.end, entity.name)))
 
 

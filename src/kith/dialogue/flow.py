@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,14 +38,23 @@ class Flow:
         return tuple(self.rules.intents)
 
     def read(
-        self, text: str, state: Mapping[str, Any], *, locale: str, now: float, values: Mapping[str, str], pick: Pick
+        self,
+        text: str,
+        state: Mapping[str, Any],
+        *,
+        locale: str,
+        now: float,
+        values: Mapping[str, str],
+        pick: Pick,
+        zone: tzinfo | None = None,
     ) -> Reading:
         """Understand one message in its dialogue, and answer it if the flow knows how. Raises nothing of its own.
 
         `state` is that of the reading before ({} at first), `locale` the language when the text does not show it, `now`
-        seconds since 1970, `values` fill placeholders, `pick` chooses one of several replies.
+        seconds since 1970, `values` fill placeholders, `pick` chooses one of several replies; days begin in `zone`, by
+        default the machine's own.
         """
-        return Reader(self.rules, text, locale, now, pick).read(state, values)
+        return Reader(self.rules, text, locale, now, pick, zone).read(state, values)
 
     def describe(self) -> dict[str, Any]:
         """The flow as JSON: for the interface and `kith flow show`."""

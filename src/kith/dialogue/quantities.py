@@ -1,246 +1,295 @@
-"""The built-in kinds of value in Chinese and English, in a first form: what is common is read, what is rare is not.
+"""The built-in kinds of value in Chinese and English, each found by its forms and normalised.
 
-Values are normalised: a number is decimal ("三百二十" is "320"), a date ISO 8601, a time HH:MM, money "12.5 CNY", a
-duration in seconds, phone numbers are digits with a leading "+" where it was there.
+A number is decimal ("三百二十" is "320"); a date ISO 8601 ("2026-03-05",
+or "2026-03" for a month); a time HH:MM; money
+"12.5 CNY"; a percentage "50 %"; a duration seconds (a month counts 30 days,
+a year 365); phone numbers are digits with
+a leading "+" where it was there; a place its English name; a person and an address the words themselves.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, tzinfo
+from decimal import Decimal
 
-QUANTITIES = ("url", "email", "phone", "money", "date", "time", "duration", "number")
+from kith.dialogue.dates import DATES
+from kith.dialogue.hours import HOURS
+from kith.dialogue.numerals import CHINESE, DIGITS, ENGLISH, HAN, number, shown
+from kith.dialogue.places import ADDRESSES, PEOPLE, PLACES
+
+QUANTITIES = (
+    "url", "email", "phone", "money", "percent", "date", "time", "duration", "address", "person", "place", "number",
+)  # fmt: skip
 
 Found = tuple[str, str, int, int]
+Match = re.Match[str]
 
-_DIGIT_PAIRS = ("零〇", "一壹", "二贰两", "三叁", "四肆", "五伍", "六陆", "七柒", "八捌", "九玖")
-_DIGITS = {character: digit for digit, pair in enumerate(_DIGIT_PAIRS) for character in pair}
-_UNITS = {"十": 10, "拾": 10, "百": 100, "佰": 100, "千": 1000, "仟": 1000, "万": 10**4, "亿": 10**8}
-_ENGLISH = {
-    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
-    "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50,
-    "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100,
-}  # fmt: skip
-_HAN = "".join(_DIGITS) + "".join(_UNITS)
-_MONTHS: tuple[str, ...] = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
-_WEEKDAYS: tuple[str, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_AMOUNT = rf"\d[\d,]{{0,20}}(?:\.\d{{1,9}})?|[{_HAN}]{{1,20}}"
-_COUNT = rf"(?:{_AMOUNT}|" + "|".join(sorted(_ENGLISH, key=len, reverse=True)) + "|半)"
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What a reader may look at beside its match: today, and the whole text before anything was consumed."""
+
+    today: date
+    text: str
+
+
+_Reader = Callable[[Match, _Scene], str]
+
 _CURRENCY = {
-    "$": "USD", "us$": "USD", "usd": "USD", "dollars": "USD", "dollar": "USD", "美元": "USD", "美金": "USD",
-    "€": "EUR", "eur": "EUR", "euros": "EUR", "euro": "EUR", "欧元": "EUR", "£": "GBP", "gbp": "GBP", "pounds": "GBP",
-    "英镑": "GBP", "¥": "CNY", "￥": "CNY", "cny": "CNY", "rmb": "CNY", "yuan": "CNY", "元": "CNY", "块钱": "CNY",
-    "块": "CNY", "人民币": "CNY", "jpy": "JPY", "日元": "JPY", "港币": "HKD", "hkd": "HKD",
+    "$": "USD", "us$": "USD", "usd": "USD", "dollars": "USD", "dollar": "USD", "bucks": "USD", "美元": "USD",
+    "美金": "USD", "€": "EUR", "eur": "EUR", "euros": "EUR", "euro": "EUR", "欧元": "EUR", "£": "GBP", "gbp": "GBP",
+    "pounds": "GBP",
+    "pound": "GBP", "quid": "GBP", "英镑": "GBP", "¥": "CNY", "￥": "CNY", "cny": "CNY", "rmb": "CNY", "yuan": "CNY",
+    "元": "CNY", "圆": "CNY", "元钱": "CNY", "块钱": "CNY", "块": "CNY", "元人民币": "CNY", "人民币": "CNY",
+    "jpy": "JPY", "yen": "JPY", "日元": "JPY", "港币": "HKD", "港元": "HKD", "hkd": "HKD", "hk$": "HKD",
+    "台币": "TWD",
+    "新台币": "TWD", "nt$": "TWD", "a$": "AUD", "aud": "AUD", "澳元": "AUD", "c$": "CAD", "cad": "CAD", "加元": "CAD",
+    "chf": "CHF",
+    "瑞士法郎": "CHF", "韩元": "KRW", "₩": "KRW", "₹": "INR", "inr": "INR", "rupees": "INR", "卢布": "RUB",
+    "₽": "RUB",
 }  # fmt: skip
 _SIGNS = "|".join(re.escape(sign) for sign in sorted(_CURRENCY, key=len, reverse=True))
-_DAYS = {"今天": 0, "今日": 0, "今晚": 0, "明天": 1, "明日": 1, "明晚": 1, "后天": 2, "昨天": -1, "前天": -2,
-         "today": 0, "tonight": 0, "tomorrow": 1, "yesterday": -1}  # fmt: skip
-_SPANS = {"秒": 1, "second": 1, "sec": 1, "分钟": 60, "minute": 60, "min": 60, "小时": 3600, "钟头": 3600, "hour": 3600,
-          "天": 86400, "day": 86400, "周": 604800, "星期": 604800, "week": 604800}  # fmt: skip
+_BEFORE = "|".join(
+    re.escape(s) for s in sorted(_CURRENCY, key=len, reverse=True) if not s.isalpha() or s in ("usd", "eur", "gbp",
+    "cny", "rmb", "jpy", "hkd", "chf", "aud", "cad", "inr", "人民币", "美元", "港币"))  # fmt: skip
+_SPANS = {
+    "秒": 1, "秒钟": 1, "s": 1, "second": 1, "sec": 1, "分钟": 60, "m": 60, "min": 60, "minute": 60, "小时": 3600,
+    "钟头": 3600, "h": 3600, "hr": 3600, "hour": 3600, "天": 86400, "day": 86400, "周": 604800, "星期": 604800,
+    "礼拜": 604800,
+    "week": 604800, "月": 2592000, "month": 2592000, "年": 31536000, "year": 31536000,
+}  # fmt: skip
+_HAN_SPAN = "秒钟?|分钟|小时|钟头|天|周(?!年|[一二三四五六日末])|星期(?![一二三四五六日天])|礼拜(?![一二三四五六日天])"
+_AMOUNT = rf"(?:{DIGITS}|{CHINESE}|\b{ENGLISH})"
+_COUNT = rf"(?:{_AMOUNT}|半)"
+_LATIN_SPAN = r"seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?"
 
 _ONE = re.compile(r"(?:^|\b(?:for|just|only|exactly|about|plus|and|is|want|need))\W*$", re.IGNORECASE)
-_NO_NUMBER = re.compile("一[起下直样定些点般切旦边共会]|十分|万一|千万[别不要]|三心二意")
+_NO_NUMBER = re.compile(
+    "一[起下直样定些点般切旦边共会路生向致律时身心旁再贯味番方眼]|十分(?!钟)|万一|千万[别不要]|四川|九江|三亚|百度|百货|百姓|千克|三明治"
+    "|万岁|万能|六神|两边|三星|十足"
+)
+_IDIOM = re.compile(
+    "乱七八糟|七上八下|不三不四|三心二意|十全十美|九九归一|五颜六色|四面八方|一心一意|千方百计|千辛万苦|五花八门|三番五次|一举两得"
+    "|半信半疑|百里挑一|独一无二|九牛一毛|丢三落四|接二连三|一五一十|万无一失|一模一样|成千上万|千千万万|数一数二"
+)
+_AFTER_NO_NUMBER = re.compile("[统唯专单逐同万]$")
 
-_FORMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (name, re.compile(form, re.IGNORECASE))
-    for name, form in (
+
+def _whole(match: Match, _: _Scene) -> str:
+    return match[0]
+
+
+def _number(match: Match, scene: _Scene) -> str:
+    before = scene.text[: match.start()]
+    if match[0].casefold() == "one" and not _ONE.search(before):
+        return ""  # "the big one" counts nothing
+    if any(idiom.start() <= match.start() < idiom.end() for idiom in _IDIOM.finditer(scene.text)):
+        return ""
+    if _NO_NUMBER.match(scene.text, match.start()) or (match[0] == "一" and _AFTER_NO_NUMBER.search(before)):
+        return ""
+    negative = match[0][0] == "负" or match[0].casefold().startswith("minus ")
+    value = number(re.sub(r"^(?:负|minus )", "", match[0], flags=re.IGNORECASE))
+    return "" if value is None else ("-" if negative else "") + shown(value)
+
+
+def _money(match: Match, _: _Scene) -> str:
+    sign, amount = (match["sign"], match["after"]) if match["sign"] else (match["unit"], match["before"])
+    value = number(amount)
+    return "" if value is None else f"{shown(value)} {_CURRENCY[sign.casefold()]}"
+
+
+def _small_money(match: Match, _: _Scene) -> str:
+    """三块五, 两块五毛, 5毛, 十二元三角."""
+    whole, tenth = number(match[1] or "0"), number(match[2])
+    return "" if whole is None or tenth is None or tenth > 9 else f"{shown(whole + tenth / 10)} CNY"
+
+
+def _cents(match: Match, _: _Scene) -> str:
+    value = number(match[1])
+    return "" if value is None else f"{shown(value / 100)} USD"
+
+
+def _percent(match: Match, _: _Scene) -> str:
+    value = number(match[1] or match[2] or match[3])
+    return "" if value is None else f"{shown(value * (10 if match[3] else 1))} %"
+
+
+def _duration(match: Match, scene: _Scene) -> str:
+    """A row of amounts with their units, halves included: "1 hour 30 minutes", "两个半小时", "一年半"."""
+    if match[0].casefold() == "one day" and not _ONE.search(scene.text[: match.start()]):
+        return ""  # "one day I will"
+    total = Decimal(0)
+    for part in _PIECE.finditer(match[0]):
+        amount = part["count"] or part["bare"]
+        value = Decimal(1) if amount.casefold() in ("a", "an") else number(amount)
+        if value is None:
+            return ""
+        span = (part["unit"] or part["short"]).casefold()
+        seconds = _SPANS.get(span) or _SPANS[span.removesuffix("s")]
+        half = bool(part["half"] or part["behind"])
+        total += (value + (Decimal("0.5") if half else 0)) * seconds
+    return shown(total) if total else ""
+
+
+def _special_duration(match: Match, _: _Scene) -> str:
+    said = match[0].casefold()
+    table = {"half": 1800, "quarter": 900, "three": 2700, "一刻": 900, "三刻": 2700, "半天": 43200, "半年": 15768000}
+    if "and a half" in said:
+        head = said.split(" ")[0]
+        value = Decimal(1) if head in ("a", "an") else number(head)
+        unit = next(unit for unit in ("minute", "hour", "day", "week", "month", "year") if unit in said)
+        return "" if value is None else shown((value + Decimal("0.5")) * _SPANS[unit])
+    if said.startswith("half a"):
+        unit = said.rsplit(" ", 1)[1]
+        return shown(Decimal("0.5") * _SPANS[unit])
+    return next((str(seconds) for start, seconds in table.items() if said.removeprefix("a ").startswith(start)), "")
+
+
+def _phone(match: Match, _: _Scene) -> str:
+    digits = re.sub(r"\D", "", match[0])
+    return ("+" if match[0].startswith("+") else "") + digits if 7 <= len(digits) <= 15 else ""
+
+
+def _place(match: Match, _: _Scene) -> str:
+    return PLACES[match[0].casefold()]
+
+
+def _named(match: Match, _: _Scene) -> str:
+    return match[1]
+
+
+def _address(match: Match, _: _Scene) -> str:
+    """The address without the words that lead to it ("我住在", "寄到")."""
+    return re.sub(r"^[^路街道巷弄]*?(?:住在|位于|寄到|送到|地址是|[在到去往址于])", "", match[1])
+
+
+_PIECE = re.compile(
+    rf"(?P<count>{_COUNT}|an?) ?(?:个)?(?P<half>半|and a half )?(?:个)?"
+    rf"(?P<unit>{_HAN_SPAN}|月|年|{_LATIN_SPAN})(?P<behind>半)?"
+    r"|(?P<bare>\d+(?:\.\d+)?) ?(?P<short>[hs]|min|m(?=\b))",
+    re.IGNORECASE,
+)
+_ONE_SPAN = (
+    rf"(?:(?:{_COUNT}|\ban?) ?(?:个)?(?:半|and a half )?(?:个)?"
+    rf"(?:{_HAN_SPAN}|(?<=个)月|(?<=半)月|(?:{_LATIN_SPAN})\b)半?"
+    rf"|(?<!第)(?:\d{{1,3}}|[{HAN}]{{1,3}})年半?(?![代级前后初底末中\d{HAN}月]))"
+)
+_PLACE = "|".join(rf"\b{re.escape(n)}\b" if n.isascii() else n for n in sorted(PLACES, key=len, reverse=True))
+
+_PLAIN_FORMS: tuple[tuple[str, str, _Reader], ...] = (
+    (
+        "url",
+        r"(?:https?://|\bwww\.)[^\s<>\"'，。！？；、（）\u4e00-\u9fff]{1,1000}[^\s<>\"'.,!?;:)，。！？；、（）\u4e00-\u9fff]",
+        _whole,
+    ),
+    ("email", r"(?<![a-z0-9_.+-])[a-z0-9_.+-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,4}", _whole),
+    *(("address", form, _address) for form in ADDRESSES),
+    (
+        "percent",
+        rf"({DIGITS}|\b{ENGLISH}) ?(?:%|per ?cent\b)|百分之({CHINESE}|{DIGITS})|([{HAN}])成(?![{HAN}功为长人立本员绩])",
+        _percent,
+    ),
+)
+_LATER_FORMS: tuple[tuple[str, str, _Reader], ...] = (
+    *(("person", form, _named) for form in PEOPLE),
+    ("money", rf"(?:({CHINESE}|{DIGITS})[块元])?([{HAN}\d])[毛角](?:钱)?", _small_money),
+    ("money", rf"({CHINESE}|\d+)[块元]([一二三四五六七八九\d])(?![{HAN}\d千百万])", _small_money),
+    ("money", rf"({DIGITS}|\b{ENGLISH}) cents?\b", _cents),
+    (
+        "money",
         (
-            "url",
-            r"https?://[^\s<>\"'，。！？；、（）\u4e00-\u9fff]{1,1000}[^\s<>\"'.,!?;:)，。！？；、（）\u4e00-\u9fff]",
+            rf"(?P<sign>{_BEFORE}) ?(?P<after>{_AMOUNT})(?:元|块钱?|圆)?"
+            rf"|(?P<before>{_AMOUNT}) ?(?:个)?(?P<unit>{_SIGNS})(?![a-z])"
         ),
-        ("email", r"(?<![a-z0-9_.+-])[a-z0-9_.+-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,4}"),
-        ("iso_date", r"(?<!\d)(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})(?:[日号]|(?!\d))"),
-        ("month_day", r"(?<!\d)(\d{1,2})月(\d{1,2})[日号]"),
-        ("named_date", rf"\b({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?(?:,? (\d{{4}}))?\b"),
-        ("dated_name", rf"\b(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({_MONTH})(?:,? (\d{{4}}))?\b"),
-        ("day", "|".join(rf"\b{w}\b" if w.isascii() else w for w in _DAYS)),
-        ("weekday", r"(下个?)?(?:周|星期|礼拜)([一二三四五六日天])|\b(next )?(" + "|".join(_WEEKDAYS) + r")\b"),
-        ("clock", r"(?<![\d:])([01]?\d|2[0-3]):([0-5]\d)(?::[0-5]\d)? ?([ap]\.?m\b)?"),
-        ("hour", r"\b(1[0-2]|0?[1-9]) ?([ap])\.?m\b"),
-        ("han_hour", rf"(凌晨|早上|上午|中午|下午|晚上)?([01]?\d|2[0-4]|[{_HAN}]{{1,3}})点(半|一刻|三刻|[0-5]?\d分?)?"),
-        ("money", rf"({_SIGNS}) ?({_AMOUNT})|({_AMOUNT}) ?({_SIGNS})(?![a-z])"),
-        ("duration", rf"({_COUNT}) ?(?:个)?({'|'.join(_SPANS)})s?(?![a-z])"),
-        ("phone", r"(?<![a-z0-9_+])(?:\+\d[\d -]{6,17}\d|1[3-9]\d{9}|\(?\d{3,4}\)?[ -]\d{3,4}[ -]?\d{4})(?![a-z0-9_])"),
+        _money,
+    ),
+    (
+        "duration",
         (
-            "number",
-            rf"(?<![a-z0-9_.])-?\d[\d,]{{0,20}}(?:\.\d{{1,9}})?(?!\d)|[{_HAN}]{{1,20}}|\b(?:{'|'.join(_ENGLISH)})\b",
+            r"\b(?:half an hour|half a (?:day|week|month|year|minute)|(?:a )?quarter of an hour"
+            r"|three quarters of an hour|(?:an?|one|two|three|four|five|\d{1,3}) (?:minute|hour|day|week|month|year)s?"
+            r" and a half)\b"
+            r"|[一三]刻钟|半天|半年"
         ),
+        _special_duration,
+    ),
+    ("duration", rf"{_ONE_SPAN}(?:(?:[,零又]| and )? ?{_ONE_SPAN}){{0,3}}(?:\d{{1,2}}分(?!钟))?", _duration),
+    ("duration", r"(?<![a-z0-9.])\d{1,4} ?h(?: ?\d{1,2} ?m(?:in)?)?\b|(?<![a-z0-9.])\d{1,4} ?(?:s|min)\b", _duration),
+    (
+        "phone",
+        (
+            r"(?<![a-z0-9_+])(?:\+\d[\d ()-]{6,18}\d|1[3-9]\d[ -]?\d{4}[ -]?\d{4}|400[ -]?\d{3}[ -]?\d{4}"
+            r"|400[ -]\d{4}[ -]\d{3}|\(?0\d{1,4}\)?[ -/]{1,2}\d{3,8}(?:[ -]\d{3,5})?"
+            r"|\(?\d{3,4}\)?[ -]\d{3,4}[ -]?\d{4})(?![a-z0-9_])"
+        ),
+        _phone,
+    ),
+    ("place", _PLACE, _place),
+    (
+        "number",
+        rf"(?<![a-z0-9_.])-?{DIGITS}(?!\d)|负?{CHINESE}|\b(?:minus )?{ENGLISH}\b",
+        _number,
+    ),
+)
+
+
+def _dated(read: Callable[[Match, date], str]) -> _Reader:
+    return lambda match, scene: read(match, scene.today)
+
+
+def _timed(read: Callable[[Match, str], str]) -> _Reader:
+    return lambda match, scene: read(match, scene.text)
+
+
+_FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = tuple(
+    (kind, re.compile(form, re.IGNORECASE), read)
+    for kind, form, read in (
+        *_PLAIN_FORMS,
+        *(("date", form, _dated(read)) for form, read in DATES),
+        *(("time", form, _timed(read)) for form, read in HOURS),
+        *_LATER_FORMS,
     )
 )
 
 
-def quantities(text: str, now: float) -> list[Found]:
+def quantities(text: str, now: float, zone: tzinfo | None = None) -> list[Found]:
     """Name, normalised value, start and end of each value in `text`; of overlapping ones, the form listed first.
 
-    `now` (seconds since 1970) is what "tomorrow" counts from, in the machine's own time zone.
+    `now` (seconds since 1970) is what "tomorrow" counts from, in `zone` or the machine's own time zone.
     """
-    today = _local(now).date()
+    scene = _Scene(local(now, zone).date(), text)
     taken: list[Found] = []
-    for form, expression in _FORMS:
+    for kind, expression, read in _FORMS:
         found: list[Found] = []
         for match in expression.finditer(text):
-            read = _READ.get(form)
-            value = read(match, today) if read else match[0]
+            value = read(match, scene)
             if value:
-                found.append((_KIND.get(form, form), value, *match.span()))
+                start = match.end(1) - len(value) if kind in ("address", "person") else match.start()
+                found.append((kind, value, start, match.end(1) if kind in ("address", "person") else match.end()))
         for _, _, start, end in found:  # what is read is not read again
             text = text[:start] + "\0" * (end - start) + text[end:]
         taken += found
     return taken
 
 
-def number(text: str) -> Decimal | None:
-    """The number that digits, Chinese numerals or an English word say; None where they say none."""
-    plain = text.strip().replace(",", "").casefold()
-    if plain in _ENGLISH:
-        return Decimal(_ENGLISH[plain])
-    if plain == "半":
-        return Decimal("0.5")
+def local(now: float, zone: tzinfo | None = None) -> datetime:
+    """The instant in `zone`, or in the machine's own; 1970 for an instant that no calendar has."""
     try:
-        return Decimal(plain)
-    except InvalidOperation:
-        return _chinese(plain)
-
-
-def _chinese(text: str) -> Decimal | None:
-    if not text or any(c not in _DIGITS and c not in _UNITS for c in text):
-        return None
-    if not any(c in _UNITS for c in text):
-        return Decimal("".join(str(_DIGITS[c]) for c in text))
-    large = middle = section = digit = last = 0
-    for character in text:
-        unit = _UNITS.get(character, 0)
-        if unit >= 10**4:
-            middle = (middle + section + digit) * unit if unit == 10**4 else middle + section + digit
-            large, middle = (large + middle * unit, 0) if unit == 10**8 else (large, middle)
-            section = digit = 0
-        elif unit:
-            section += (digit or 1) * unit
-            digit = 0
-        else:
-            digit = _DIGITS[character]
-        last = unit or (last if character not in "零〇" and character == text[-1] else 0)
-    colloquial = last // 10 if last >= 100 and digit else 1  # 一万二 is 12000, 一万零二 is 10002
-    return Decimal(large + middle + section + digit * colloquial)
-
-
-def _local(now: float) -> datetime:
-    try:
-        return datetime.fromtimestamp(now, UTC).astimezone()
+        return datetime.fromtimestamp(now, UTC).astimezone(zone)
     except (OverflowError, OSError, ValueError):
         return datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _plain(value: Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _number(match: re.Match[str], _: date) -> str:
-    if match[0].casefold() == "one" and not _ONE.search(match.string[: match.start()]):
-        return ""  # "the big one" counts nothing
-    if _NO_NUMBER.match(match.string, match.start()):
-        return ""
-    value = number(match[0])
-    return "" if value is None else _plain(value)
-
-
-def _money(match: re.Match[str], _: date) -> str:
-    sign, amount = (match[1], match[2]) if match[1] else (match[4], match[3])
-    value = number(amount)
-    return "" if value is None else f"{_plain(value)} {_CURRENCY[sign.casefold()]}"
-
-
-def _duration(match: re.Match[str], _: date) -> str:
-    value = number(match[1])
-    return "" if value is None else _plain(value * _SPANS[match[2].casefold()])
-
-
-def _phone(match: re.Match[str], _: date) -> str:
-    digits = re.sub(r"\D", "", match[0])
-    return ("+" if match[0].startswith("+") else "") + digits if 7 <= len(digits) <= 15 else ""
-
-
-def _date(year: int, month: int, day: int) -> str:
-    try:
-        return date(year, month, day).isoformat()
-    except ValueError:
-        return ""
-
-
-def _named(match: re.Match[str], today: date) -> str:
-    month, day = (match[1], match[2]) if match[2].isdigit() else (match[2], match[1])
-    return _date(int(match[3] or today.year), _MONTHS.index(month[:3].casefold()) + 1, int(day))
-
-
-def _day(match: re.Match[str], today: date) -> str:
-    try:
-        return (today + timedelta(days=_DAYS[match[0].casefold()])).isoformat()
-    except OverflowError:
-        return ""
-
-
-def _weekday(match: re.Match[str], today: date) -> str:
-    """The next such day, today excluded; "next" and "下" mean that of the week after this one."""
-    wanted = "一二三四五六日".index(match[2].replace("天", "日")) if match[2] else _WEEKDAYS.index(match[4].casefold())
-    ahead = wanted - today.weekday()
-    ahead += 7 if match[1] or match[3] or ahead <= 0 else 0
-    try:
-        return (today + timedelta(days=ahead)).isoformat()
-    except OverflowError:
-        return ""
-
-
-def _clock(match: re.Match[str], _: date) -> str:
-    hour, half = int(match[1]), (match[3] or "")[:1].casefold()
-    hour = hour % 12 + (12 if half == "p" else 0) if half and hour <= 12 else hour
-    return f"{hour:02}:{match[2]}"
-
-
-def _hour(match: re.Match[str], _: date) -> str:
-    return f"{int(match[1]) % 12 + (12 if match[2].casefold() == 'p' else 0):02}:00"
-
-
-def _han_hour(match: re.Match[str], _: date) -> str:
-    value = number(match[2])
-    if value is None or value > 24:
-        return ""
-    hour = int(value)
-    hour += 12 if match[1] in ("下午", "晚上", "中午") and hour < (12 if match[1] != "中午" else 6) else 0
-    rest = {"半": "30", "一刻": "15", "三刻": "45"}.get(match[3] or "0", (match[3] or "0").removesuffix("分"))
-    return f"{hour % 24:02}:{int(rest or 0):02}"
-
-
-_KIND = {"iso_date": "date", "month_day": "date", "named_date": "date", "dated_name": "date", "day": "date",
-         "weekday": "date", "clock": "time", "hour": "time", "han_hour": "time"}  # fmt: skip
-_READ: dict[str, Callable[[re.Match[str], date], str]] = {
-    "iso_date": lambda match, _: _date(int(match[1]), int(match[2]), int(match[3])),
-    "month_day": lambda match, today: _date(today.year, int(match[1]), int(match[2])),
-    "named_date": _named,
-    "dated_name": _named,
-    "day": _day,
-    "weekday": _weekday,
-    "clock": _clock,
-    "hour": _hour,
-    "han_hour": _han_hour,
-    "money": _money,
-    "duration": _duration,
-    "phone": _phone,
-    "number": _number,
-}
-
-
-def moment(now: float, language: str) -> Iterator[tuple[str, str]]:
+def moment(now: float, language: str, zone: tzinfo | None = None) -> Iterator[tuple[str, str]]:
     """The placeholders ``time``, ``date`` and ``weekday`` of an instant, as people of that language write them."""
-    local = _local(now)
-    yield "time", f"{local:%H:%M}"
+    here = local(now, zone)
+    yield "time", f"{here:%H:%M}"
     if language == "zh":
-        yield "date", f"{local.year} 年 {local.month} 月 {local.day} 日"
-        yield "weekday", "星期" + "一二三四五六日"[local.weekday()]
+        yield "date", f"{here.year} 年 {here.month} 月 {here.day} 日"
+        yield "weekday", "星期" + "一二三四五六日"[here.weekday()]
     else:
-        yield "date", f"{local.day} {local:%B} {local.year}"
-        yield "weekday", f"{local:%A}"
+        yield "date", f"{here.day} {here:%B} {here.year}"
+        yield "weekday", f"{here:%A}"

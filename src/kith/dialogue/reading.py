@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Any, Literal, cast
 
 from kith.core.turn import Entity, Understanding
@@ -60,11 +61,14 @@ class Rules:
 class Reader:
     """One message on its way through the rules; `read` may be called once."""
 
-    def __init__(self, rules: Rules, text: str, locale: str, now: float, pick: Pick) -> None:
+    def __init__(
+        self, rules: Rules, text: str, locale: str, now: float, pick: Pick, zone: tzinfo | None = None
+    ) -> None:
         default = rules.part.locale if not locale else "zh" if locale.lower().startswith("zh") else "en"
         self._rules, self._text, self._now, self._pick = rules, text, now, pick
+        self._zone = zone
         self._language = language(text, default)
-        self._entities = extract(text, rules.lexicons, now)
+        self._entities = extract(text, rules.lexicons, now, zone)
         self._captured: tuple[Entity, ...] = ()
         self._given: dict[str, str] = {}
         self._place = Place()
@@ -72,7 +76,7 @@ class Reader:
     def read(self, state: Mapping[str, Any], values: Mapping[str, str]) -> Reading:
         """Understand the message where the dialogue stands, and answer it if the flow knows how."""
         self._place = place = self._rules.machine.restore(state, self._now)
-        own = {**dict(moment(self._now, self._language)), "last": place.last, **values}
+        own = {**dict(moment(self._now, self._language, self._zone)), "last": place.last, **values}
         own |= {"text": self._text, "locale": self._language}
         self._given = {name: value for name, value in own.items() if value}
         allowed = self._rules.machine.allowed(place.at)
