@@ -15,7 +15,7 @@ not printable ASCII (and, unless ``--stops``, the end-of-text token, so that a r
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,9 +112,14 @@ def token_type(token: str) -> gguf.TokenType:
     return gguf.TokenType.UNUSED if token.startswith("<|") else gguf.TokenType.NORMAL
 
 
-def describe(writer: gguf.GGUFWriter, shape: Shape, name: str, template: str) -> list[str]:
-    """Write the metadata; returns the tokens."""
+def describe(writer: gguf.GGUFWriter, shape: Shape, name: str, template: str, says: Sequence[str] = ()) -> list[str]:
+    """Write the metadata; returns the tokens. The pieces that it `says` are the last before the specials."""
     tokens, merges = tokenizer(shape.vocabulary)
+    if new := [spelled(piece) for piece in says if spelled(piece) not in tokens]:
+        end = len(tokens) - len(SPECIALS)
+        tokens[end - len(new) : end] = new
+        kept = set(tokens)
+        merges = [merge for merge in merges if merge.replace(" ", "") in kept]
     writer.add_name(name)
     writer.add_license("apache-2.0")
     writer.add_context_length(shape.context)
@@ -135,6 +140,7 @@ def describe(writer: gguf.GGUFWriter, shape: Shape, name: str, template: str) ->
     end = shape.vocabulary - len(SPECIALS)
     writer.add_bos_token_id(end)
     writer.add_eos_token_id(shape.vocabulary - 1)
+    writer.add_eot_token_id(shape.vocabulary - 1)
     writer.add_add_bos_token(False)
     if template:
         writer.add_chat_template(template)
@@ -186,6 +192,121 @@ def packed(data: NDArray[np.float32], kind: gguf.GGMLQuantizationType) -> NDArra
     return gguf.quants.quantize(data, kind)
 
 
+def scripted(out: Path, says: list[str], template: str = CHATML) -> Path:
+    """A model of the tiny shape that says the given pieces, one token each, and then ends, whatever it is asked.
+
+    Each piece is a token that leads to the next, so none may be there twice; the new line before a reply leads to the
+    first. Layers add nothing: the next token depends on the last alone. (A grammar that forces a text spells it with
+    tokens of its own choice, and the script goes on behind the last of them.)
+    """
+    shape = Shape(**{**vars(PRESETS["tiny"]), "type": "f32"})
+    writer = gguf.GGUFWriter(out, "llama")
+    tokens = describe(writer, shape, "synthetic-scripted", template, says)
+    chain = [tokens.index(byte_alphabet()[10]), *(tokens.index(spelled(piece)) for piece in says), len(tokens) - 1]
+    for name, rows, columns in plan(shape):
+        data = np.ones(columns, dtype=np.float32) if not rows else np.zeros((rows, columns), dtype=np.float32)
+        if name == "token_embd.weight":
+            data[[token not in chain for token in range(rows)], -1] = 1.0  # what is not in the script ends it
+        elif name == "output.weight":
+            data[chain[-1], -1] = 10.0
+        for place, token in enumerate(chain):
+            if name == "token_embd.weight":
+                data[token, place] = 1.0
+            elif name == "output.weight" and place:
+                data[token, place - 1] = 10.0
+        writer.add_tensor(name, data)
+    return finish(writer, out)
+
+
+def spelled(text: str) -> str:
+    """A text as a byte-level vocabulary writes it."""
+    alphabet = byte_alphabet()
+    return "".join(alphabet[byte] for byte in text.encode())
+
+
+def adapter(out: Path, seed: int = 2, preset: str = "tiny") -> Path:
+    """A LoRA adapter of rank 4 over the queries and the output of the first layer."""
+    shape, source = PRESETS[preset], np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(out, "llama")
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 8.0)
+    for name in ("attn_q", "ffn_up"):
+        rows = shape.width if name == "attn_q" else shape.feed
+        for suffix, size in (("lora_a", (4, shape.width)), ("lora_b", (rows, 4))):
+            writer.add_tensor(f"blk.0.{name}.weight.{suffix}", source.standard_normal(size, dtype=np.float32))
+    return finish(writer, out)
+
+
+def ranker(out: Path, seed: int = 5) -> Path:
+    """A model with a head that scores how well a text answers a query, as the rerankers of Qwen3."""
+    shape, source = Shape(**{**vars(PRESETS["tiny"]), "type": "f32"}), np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(out, "qwen3")
+    describe(writer, shape, "synthetic-ranker", "")
+    head = shape.width // shape.heads
+    writer.add_pooling_type(gguf.PoolingType.RANK)
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_classifier_output_labels(["yes", "no"])
+    for name, rows, columns in plan(shape):
+        data = source.standard_normal((rows, columns), dtype=np.float32) * np.float32(0.2)
+        writer.add_tensor(name, data if rows else np.ones(columns, dtype=np.float32))
+    for layer in range(shape.layers):
+        for part in ("attn_q_norm", "attn_k_norm"):
+            writer.add_tensor(f"blk.{layer}.{part}.weight", np.ones(head, dtype=np.float32))
+    writer.add_tensor("cls.output.weight", source.standard_normal((2, shape.width), dtype=np.float32))
+    return finish(writer, out)
+
+
+def projector(out: Path, seed: int = 3, preset: str = "tiny") -> Path:
+    """Eyes for a model: a vision transformer of one layer that makes 4 tokens of a picture, as LLaVA's."""
+    width, feed, heads, size, patch = 32, 64, 2, 28, 14
+    source = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(out, "clip")
+    writer.add_type(gguf.GGUFType.MMPROJ)
+    writer.add_clip_has_vision_encoder(True)
+    writer.add_string("clip.projector_type", "mlp")
+    writer.add_vision_projection_dim(PRESETS[preset].width)
+    writer.add_vision_image_size(size)
+    writer.add_vision_patch_size(patch)
+    writer.add_vision_embedding_length(width)
+    writer.add_vision_feed_forward_length(feed)
+    writer.add_vision_block_count(1)
+    writer.add_vision_head_count(heads)
+    writer.add_vision_attention_layernorm_eps(1e-5)
+    writer.add_vision_image_mean([0.5, 0.5, 0.5])
+    writer.add_vision_image_std([0.5, 0.5, 0.5])
+    writer.add_vision_use_gelu(True)
+
+    def weigh(name: str, *shape: int) -> None:
+        writer.add_tensor(name, source.standard_normal(shape, dtype=np.float32) * np.float32(0.2))
+
+    weigh("v.patch_embd.weight", width, 3, patch, patch)
+    weigh("v.class_embd", width)
+    weigh("v.position_embd.weight", (size // patch) ** 2 + 1, width)
+    for part in ("v.pre_ln", "v.post_ln", "v.blk.0.ln1", "v.blk.0.ln2"):
+        writer.add_tensor(f"{part}.weight", np.ones(width, dtype=np.float32))
+        writer.add_tensor(f"{part}.bias", np.zeros(width, dtype=np.float32))
+    for part in ("attn_q", "attn_k", "attn_v", "attn_out"):
+        weigh(f"v.blk.0.{part}.weight", width, width)
+        weigh(f"v.blk.0.{part}.bias", width)
+    for part, rows, columns in (("ffn_up", feed, width), ("ffn_down", width, feed)):
+        weigh(f"v.blk.0.{part}.weight", rows, columns)
+        weigh(f"v.blk.0.{part}.bias", rows)
+    for part, rows, columns in (("mm.0", 64, width), ("mm.2", PRESETS[preset].width, 64)):
+        weigh(f"{part}.weight", rows, columns)
+        weigh(f"{part}.bias", rows)
+    return finish(writer, out)
+
+
+def finish(writer: gguf.GGUFWriter, out: Path) -> Path:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return out
+
+
 def make(
     out: Path, preset: str = "tiny", kind: str = "", seed: int = 1, template: str = CHATML, stops: bool = False
 ) -> Path:
@@ -208,11 +329,7 @@ def make(
             np.concatenate([packed(values(name, chunk, columns, source, bad), quant) for chunk in chunks]),
             raw_dtype=quant,
         )
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return out
+    return finish(writer, out)
 
 
 def main() -> None:

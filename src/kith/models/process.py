@@ -66,6 +66,16 @@ class ModelProcess:
         return len(self._calls), self._waiting
 
     @property
+    def pid(self) -> int:
+        """0 when it is not loaded."""
+        return self.child.pid if self.child is not None and self.child.state == "ready" else 0
+
+    @property
+    def slots(self) -> int:
+        """Requests at once."""
+        return self._limits.parallel
+
+    @property
     def ready(self) -> bool:
         return self.child is not None and self.child.state == "ready"
 

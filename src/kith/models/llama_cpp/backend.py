@@ -57,6 +57,16 @@ class LlamaCpp:
         """(requests that run, requests that wait)."""
         return self._process.load
 
+    @property
+    def pid(self) -> int:
+        """Its process, 0 when it is not loaded."""
+        return self._process.pid
+
+    @property
+    def slots(self) -> int:
+        """Requests at once."""
+        return self._parallel
+
     async def start(self) -> None:
         """Load the model in its process. Raises `Unavailable`."""
         if self._process.child is None:

@@ -88,8 +88,10 @@ def grammar(tools: Sequence[ToolSpec]) -> str:
         "x-guidance": {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "},
     }
     return (
-        "%llguidance {}\nstart: FREE call*\nFREE: /(.|\\n)*/ & ~/(.|\\n)*<tool_call>(.|\\n)*/\n"
-        f'call: "<tool_call>" SPACE %json {json.dumps(shape)} SPACE "</tool_call>" SPACE\nSPACE: /\\n?/\n'
+        "%llguidance {}\nstart: (free call)* REST?\n"
+        'free[suffix="<tool_call>"]: /(.|\\n)*/\n'
+        "REST: /(.|\\n)+/ & ~/(.|\\n)*<tool_call>(.|\\n)*/\n"
+        f'call: SPACE %json {json.dumps(shape)} SPACE "</tool_call>"\nSPACE: /\\n?/\n'
     )
 
 

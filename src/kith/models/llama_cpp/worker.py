@@ -20,9 +20,6 @@ from typing import Any
 from kith.models.llama_cpp.template import ChatTemplate
 from kith.runtime.child import Parent
 
-MARK = "<__media__>"  # where llama.cpp's multimodal part puts a picture
-STAND_IN = "\ue000picture\ue000"  # the same until the words of people are defused
-
 
 class Worker:
     """One model and the requests that are being answered."""
@@ -33,9 +30,9 @@ class Worker:
         self._server = _open(options, self._key)
         self._address = self._server.listening_address.removeprefix("http://")
         self._local = threading.local()
-        self._mark = MARK if options["projector"] else ""
-        controls = [*options["controls"], *([MARK] if self._mark else [])]
-        self._template = ChatTemplate(options["template"], controls, options["specials"])
+        self._template = ChatTemplate(options["template"], options["controls"], options["specials"])
+        # Where a picture goes: drawn by lot at each start, so that nobody's words can contain it.
+        self._mark = str(self._exchange("GET", "/props")["media_marker"]) if options["projector"] else ""
         self._opening = self._prefix()
         self._cancelled: set[int] = set()
         self._running: set[int] = set()
@@ -61,7 +58,8 @@ class Worker:
             except ValueError as error:
                 self._fail(key, "invalid_prompt", str(error))
                 return
-            self._pool.submit(self._guard, key, self._chat, body)
+            seeing = isinstance(body["prompt"], dict)
+            self._pool.submit(self._guard, key, self._look if seeing else self._chat, body)
         else:
             name = next(name for name in works if name in frame)
             self._pool.submit(self._guard, key, works[name], frame[name])
@@ -70,19 +68,12 @@ class Worker:
         """The text of the prompt; with pictures, the runtime's own form of both. Each stands before its message."""
         messages, pictures = body.pop("messages"), list[str]()
         for message in messages:
-            pictures += message.get("pictures", [])
-        if pictures:
-            plain = [{key: value for key, value in one.items() if key != "pictures"} for one in messages]
-            marks = [self._stand_in(one) + one["content"] for one in messages]
-            messages = [{**one, "content": text} for one, text in zip(plain, marks, strict=True)]
+            own = message.pop("pictures", [])
+            message["content"] = f"{self._mark}\n" * len(own) + message["content"]
+            pictures += own
         prompt = self._template.render(messages, body.pop("now"), body.pop("tools", ()))
         prompt = prompt.removeprefix(self._opening)
-        if not pictures:
-            return prompt
-        return {"prompt_string": prompt.replace(STAND_IN, MARK), "multimodal_data": pictures}
-
-    def _stand_in(self, message: dict[str, Any]) -> str:
-        return f"{STAND_IN}\n" * len(message.get("pictures", []))
+        return {"prompt_string": prompt, "multimodal_data": pictures} if pictures else prompt
 
     def _guard(self, key: int, work: Any, argument: Any) -> None:
         try:
@@ -122,6 +113,34 @@ class Worker:
         if not done:
             send({"id": key, "end": "cancelled", "usage": [0, 0, 0]})
 
+    def _look(self, key: int, body: dict[str, Any]) -> None:
+        """As `_chat`, for prompts with pictures: those pass only through the runtime's own HTTP door."""
+        link = http.client.HTTPConnection(self._address, timeout=600)
+        try:
+            response = self._request(link, "POST", "/completion", body)
+            if response.status != 200:
+                self._parent.send({"id": key, "error": json.loads(response.read())["error"]})
+                return
+            while key not in self._cancelled and (line := response.readline()):
+                if line.startswith(b"data: ") and self._glance(key, json.loads(line[6:])):
+                    return
+            self._parent.send({"id": key, "end": "cancelled", "usage": [0, 0, 0]})
+        finally:
+            link.close()  # which stops the runtime, if it has not ended
+
+    def _glance(self, key: int, piece: dict[str, Any]) -> bool:
+        """Hand on one event; whether it was the last."""
+        if "error" in piece:
+            self._parent.send({"id": key, "error": piece["error"]})
+        elif piece.get("stop"):
+            end = "length" if piece.get("stop_type") == "limit" else "stop"
+            timings = piece.get("timings", {})
+            usage = [piece["tokens_evaluated"], piece["tokens_predicted"], timings.get("cache_n", 0)]
+            self._parent.send({"id": key, "t": piece["content"], "end": end, "usage": usage})
+        elif piece.get("content"):
+            self._parent.send({"id": key, "t": piece["content"]})
+        return "error" in piece or bool(piece.get("stop"))
+
     def _count(self, key: int, text: str) -> None:
         found = self._post("/tokenize", {"content": text, "add_special": False, "parse_special": False})
         self._parent.send({"id": key, "n": len(found["tokens"])})
@@ -149,21 +168,26 @@ class Worker:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask the runtime's own HTTP server: it has no other door to its tokenizer."""
         try:
-            found = self._exchange(path, body)
+            found = self._exchange("POST", path, body)
         except (OSError, http.client.HTTPException):
             self._local.link = None  # it had closed an idle connection: once more with a new one
-            found = self._exchange(path, body)
+            found = self._exchange("POST", path, body)
         if "error" in found:
             raise ValueError(found["error"].get("message", "no reason given"))
         return found
 
-    def _exchange(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _exchange(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         link: http.client.HTTPConnection | None = getattr(self._local, "link", None)
         if link is None:
             link = self._local.link = http.client.HTTPConnection(self._address, timeout=30)
+        return json.loads(self._request(link, method, path, body).read())
+
+    def _request(
+        self, link: http.client.HTTPConnection, method: str, path: str, body: dict[str, Any] | None
+    ) -> http.client.HTTPResponse:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        link.request("POST", path, json.dumps(body), headers)
-        return json.loads(link.getresponse().read())
+        link.request(method, path, json.dumps(body) if body is not None else None, headers)
+        return link.getresponse()
 
 
 def _usage(piece: dict[str, Any]) -> list[int]:
