@@ -195,6 +195,6 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
     gateway = Gateway(ports, house.settings.gateway)
     await gateway.start()
     stack.push_async_callback(gateway.stop)
-    note = {"url": gateway.address, "token": house.auth.local(), "pid": os.getpid()}
+    note = {**gateway.note(), "token": house.auth.local(), "pid": os.getpid()}
     stack.callback(leave_note(home() / "run" / "server.json", json.dumps(note)))
     return gateway

@@ -60,7 +60,12 @@ class Remote:
         url = urlunsplit((scheme, parts.netloc, f"/api/channels/{live[0]}/live", "", ""))
         try:
             self._socket = await connect(
-                url, additional_headers=self._server.headers, max_size=_FRAME, proxy=None, open_timeout=5
+                url,
+                additional_headers=self._server.headers,
+                max_size=_FRAME,
+                proxy=None,
+                open_timeout=5,
+                ssl=self._server.trust(),
             )
             if self._at:
                 await self._send({"type": "resume", "after": self._at})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -29,15 +30,32 @@ class Server:
     url: str
     token: str = field(repr=False)
     pid: int
+    certificate: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
         """What authenticates its owner."""
         return {"Authorization": f"Bearer {self.token}"}
 
+    def trust(self) -> ssl.SSLContext | None:
+        """Trust in the one certificate that the server wrote down; whom it names does not matter then.
+
+        Raises `Unavailable` when it cannot be read.
+        """
+        if not self.certificate:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        try:
+            context.load_verify_locations(cafile=self.certificate)
+        except (OSError, ssl.SSLError):
+            raise Unavailable("the running server's certificate cannot be read") from None
+        return context
+
     def client(self) -> httpx.AsyncClient:
         """An HTTP client that speaks as the owner. A model may think for minutes before its first word."""
-        client = http_client(timeout=600.0)
+        client = http_client(timeout=600.0, trust=self.trust())
         client.base_url = httpx.URL(self.url)
         client.headers.update(self.headers)
         return client
@@ -59,7 +77,7 @@ async def find_server() -> Server | None:
     server = await asyncio.to_thread(_noted)
     if server is None:
         return None
-    async with http_client(timeout=_ALIVE) as client:
+    async with http_client(timeout=_ALIVE, trust=server.trust()) as client:
         try:
             answer = await client.get(f"{server.url}/health/live")
         except (httpx.HTTPError, httpx.InvalidURL):
@@ -76,8 +94,11 @@ def _noted() -> Server | None:
             note = cast("dict[str, Any]", json.loads(stream.read(4096)))
         if about.st_uid != os.getuid() or about.st_mode & 0o077:
             return None
-        server = Server(str(note["url"]).rstrip("/"), str(note["token"]), int(note["pid"]))
-        if server.pid <= 0 or urlsplit(server.url).hostname not in _LOCAL:
+        url, certificate = str(note["url"]).rstrip("/"), str(note.get("certificate") or "")
+        server = Server(url, str(note["token"]), int(note["pid"]), certificate)
+        parts = urlsplit(url)
+        pinned = parts.scheme == "https" and certificate
+        if server.pid <= 0 or not (pinned or (parts.scheme == "http" and parts.hostname in _LOCAL)):
             return None
         os.kill(server.pid, 0)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):

@@ -35,10 +35,10 @@ class Completions:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
-        chat = {"body": ChatBody, "answer": "ChatCompletion", "stream": SSE}
+        chat = {"body": ChatBody, "answer": "ChatCompletion", "stream": SSE, "role": "guest"}
         return (
-            get("/v1/models", opt={"answer": "ModelList"})(self.models),
-            get("/v1/models/{name:path}", opt={"answer": "Model"})(self.model),
+            get("/v1/models", opt={"answer": "ModelList", "role": "guest"})(self.models),
+            get("/v1/models/{name:path}", opt={"answer": "Model", "role": "guest"})(self.model),
             post("/v1/chat/completions", opt=chat)(self.chat),
         )
 

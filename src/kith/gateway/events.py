@@ -48,9 +48,10 @@ class Events:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
-        follow = {"answer": "Turns", "stream": SSE, "only": "stream", "query": ("after",)}
+        follow = {"answer": "Turns", "stream": SSE, "only": "stream", "query": ("after",), "role": "guest"}
+        asked = {"body": AskBody, "answer": "Answer", "stream": SSE, "plain": True, "role": "guest"}
         return (
-            post("/api/ask", opt={"body": AskBody, "answer": "Answer", "stream": SSE, "plain": True})(self.ask),
+            post("/api/ask", opt=asked)(self.ask),
             get("/api/conversations/{conversation:str}/events", opt=follow)(self.follow),
         )
 

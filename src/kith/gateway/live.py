@@ -53,7 +53,7 @@ class Live:
 
     def routes(self) -> tuple[WebsocketRouteHandler, ...]:
         """The route, ready to be registered."""
-        return (websocket("/api/channels/{name:str}/live")(self.live),)
+        return (websocket("/api/channels/{name:str}/live", opt={"role": "guest"})(self.live),)
 
     async def live(self, socket: Socket, name: FromPath[str]) -> None:
         """Talk over a channel's own protocol."""

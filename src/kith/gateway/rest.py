@@ -51,20 +51,21 @@ class Rest:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
-        turns = {"answer": "Turns", "query": ("after", "limit")}
+        turns = {"answer": "Turns", "query": ("after", "limit"), "role": "guest"}
         decide = {"answer": "Decision", "role": "admin"}
         made = {"body": TokenBody, "answer": "NewToken", "status": 201, "role": "admin"}
         revoked = {"answer": "Decision", "role": "admin"}
-        said = {"body": MessageBody, "answer": "Receipt", "status": 202}
+        said = {"body": MessageBody, "answer": "Receipt", "status": 202, "role": "guest"}
+        own = {"answer": "Conversations", "query": ("limit",), "role": "guest"}
         return (
             post("/api/messages", opt=said)(self.message),
-            get("/api/conversations", opt={"answer": "Conversations", "query": ("limit",)})(self.conversations),
+            get("/api/conversations", opt=own)(self.conversations),
             get("/api/conversations/{conversation:str}/turns", opt=turns)(self.turns),
-            get("/api/flow", opt={"answer": "Flow"})(self.flow),
+            get("/api/flow", opt={"answer": "Flow", "role": "guest"})(self.flow),
             post("/api/flow/reload", opt={"answer": "Flow", "role": "admin"})(self.reload),
             get("/api/outbox", opt={"answer": "Outbox", "query": ("state", "limit"), "role": "admin"})(self.outbox),
             post("/api/outbox/{parcel:str}/{action:str}", opt=decide)(self.decide),
-            get("/api/state", opt={"answer": "State"})(self.state),
+            get("/api/state", opt={"answer": "State", "role": "guest"})(self.state),
             get("/api/tokens", opt={"answer": "Tokens", "role": "admin"})(self.tokens),
             post("/api/tokens", opt=made)(self.token),
             delete("/api/tokens/{token:str}", status_code=200, opt=revoked)(self.revoke),

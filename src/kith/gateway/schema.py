@@ -34,7 +34,7 @@ class Schema:
 
     A route declares in its `opt`: ``answer`` (name of the answer's schema), ``body`` (its msgspec type), ``status``,
     ``stream`` (the media type that it can stream), ``only`` (it only streams), ``plain`` (it
-    streams plain text too), ``query``, ``role``, ``open``.
+    streams plain text too), ``query``, and either ``role``, the least role that it is for, or ``open``.
     """
 
     def __init__(self, routes: Sequence[HTTPRouteHandler]) -> None:
@@ -42,7 +42,7 @@ class Schema:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """The route, ready to be registered."""
-        return (get("/openapi.json", opt={"answer": "OpenAPI"})(self.describe),)
+        return (get("/openapi.json", opt={"answer": "OpenAPI", "role": "guest"})(self.describe),)
 
     async def describe(self) -> ASGIApp:
         """Describe this API (OpenAPI 3.1)."""

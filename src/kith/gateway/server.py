@@ -12,6 +12,8 @@ from litestar import Litestar, Request, Response
 from litestar.types import ASGIApp
 
 from kith.core.errors import Invalid, Unavailable
+from kith.gateway.access import openness, permit
+from kith.gateway.certificate import Certificate, obtain
 from kith.gateway.completions import Completions
 from kith.gateway.events import Events
 from kith.gateway.failures import Gone, translate
@@ -23,20 +25,22 @@ from kith.gateway.rest import Rest
 from kith.gateway.schema import Schema
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.wire import Server, make_server
+from kith.runtime.settings import home
 
 
 class Gateway:
     """The door for programs and browsers. `app` is the whole of it as an ASGI application."""
 
     def __init__(self, ports: GatewayPorts, settings: GatewaySettings) -> None:
-        self._settings = settings
+        self._settings, self._clock = settings, ports.clock
+        self.certificate: Certificate | None = None
         self._closing = asyncio.Event()
         self._server: Server | None = None
         self._running: asyncio.Task[None] | None = None
         self._address = ""
-        self.app: ASGIApp = Gate(self._routes(ports), ports.auth, settings.host)
+        self.app: ASGIApp = self._guarded(ports)
 
-    def _routes(self, ports: GatewayPorts) -> ASGIApp:
+    def _guarded(self, ports: GatewayPorts) -> ASGIApp:
         settings = self._settings
         rooms = (
             Pulse(ports.health),
@@ -46,24 +50,32 @@ class Gateway:
         )
         routes = [route for room in rooms for route in room.routes()]
         schema = Schema(routes)
-        return Litestar(
+        app = Litestar(
             [*routes, *schema.routes(), *Live(ports.lines, settings, self._closing).routes()],
             exception_handlers={Exception: _answer},
+            guards=[permit],
             openapi_config=None,
             logging_config=None,
             debug=False,
         )
+        return Gate(app, ports.auth, settings, openness(routes), ports.clock)
 
     @property
     def address(self) -> str:
-        """Where the gateway listens, as ``http://host:port``; empty until it does."""
+        """Where this machine reaches the gateway, as ``http://host:port``; empty until it listens."""
         return self._address
 
+    def note(self) -> dict[str, str]:
+        """What a command on this machine needs in order to reach it: the address, and the certificate to expect."""
+        return {"url": self._address, "certificate": str(self.certificate.certificate) if self.certificate else ""}
+
     async def start(self) -> None:
-        """Bind and serve. Raises `Unavailable` when the port is taken, `Invalid` when the address cannot be used."""
+        """Bind and serve. Raises `Unavailable` when the port is taken, `Invalid` for a wrong address or certificate."""
+        self.certificate = await asyncio.to_thread(obtain, self._settings, home() / "keys", self._clock)
+        tls = self.certificate.context() if self.certificate else None
         listener = _bind(self._settings.host, self._settings.port)
-        host, port = listener.getsockname()[:2]
-        self._server = make_server(self.app, self._settings)
+        port = listener.getsockname()[1]
+        self._server = make_server(self.app, self._settings, tls)
         self._running = asyncio.create_task(self._server.serve(sockets=[listener]))
         up = asyncio.ensure_future(self._server.up.wait())
         await asyncio.wait((up, self._running), return_when=asyncio.FIRST_COMPLETED)
@@ -72,7 +84,9 @@ class Gateway:
             listener.close()
             self._running.result()
             raise Unavailable("the gateway stopped while it was starting")
-        self._address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)  # noqa: S104
+        scheme = "https" if tls else "http"
+        self._address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def stop(self) -> None:
         """Refuse new connections, end followers, let running answers finish for up to `grace` seconds."""

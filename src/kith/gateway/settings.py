@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from kith.runtime.settings import Section
+
+
+class TlsSettings(Section):
+    """Encryption of the door: a certificate of your own, or one that Kith makes and signs itself."""
+
+    automatic: bool = Field(default=False, description="Make and sign a certificate; clients check its fingerprint.")
+    certificate: Path | None = Field(default=None, description="A certificate of your own with its chain, as PEM.")
+    key: Path | None = Field(default=None, description="The certificate's private key, as PEM without a passphrase.")
+
+    @property
+    def on(self) -> bool:
+        """Whether the door is encrypted."""
+        return self.automatic or self.certificate is not None
+
+    @model_validator(mode="after")
+    def _whole(self) -> TlsSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together")
+        if self.automatic and self.certificate is not None:
+            raise ValueError("automatic and a certificate of your own exclude each other")
+        return self
 
 
 class GatewaySettings(Section):
     """The door for programs and browsers. Times are in seconds, sizes in bytes."""
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on: a loopback address.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; beyond loopback only with TLS.")
     port: int = Field(default=8787, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    tls: TlsSettings = Field(default_factory=TlsSettings)
+    origins: list[str] = Field(
+        default_factory=list[str], description="Addresses under which people reach it, such as https://kith.home:8787."
+    )
+    proxies: list[str] = Field(
+        default_factory=list[str], description="Reverse proxies whose forwarded addresses are believed."
+    )
+    allow: list[str] = Field(
+        default_factory=list[str], description="Networks that may connect; when empty, all that are not denied."
+    )
+    deny: list[str] = Field(default_factory=list[str], description="Networks that may not connect.")
+    requests_per_minute: float = Field(
+        default=1200, gt=0, description="Requests of one address, and of one caller, from elsewhere in the long run."
+    )
+    request_burst: int = Field(default=300, ge=1, description="The same at once.")
+    route_limits: dict[str, float] = Field(
+        default_factory=dict[str, float], description="Requests a minute of one caller, by the beginning of the path."
+    )
     max_body: int = Field(default=8 * 1024 * 1024, ge=1024, description="Largest request body.")
     max_head: int = Field(default=32 * 1024, ge=1024, description="Largest request line with headers.")
     max_frame: int = Field(default=64 * 1024, ge=1024, description="Largest WebSocket message from a client.")
@@ -25,17 +66,54 @@ class GatewaySettings(Section):
     heartbeat: float = Field(default=15, gt=0, description="Pause after which a quiet event stream says it is alive.")
     grace: float = Field(default=5, ge=0, description="How long running answers may go on when the server stops.")
 
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the door."""
+        return ipaddress.ip_address(self.host).is_loopback
+
     @field_validator("host")
     @classmethod
-    def _loopback(cls, host: str) -> str:
+    def _address(cls, host: str) -> str:
         if host == "localhost":
             return "127.0.0.1"
         try:
-            if ipaddress.ip_address(host.strip("[]")).is_loopback:
-                return host.strip("[]")
+            return str(ipaddress.ip_address(host.strip("[]")))
         except ValueError:
-            pass
-        raise ValueError(
-            "has to be a loopback address such as 127.0.0.1: others would reach this server over the network in clear "
-            "text, and this version has no TLS; use an SSH tunnel or a reverse proxy on this machine"
-        )
+            raise ValueError("has to be an IP address: a loopback address such as 127.0.0.1, or 0.0.0.0") from None
+
+    @field_validator("origins")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.hostname
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin!r} is not an origin such as https://kith.home:8787")
+        return [origin.lower() for origin in origins]
+
+    @field_validator("proxies", "allow", "deny")
+    @classmethod
+    def _networks(cls, names: list[str]) -> list[str]:
+        for name in names:
+            try:
+                ipaddress.ip_network(name, strict=False)
+            except ValueError:
+                raise ValueError(f"{name!r} is not an address or a network such as 192.168.1.0/24") from None
+        return names
+
+    @model_validator(mode="after")
+    def _closed(self) -> GatewaySettings:
+        """A door that others can reach is refused unless it is encrypted and knows under which names it is reached."""
+        if self.loopback:
+            return self
+        lacking = [] if self.tls.on else ["gateway.tls (a certificate, or automatic: true)"]
+        lacking += [] if any(o.startswith("https:") for o in self.origins) else ["gateway.origins (with https)"]
+        if lacking:
+            raise ValueError(
+                "only a loopback address may be listened on without TLS and origins, because others would reach this "
+                f"server over the network; set {' and '.join(lacking)}, or use 127.0.0.1"
+            )
+        return self

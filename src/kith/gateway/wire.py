@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Generator
 from typing import cast
 
@@ -147,8 +148,8 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(app: ASGIApp, settings: GatewaySettings) -> Server:
-    """A server for `app` with every limit of `settings`."""
+def make_server(app: ASGIApp, settings: GatewaySettings, tls: ssl.SSLContext | None = None) -> Server:
+    """A server for `app` with every limit of `settings`, encrypted with `tls`."""
     door = type("Door", (Door,), {"limits": settings})
     config = uvicorn.Config(
         cast("ASGI3Application", app),
@@ -163,6 +164,7 @@ def make_server(app: ASGIApp, settings: GatewaySettings) -> Server:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        ssl_context_factory=(lambda _config, _default: tls) if tls else None,
         timeout_keep_alive=max(1, int(settings.keep_alive)),
         timeout_graceful_shutdown=max(1, int(settings.grace)),
     )

@@ -1,0 +1,52 @@
+"""Who may use which route: each one declares the least role it is for, and nothing is open by accident."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+
+from kith.core.errors import Refused
+from kith.core.people import Principal, Role
+
+ROLES: tuple[Role, ...] = ("guest", "member", "admin", "owner")
+"""From the least to the most trusted."""
+_PARAMETER = re.compile(r"\\{\w+:(\w+)\\}")
+_PATTERNS = {"path": ".+"}
+
+
+def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Litestar's guard of every route. Raises `Refused`. A route that declares no role is the owner's."""
+    if not handler.opt.get("open"):
+        allow(cast("Principal", connection.user), declared(handler))
+
+
+def declared(handler: BaseRouteHandler) -> Role:
+    """The least role that a route is for."""
+    role = handler.opt.get("role", "owner")
+    return role if role in ROLES else "owner"
+
+
+def allow(principal: Principal, role: Role) -> None:
+    """Raises `Refused` for a principal below `role`."""
+    if ROLES.index(principal.role) < ROLES.index(role):
+        names = {"owner": "the owner", "admin": "the owner and admins", "member": "members of the household"}
+        raise Refused(f"this is for {names.get(role, role)}", code="role_refused")
+
+
+def openness(routes: Sequence[HTTPRouteHandler]) -> Callable[[str], bool]:
+    """Tells of a path whether it may be asked for without a credential: what routes declare with ``open``."""
+    exact: set[str] = set()
+    patterns: list[str] = []
+    for path in (path for route in routes if route.opt.get("open") for path in route.paths):
+        if "{" in path:
+            pieces = _PARAMETER.split(re.escape(path))
+            kinds = [_PATTERNS.get(kind, "[^/]+") for kind in pieces[1::2]]
+            patterns.append("".join(a + b for a, b in zip(pieces[::2], [*kinds, ""], strict=True)))
+        else:
+            exact.add(path)
+    pattern = re.compile("|".join(patterns)) if patterns else None
+    return lambda path: path in exact or bool(pattern and pattern.fullmatch(path))
