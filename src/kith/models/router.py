@@ -96,14 +96,14 @@ def facts_of(request: ChatRequest, kind: str = "chat") -> Facts:
 def language(text: str) -> str:
     """The language of a text by its script: ``zh``, ``ja``, ``ko``, ``ru``, ``ar``, ``en`` for Latin; else empty.
 
-    One Chinese character weighs as much as three Latin letters, since it says about as much.
+    One Chinese character weighs as much as four Latin letters, since it says about as much.
     """
     sample = text[:2000]
     counts = {name: len(pattern.findall(sample)) for name, pattern in _SCRIPTS}
     letters = sum(character.isascii() and character.isalpha() for character in sample)
     name = "ja" if counts["ja"] * 5 > counts["zh"] > 0 or counts["ja"] > counts["zh"] else ""
     name = name or max(counts, key=lambda key: counts[key])
-    if counts[name] * 3 >= letters and counts[name]:
+    if counts[name] * 4 >= letters and counts[name]:
         return name
     return "en" if letters else ""
 
@@ -199,8 +199,9 @@ def _ordered(
 ) -> list[Candidate]:
     """Stable: what is equal stays in the order of the settings."""
     prefer = rule.prefer if rule else "order"
+    chosen = rule.use if rule else [facts.model] if facts.model else [one.name for one in found]
 
-    def weight(one: Candidate) -> tuple[bool, bool, bool, int, bool, bool, float]:
+    def weight(one: Candidate) -> tuple[bool, bool, bool, bool, int, bool, bool, float]:
         preference = {"cost": one.settings.cost, "load": one.load}.get(prefer, 0.0)
         stranger = bool(one.settings.languages) and facts.language not in one.settings.languages
         named = one.name == facts.model
@@ -208,6 +209,7 @@ def _ordered(
             one.open,
             _short(one, facts) and not named,
             _busy(one, serving),
+            one.name not in chosen,
             0 if named else len(_lacks(one, facts)),
             stranger and not named,
             not one.local and rule is None and not named,
