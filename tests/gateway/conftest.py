@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kith.core.audit import Act
 from kith.core.clock import FrozenClock
 from kith.core.errors import Fault, Invalid, NotFound, Refused, Unavailable
 from kith.core.ids import Ids, conversation_id, person_id
@@ -169,7 +170,7 @@ class FakeOutbox:
     async def find(self, state: str = "", limit: int = 100) -> Sequence[Parcel]:
         return [parcel for parcel in self.parcels if state in ("", parcel.state)]
 
-    async def decide(self, parcel: str, action: str) -> None:
+    async def decide(self, parcel: str, action: str, by: Act | None = None) -> None:
         if parcel not in [one.id for one in self.parcels]:
             raise NotFound(f"there is no parcel {parcel!r}")
         self.decided.append((parcel, action))

@@ -19,9 +19,14 @@ def test_models_are_listed_and_described(build: Any) -> None:
     async def story() -> None:
         async with build().client() as client:
             listed = (await client.get("/v1/models")).json()
-            assert listed["object"] == "list" and [model["id"] for model in listed["data"]] == ["kith", "small"]
+            assert listed["object"] == "list" and [model["id"] for model in listed["data"]] == [
+                "kith",
+                "small",
+                "org/vec",
+            ]
             assert (await client.get("/v1/models/small")).json()["object"] == "model"
-            for name in ("none", "org/vec", "..%2f..%2fetc"):
+            assert (await client.get("/v1/models/org/vec")).json()["kith"]["kind"] == "embed"
+            for name in ("none", "..%2f..%2fetc"):
                 answer = await client.get(f"/v1/models/{name}")
                 assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
 
@@ -143,7 +148,8 @@ def test_a_conversation_with_tool_results_reaches_the_model(build: Any) -> None:
         ({"model": "kith", "messages": [{"role": "user"}]}, ["messages[0].content"]),
         (ask(n=2, logprobs=True), ["n", "logprobs"]),
         (ask(stream_options={"include_usage": True}), ["stream_options"]),
-        (ask([{"type": "image_url", "image_url": {"url": "data:"}}]), ["messages[0].content[0]"]),
+        (ask([{"type": "image_url", "image_url": {"url": "data:"}}]), ["messages[0].content[0].image_url.url"]),
+        (ask([{"type": "input_audio", "input_audio": {}}]), ["messages[0].content[0]"]),
         ({"model": "kith", "messages": [{"role": "assistant", "content": "x"}]}, ["messages[0].role"]),
         (ask(tools=[{"type": "function", "function": {"name": "f"}}]), ["tools"]),
         (ask(tools=[{"function": {}}], model="small"), ["tools[0].function.name"]),

@@ -40,7 +40,7 @@ def test_the_official_client_works_unchanged(build: Any) -> None:
     async def story() -> None:
         house = build()
         async with house.serving() as (address, token), official(address, token) as client:
-            assert [model.id async for model in await client.models.list()] == ["kith", "small"]
+            assert [model.id async for model in await client.models.list()] == ["kith", "small", "org/vec"]
             assert (await client.models.retrieve("small")).owned_by == "echo"
             for model in ("kith", "small"):
                 whole = await client.chat.completions.create(model=model, messages=HELLO, temperature=0.5, user="u")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from kith.core.audit import Act, Change, Entry
 from kith.core.message import Delta, Envelope, Message, Part, ToolCall, ToolResult
 from kith.core.model import ChatRequest, ModelCard, ToolSpec
 from kith.core.people import Conversation, Parcel, Person, Principal
@@ -121,8 +122,8 @@ class Outbox(Protocol):
 
     async def find(self, state: str = "", limit: int = 100) -> Sequence[Parcel]: ...
 
-    async def decide(self, parcel: str, action: str) -> None:
-        """A person's word on a dead or stale parcel: ``retry`` or ``drop``. Raises `NotFound`."""
+    async def decide(self, parcel: str, action: str, by: Act | None = None) -> None:
+        """A person's word on a dead or stale parcel: ``retry`` or ``drop``, written down as `by`. Raises `NotFound`."""
         ...
 
 
@@ -152,6 +153,25 @@ class Records(Protocol):
     async def delete(self, kind: str, key: str) -> bool: ...
 
     async def all(self, kind: str) -> Mapping[str, Mapping[str, Any]]: ...
+
+
+class Journal(Protocol):
+    """The audit log: append-only and chained by hashes."""
+
+    async def act(self, act: Act, changes: Sequence[Change] = ()) -> Entry:
+        """Write an act down and do what it changes, both or neither. Raises `Refused` (``changed_meanwhile``)."""
+        ...
+
+    async def entries(self, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
+        """The first `limit` entries behind the one numbered `after`, oldest first."""
+        ...
+
+    async def verify(self, after: int = 0, limit: int = 1000) -> tuple[int, str]:
+        """Reckon a stretch of the chain again: its last number and what is wrong with it, empty if nothing.
+
+        Behind the end of the log the number is `after` itself.
+        """
+        ...
 
 
 class Recall(Protocol):

@@ -1,4 +1,4 @@
-"""``/v1``: the part of OpenAI's API that talks. The official clients work unchanged."""
+"""``/v1/chat/completions``: the part of OpenAI's API that most programs speak. Its official clients work unchanged."""
 
 from __future__ import annotations
 
@@ -6,69 +6,37 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
-from litestar import get, post
+from litestar import post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from litestar.types import ASGIApp
 
-from kith.core.errors import Fault, Invalid, NotFound
-from kith.core.message import Delta, Envelope, Message, ToolCall, Usage
-from kith.core.model import ChatRequest, ModelCard
-from kith.core.people import Principal
+from kith.core.message import Delta, ToolCall, Usage
 from kith.gateway.body import Call, read_json
-from kith.gateway.dialect import ChatBody, messages, sampling, tools
+from kith.gateway.dialect import ChatBody, asked
 from kith.gateway.failures import Failure
+from kith.gateway.mind import Mind
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import SSE, Streamed, Whole, closing, sse
 
-HOUSE = "kith"  # the model name behind which the whole assistant answers
 _DONE = b"data: [DONE]\n\n"
 
 
 class Completions:
-    """The routes of ``/v1``."""
+    """The route ``/v1/chat/completions``."""
 
     def __init__(self, ports: GatewayPorts, settings: GatewaySettings) -> None:
-        self._ports, self._settings = ports, settings
-        self._born = int(ports.clock.now())
+        self._ports, self._settings, self._mind = ports, settings, Mind(ports)
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
         chat = {"body": ChatBody, "answer": "ChatCompletion", "stream": SSE, "role": "guest"}
-        return (
-            get("/v1/models", opt={"answer": "ModelList", "role": "guest"})(self.models),
-            get("/v1/models/{name:path}", opt={"answer": "Model", "role": "guest"})(self.model),
-            post("/v1/chat/completions", opt=chat)(self.chat),
-        )
-
-    async def models(self) -> ASGIApp:
-        """List the models: the assistant itself as `kith`, and every chat model by its name."""
-
-        async def work() -> tuple[int, Any]:
-            cards = [_model(card.name, card.backend, self._born) for card in self._cards()]
-            return 200, {"object": "list", "data": [_model(HOUSE, HOUSE, self._born), *cards]}
-
-        return Whole(work)
-
-    async def model(self, name: FromPath[str]) -> ASGIApp:
-        """Describe one model."""
-        wanted = name.removeprefix("/")
-
-        async def work() -> tuple[int, Any]:
-            if wanted == HOUSE:
-                return 200, _model(HOUSE, HOUSE, self._born)
-            card = next((card for card in self._cards() if card.name == wanted), None)
-            if card is None:
-                raise _no_model(wanted)
-            return 200, _model(card.name, card.backend, self._born)
-
-        return Whole(work)
+        return (post("/v1/chat/completions", opt=chat)(self.chat),)
 
     async def chat(self, request: Call) -> ASGIApp:
         """Continue a conversation that the caller keeps, at once or as a stream of server-sent events."""
         body = await read_json(request, ChatBody, self._settings)
-        deltas = self._deltas(body, request.user)
+        deltas = self._mind.answer(asked(body, self._mind.scribe()), request.user)
         reply = _Reply(self._ports.ids.new("chatcmpl"), int(self._ports.clock.now()), body.model)
         if not body.stream:
 
@@ -79,31 +47,6 @@ class Completions:
         usage = bool(body.stream_options and body.stream_options.include_usage)
         chunks = _chunks(reply, deltas, usage=usage)
         return Streamed(chunks, SSE, patience=self._settings.write_timeout, failed=_failed)
-
-    def _cards(self) -> list[ModelCard]:
-        return [card for card in self._ports.models.cards() if card.kind == "chat"]
-
-    def _deltas(self, body: ChatBody, principal: Principal) -> AsyncIterator[Delta]:
-        said = messages(body, self._ports.ids.new, self._ports.clock.now())
-        if body.model == HOUSE:
-            return self._ask_house(body, said, principal)
-        if body.model not in {card.name for card in self._cards()}:
-            raise _no_model(body.model)
-        # Naming a model is consent to where it runs, so the request is not held back as private.
-        asked = ChatRequest(said, body.model, sampling(body), tools(body), principal.id, private=False)
-        return self._ports.models.chat(asked)
-
-    def _ask_house(self, body: ChatBody, said: Sequence[Message], principal: Principal) -> AsyncIterator[Delta]:
-        faults: list[Fault] = []
-        if said[-1].role != "user":
-            faults.append(Fault(f"messages[{len(said) - 1}].role", f"the last message to {HOUSE!r} is the user's"))
-        if body.tools and body.tool_choice != "none":
-            faults.append(Fault("tools", f"{HOUSE!r} brings its own tools; offer yours to a model by its name"))
-        if faults:
-            raise Invalid("the request is not valid", faults=tuple(faults), code="invalid_request")
-        key = self._ports.ids.new("q")
-        envelope = Envelope("api", principal.id, key, principal.id, key, said[-1])
-        return self._ports.talk.reply(envelope, said[:-1])
 
 
 class _Reply(msgspec.Struct, frozen=True):
@@ -216,11 +159,3 @@ def _usage(usage: Usage) -> dict[str, Any]:
 def _failed(failure: Failure) -> bytes:
     """An error inside a stream, as OpenAI's clients know it; they raise, and expect no `[DONE]` after it."""
     return sse(msgspec.json.encode({"error": failure.openai()}))
-
-
-def _model(name: str, owner: str, created: int) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": created, "owned_by": owner}
-
-
-def _no_model(name: str) -> NotFound:
-    return NotFound(f"there is no model {name!r}", code="model_not_found", hint="GET /v1/models lists them")

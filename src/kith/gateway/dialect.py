@@ -6,17 +6,25 @@ absence a program would notice are refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kith.core.errors import Fault, Invalid
+from kith.core.errors import Fault
 from kith.core.message import Message, Part, Text, ToolCall, ToolResult
 from kith.core.model import Sampling, ToolSpec
+from kith.gateway.mind import Asked, Chunks
+from kith.gateway.scribe import Scribe
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class ImageUrl(msgspec.Struct, frozen=True):
+    """A picture, as a ``data:`` URL."""
+
+    url: str
+    detail: str | None = None
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -25,6 +33,7 @@ class Piece(msgspec.Struct, frozen=True):
     type: str
     text: str | None = None
     refusal: str | None = None
+    image_url: ImageUrl | None = None
 
 
 class CalledFunction(msgspec.Struct, frozen=True):
@@ -106,11 +115,13 @@ class ChatBody(msgspec.Struct, frozen=True):
     stop: str | list[str] | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
     tools: Annotated[list[Tool], msgspec.Meta(max_length=128)] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tool_choice: Literal["none", "auto", "required"] | Tool | None = None
+    parallel_tool_calls: bool | None = None
     response_format: Format | None = None
     logprobs: bool | None = None
     modalities: list[str] | None = None
     user: str | None = None
+    chunks: Chunks = "tokens"
 
 
 def unsupported(body: ChatBody) -> list[Fault]:
@@ -119,53 +130,58 @@ def unsupported(body: ChatBody) -> list[Fault]:
         ("n", (body.n or 1) > 1, "only one choice is made; ask again for another"),
         ("logprobs", bool(body.logprobs), "log probabilities are not available"),
         ("modalities", body.modalities not in (None, ["text"]), "only text is available"),
-        ("tool_choice", body.tool_choice not in (None, "auto", "none"), "only 'auto' and 'none' are available"),
         ("stop", isinstance(body.stop, list) and len(body.stop) > 4, "has to be at most 4 sequences"),
         ("stream_options", body.stream_options is not None and not body.stream, "is only allowed with stream"),
     )
     return [Fault(path, reason) for path, wrong, reason in checks if wrong]
 
 
-def messages(body: ChatBody, new: Callable[[str], str], now: float) -> tuple[Message, ...]:
-    """The conversation as Kith's messages, with ids made by `new`. Raises `Invalid` naming every mistake."""
-    faults = unsupported(body)
-    found: list[Message] = []
+def asked(body: ChatBody, scribe: Scribe) -> Asked:
+    """What the request means. Raises `Invalid` naming every mistake."""
+    scribe.faults += unsupported(body)
     for index, said in enumerate(body.messages):
-        parts = _parts(said, f"messages[{index}]", faults)
-        role = "system" if said.role == "developer" else said.role
-        found.append(Message(new("m"), role, tuple(parts), now))
-    if faults:
-        raise Invalid("the request is not valid", faults=tuple(faults), code="invalid_request")
-    return tuple(found)
+        parts = _parts(said, f"messages[{index}]", scribe)
+        scribe.say("system" if said.role == "developer" else said.role, parts)
+    offered = tools(body)
+    if isinstance(body.tool_choice, Tool):
+        offered = tuple(tool for tool in offered if tool.name == body.tool_choice.function.name)
+        if not offered:
+            scribe.fault("tool_choice.function.name", "is not one of the tools")
+    must = body.tool_choice is not None and body.tool_choice not in ("none", "auto")
+    last = f"messages[{len(body.messages) - 1}]"
+    return Asked(body.model, scribe.finish(), sampling(body), offered, must, body.chunks, last)
 
 
-def _parts(said: Said, path: str, faults: list[Fault]) -> list[Part]:
-    text = _text(said.content, path, faults)
+def _parts(said: Said, path: str, scribe: Scribe) -> list[Part]:
+    found = _content(said.content, path, scribe)
     calls = [ToolCall(call.id, call.function.name, call.function.arguments) for call in said.tool_calls or ()]
     if calls and said.role != "assistant":
-        faults.append(Fault(f"{path}.tool_calls", "belongs to the assistant's messages"))
-    if text is None and not calls:
-        faults.append(Fault(f"{path}.content", "is required"))
-    if said.role == "tool":
-        if not said.tool_call_id:
-            faults.append(Fault(f"{path}.tool_call_id", "is required"))
-        return [ToolResult(said.tool_call_id or "", text or "")]
-    return [*([Text(text)] if text is not None else []), *calls]
+        scribe.fault(f"{path}.tool_calls", "belongs to the assistant's messages")
+    if said.content is None and not calls:
+        scribe.fault(f"{path}.content", "is required")
+    if said.role != "tool":
+        return [*found, *calls]
+    if not said.tool_call_id:
+        scribe.fault(f"{path}.tool_call_id", "is required")
+    return [ToolResult(said.tool_call_id or "", Message("", "tool", tuple(found), 0).text)]
 
 
-def _text(content: str | list[Piece] | None, path: str, faults: list[Fault]) -> str | None:
+def _content(content: str | list[Piece] | None, path: str, scribe: Scribe) -> list[Part]:
     if content is None or isinstance(content, str):
-        return content
-    texts: list[str] = []
+        return [Text(content)] if content is not None else []
+    found: list[Part] = []
     for index, piece in enumerate(content):
-        text = piece.text if piece.type == "text" else piece.refusal if piece.type == "refusal" else None
-        if piece.type not in ("text", "refusal"):
-            faults.append(Fault(f"{path}.content[{index}]", f"parts of type {piece.type!r} cannot be read yet"))
-        elif text is None:
-            faults.append(Fault(f"{path}.content[{index}].{piece.type}", "is required"))
+        place = f"{path}.content[{index}]"
+        value = {"text": piece.text, "refusal": piece.refusal, "image_url": piece.image_url}.get(piece.type)
+        if piece.type not in ("text", "refusal", "image_url"):
+            scribe.fault(place, f"parts of type {piece.type!r} cannot be read yet")
+        elif value is None:
+            scribe.fault(f"{place}.{piece.type}", "is required")
+        elif isinstance(value, str):
+            found.append(Text(value))
         else:
-            texts.append(text)
-    return "\n".join(texts)
+            found += scribe.picture(value.url, f"{place}.image_url.url")
+    return found
 
 
 def sampling(body: ChatBody) -> Sampling:

@@ -16,8 +16,10 @@ from litestar.types import ASGIApp
 from kith.core.message import Delta, Message, Text, Usage
 from kith.gateway.body import Call, read_json
 from kith.gateway.failures import Failure
+from kith.gateway.mind import Chunks
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.rest import MessageBody, letter, visible
+from kith.gateway.sentences import sentences
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import PLAIN, SSE, Streamed, Whole, closing, sse
 from kith.runtime.streams import Subscription
@@ -36,6 +38,7 @@ class AskBody(MessageBody, frozen=True):
     """A question to be answered at once. With `history`, the caller keeps the conversation."""
 
     history: list[Past] | None = None
+    chunks: Chunks = "tokens"
 
 
 class Events:
@@ -64,6 +67,7 @@ class Events:
             history = [Message(ids.new("m"), past.role, (Text(past.text),), now) for past in body.history]
         envelope = letter(self._ports, request.user, body, body.id or ids.new("q"))
         deltas = self._ports.talk.reply(envelope, history)
+        deltas = sentences(deltas) if body.chunks == "sentences" else deltas
         accept = request.headers.get("accept", "")
         patience = self._settings.write_timeout
         if accept.startswith("text/plain"):

@@ -1,6 +1,7 @@
 """Errors as HTTP: one translation for every route, in the dialect that the route speaks.
 
-Under ``/v1`` an error has OpenAI's shape, elsewhere Kith's. What went wrong inside is logged and never sent.
+Under ``/v1`` an error has OpenAI's shape, under ``/v1/messages`` Anthropic's, elsewhere Kith's. What went wrong inside
+is logged and never sent.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _log = get_logger(__name__)
 
 # OpenAI's documented names of error types; every other client error is an invalid request.
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_KINDS = {**_TYPES, 413: "request_too_large", 503: "overloaded_error"}
 _PLAIN = {
     400: ("invalid", "the request cannot be understood"),
     404: ("route_not_found", "there is nothing at this address"),
@@ -40,6 +42,13 @@ class TooSlow(KithError):
 
     status = 408
     code = "too_slow"
+
+
+class Absent(KithError):
+    """Nothing here does this yet."""
+
+    status = 501
+    code = "not_served"
 
 
 class Gone(Exception):  # the client went away: nothing is left to be answered
@@ -68,15 +77,26 @@ class Failure:
 
     def body(self, path: str) -> bytes:
         """The error as JSON in the dialect of `path`."""
+        if path.startswith("/v1/messages"):
+            return msgspec.json.encode(self.anthropic())
         return msgspec.json.encode({"error": self.openai() if path.startswith("/v1") else self.kith()})
 
-    def openai(self) -> dict[str, Any]:
-        """``message``, ``type``, ``param``, ``code``; the message names every fault, `param` the first."""
+    def sentence(self) -> str:
+        """The message with every fault and the hint."""
         reasons = "; ".join(f"{fault.path}: {fault.reason}" if fault.path else fault.reason for fault in self.faults)
         parts = [": ".join(part for part in (self.message, reasons) if part)]
         parts += [f"({self.hint})"] if self.hint else []
+        return " ".join(parts)
+
+    def anthropic(self) -> dict[str, Any]:
+        """Anthropic's shape (https://docs.anthropic.com/en/api/errors), with Kith's code beside."""
+        kind = _KINDS.get(self.status, "api_error" if self.status >= 500 else "invalid_request_error")
+        return {"type": "error", "error": {"type": kind, "message": self.sentence(), "code": self.code}}
+
+    def openai(self) -> dict[str, Any]:
+        """``message``, ``type``, ``param``, ``code``; the message names every fault, `param` the first."""
         return {
-            "message": " ".join(parts),
+            "message": self.sentence(),
             "type": _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error"),
             "param": next((fault.path for fault in self.faults if fault.path), None),
             "code": self.code,

@@ -20,7 +20,9 @@ from kith.gateway.settings import GatewaySettings
 from kith.runtime.buckets import Buckets
 
 _NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_ONCE = frozenset({b"host", b"origin", b"authorization", b"cookie", b"x-forwarded-for", b"x-forwarded-proto"})
+_ONCE = frozenset(
+    {b"host", b"origin", b"authorization", b"x-api-key", b"cookie", b"x-forwarded-for", b"x-forwarded-proto"}
+)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SECURE = [
     (b"x-content-type-options", b"nosniff"),
@@ -154,6 +156,8 @@ def _credential(scope: Scope, headers: Headers) -> str:
     scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer":
         return "" if token.strip().startswith("session_") else token.strip()
+    if key := headers.get(b"x-api-key", b"").decode("latin-1").strip():  # where Anthropic's clients put it
+        return "" if key.startswith("session_") else key
     if scope["type"] == "websocket":
         offered = cast("list[str]", scope.get("subprotocols", []))
         if named := next((name.removeprefix("bearer.") for name in offered if name.startswith("bearer.")), ""):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kith.core.clock import Clock
 from kith.core.ids import Ids
 from kith.core.people import Role
 from kith.core.ports import Auth, Line, Models, Outbox, Store, Talk
+from kith.runtime.blobs import Blobs
 from kith.runtime.health import Health
 from kith.runtime.streams import Streams
 
@@ -49,9 +50,20 @@ class Tokens(Protocol):
     async def revoke(self, token: str) -> None: ...
 
 
+class Judge(Protocol):
+    """The content filter, as a program may ask it."""
+
+    async def judge(self, text: str) -> Mapping[str, float]:
+        """How sure it is, in 0..1, that `text` belongs to each category; 0.5 and more is flagged."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayPorts:
-    """Everything behind the door. `lines` are the channels that speak over this server's own WebSocket, by name."""
+    """Everything behind the door. `lines` are the channels that speak over this server's own WebSocket, by name.
+
+    `blobs` holds the pictures of requests for the models that look at them.
+    """
 
     talk: Talk
     models: Models
@@ -65,3 +77,5 @@ class GatewayPorts:
     lines: Mapping[str, Line]
     clock: Clock
     ids: Ids
+    blobs: Blobs = field(default_factory=Blobs)
+    judge: Judge | None = None

@@ -13,14 +13,17 @@ from litestar.types import ASGIApp
 
 from kith.core.errors import Invalid, Unavailable
 from kith.gateway.access import openness, permit
+from kith.gateway.catalogue import Catalogue
 from kith.gateway.certificate import Certificate, obtain
 from kith.gateway.completions import Completions
 from kith.gateway.events import Events
 from kith.gateway.failures import Gone, translate
 from kith.gateway.gate import Gate
 from kith.gateway.live import Live
+from kith.gateway.mail import Mail
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.pulse import Pulse
+from kith.gateway.responses import Responses
 from kith.gateway.rest import Rest
 from kith.gateway.schema import Schema
 from kith.gateway.settings import GatewaySettings
@@ -45,6 +48,9 @@ class Gateway:
         rooms = (
             Pulse(ports.health),
             Completions(ports, settings),
+            Responses(ports, settings),
+            Mail(ports, settings),
+            Catalogue(ports, settings),
             Rest(ports, settings),
             Events(ports, settings, self._closing),
         )

@@ -7,10 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal, get_args
 
+from kith.core.audit import Act
 from kith.core.errors import Invalid, NotFound
 from kith.core.people import Parcel
 from kith.core.turn import Dead, Later, Sent, Stale
 from kith.runtime.telemetry import span
+from kith.storage.ledger.audit import append
 from kith.storage.ledger.desk import OUTBOX, SLACK, Desk, guarded, held, lease, release, soon, wait
 from kith.storage.ledger.steps import Op, Row, sql
 
@@ -41,11 +43,11 @@ class Posted:
             raise Invalid(f"{state!r} is not one of {', '.join(get_args(State))}")
         return await self._desk.driver.read(partial(_find, self._desk, state, limit))
 
-    async def decide(self, parcel: str, action: str) -> None:
+    async def decide(self, parcel: str, action: str, by: Act | None = None) -> None:
         """As the port says. A retried parcel no longer expires and goes before what came after it."""
         if action not in ("retry", "drop"):
             raise Invalid(f"{action!r} is neither retry nor drop")
-        await self._desk.driver.write(partial(_decide, self._desk, parcel, action))
+        await self._desk.driver.write(partial(_decide, self._desk, parcel, action, by))
 
     async def _release(self, parcels: Sequence[Parcel]) -> None:
         leases = [(parcel.conversation, parcel.fence) for parcel in parcels if parcel.state != "sending"]
@@ -157,11 +159,13 @@ def _find(desk: Desk, state: str, limit: int) -> Op[Sequence[Parcel]]:
     return tuple(_parcel(desk, row) for row in rows)
 
 
-def _decide(desk: Desk, parcel: str, action: str) -> Op[None]:
+def _decide(desk: Desk, parcel: str, action: str, by: Act | None) -> Op[None]:
     rows = yield sql("SELECT conversation, seq FROM outbox WHERE id = $1 AND state IN (2, 3)", parcel)
     if not rows:
         raise NotFound(f"there is no dead or stale reply {parcel!r}")
     conversation, seq = str(rows[0][0]), int(rows[0][1])
+    if by is not None:
+        yield from append(desk, by)
     if action == "drop":
         yield sql("UPDATE outbox SET state = 4 WHERE seq = $1 AND state IN (2, 3)", seq)
         return

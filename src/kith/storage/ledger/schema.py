@@ -5,6 +5,7 @@ inbox      messages that were heard; `state` 0 open, 1 done, 2 dead; `mark` reco
 outbox     replies; `state` 0 open, 1 sent, 2 dead, 3 stale, 4 dropped; `seq` is the parcel's sequence
 lanes      one queue per conversation and side (0 inbox, 1 outbox): its head, and who holds it until when
 turns, conversations, members, people, faces, records: what the ports `Store` and `Records` speak of
+audit      what the port `Journal` speaks of; its head stands in meta, so that cutting off the end shows
 ========== ============================================================================================
 
 A lane can be taken when `until` has passed. `since` is when that was written: a clock that now shows an earlier
@@ -65,6 +66,13 @@ STEPS: tuple[Step, ...] = (
             f"DROP TABLE {table}"
             for table in ("records", "faces", "people", "members", "conversations", "turns", "lanes", "outbox", "inbox")
         ),
+    ),
+    Step(
+        forward=(
+            "CREATE TABLE audit (seq {int} NOT NULL PRIMARY KEY, body {blob} NOT NULL, mark {blob} NOT NULL)",
+            "INSERT INTO meta (name, value) VALUES ('audit', '0')",
+        ),
+        back=("DROP TABLE audit", "DELETE FROM meta WHERE name = 'audit'"),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The four ports over one database, with what a household needs around them: counts, upkeep, closing."""
+"""The five ports over one database, with what a household needs around them: counts, upkeep, closing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Protocol
 from kith.core.clock import Clock
 from kith.core.ids import Ids
 from kith.storage.ledger import schema
+from kith.storage.ledger.audit import Chained
 from kith.storage.ledger.codec import Codec, Seal
 from kith.storage.ledger.desk import Desk
 from kith.storage.ledger.inbox import Ledgered
@@ -60,6 +61,7 @@ class Storage:
         self.outbox = Posted(desk)
         self.store = Kept(desk)
         self.records = Carded(desk)
+        self.journal = Chained(desk)
 
     async def counts(self) -> Counts:
         """A snapshot for health pages and metrics."""
