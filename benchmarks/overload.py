@@ -115,6 +115,7 @@ async def measure(folder: Path, pid: int, seconds: float) -> list[Row]:
     await capacity(wires, journal, 2.0)
     most = await capacity(wires, journal, seconds)
     before = process.memory_full_info().pss / 1e6
+    await flood(wires, journal, most * 5, 3.0)  # until the inbox is full
     tally.clear()
     good = await flood(wires, journal, most * 5, seconds)
     after = process.memory_full_info().pss / 1e6
