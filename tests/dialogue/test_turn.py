@@ -11,6 +11,7 @@ from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.ids import conversation_id
 from kith.core.message import Delta, File, Message, Text, ToolCall
 from kith.core.model import ChatRequest
+from kith.core.turn import Later
 from kith.dialogue.turn import STAGES
 from kith.runtime.locale import tr
 from tests.dialogue.house import House, Scripted, heard, play, says
@@ -255,3 +256,18 @@ def test_a_conversation_goes_on_after_a_restart() -> None:
         assert [m.text for m in again.models.asked[0].messages[1:3]] == [UNKNOWN, "first"]
 
     play(scene, says("first"))
+
+
+def test_a_message_that_ends_the_process_again_and_again_is_given_up_and_told() -> None:
+    async def scene(house: House) -> None:
+        await house.engine.stop()
+        await house.engine.hear(heard(1, UNKNOWN))
+        for number in range(20):
+            (claim,) = await house.storage.inbox.claim(f"dead{number}", 1)
+            await house.storage.inbox.settle(claim, Later(0.0, "the process was gone"))
+        await house.engine.start()
+        (parcel,) = await house.outbox(1)
+        assert parcel.message.text == tr("dialogue.failed", "en")
+        assert house.models.asked == []
+
+    play(scene, says("never"))

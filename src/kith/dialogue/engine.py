@@ -7,13 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from kith.core.errors import Invalid, KithError, Refused, Unavailable
+from kith.core.errors import Broken, Invalid, KithError, Refused, Unavailable
 from kith.core.events import FlowReloaded, MessageReceived
 from kith.core.ids import conversation_id
 from kith.core.message import Delta, Envelope, Message
 from kith.core.turn import Accepted, Claim, Dead, Later, Turn
 from kith.dialogue.session import spoken_language
-from kith.dialogue.turn import Draft, Ports, Runner, apology, speak
+from kith.dialogue.turn import Draft, Ports, Runner, apology, resolve, speak
 from kith.runtime.health import Health
 from kith.runtime.streams import Streams, Subscription
 from kith.runtime.tasks import contained
@@ -23,6 +23,7 @@ _log = get_logger(__name__)
 _POLL = 1.0
 _RENEW = 15.0
 _FLOW_CHECK = 2.0
+_DEADLY = 20  # claims of one message that ended with the process: more than bad luck explains
 _LONGEST = 60.0
 _HOLD = 0.5
 
@@ -223,6 +224,8 @@ class Engine:
         """Run one claimed turn to its end, whatever that is."""
         end: dict[str, object] = {"turn": claim.id}
         try:
+            if claim.attempts > _DEADLY:
+                raise Broken("this message has ended Kith's process again and again", code="deadly_message")
             try:
                 async with asyncio.timeout(self._ports.settings.turn_timeout):
                     await contained(self._runner.run(draft))
@@ -230,6 +233,8 @@ class Engine:
                 raise Unavailable("the reply took too long", code="timeout") from None
         except KithError as error:
             if error.code == "lease_lost":
+                lost = {"turn": claim.id, "text": "another worker goes on with this reply", "code": error.code}
+                self._streams.publish(claim.conversation, "end", lost)
                 return
             told = await self._failed(draft, claim, error)
             if told is None:
@@ -248,13 +253,13 @@ class Engine:
                 wait = max(getattr(error, "retry_after", 0.0), min(0.5 * 2.0 ** min(claim.attempts, 16), _LONGEST))
                 await inbox.settle(claim, Later(now + wait, error.message))
                 return None
-            if draft.conversation is None:
-                await inbox.settle(claim, Dead(error.message))
-                return {"text": error.message, "code": error.code}
             draft.answer, draft.outcome = apology(error, spoken_language(draft.heard.text)), "failed"
-            await contained(self._runner.run(draft, start=speak))
+            await contained(self._runner.run(draft, start=speak if draft.conversation else resolve))
         except KithError as second:
             _log.error("turn could not be settled", turn=draft.id, code=second.code)
+            if claim.attempts > _DEADLY:
+                with contextlib.suppress(KithError):
+                    await inbox.settle(claim, Dead(second.message))
             return {"text": second.message, "code": second.code}
         return {}
 
