@@ -9,15 +9,22 @@ from typing import Any, cast
 from kith.dialogue.normal import language as seen
 from kith.runtime.locale import language
 
+PAUSE = 900.0  # seconds of silence that count as a break
+
 
 @dataclass(slots=True)
 class Session:
-    """The dialogue's state: the flow's own part, the rounds so far, when and in which language it last spoke."""
+    """The dialogue's state: the flow's own part, the rounds so far, when and in which language it last spoke.
+
+    `mood` is the person's, -1 to 1; `began` is when this stretch of talk without a pause began.
+    """
 
     flow: dict[str, Any] = field(default_factory=dict[str, Any])
     rounds: int = 0
     seen: float = 0.0
     locale: str = ""
+    mood: float = 0.0
+    began: float = 0.0
 
     @classmethod
     def restore(cls, state: Mapping[str, Any], now: float, idle: float) -> Session:
@@ -25,13 +32,17 @@ class Session:
         flow = state.get("flow")
         seen = float(state.get("seen", 0.0))
         session = cls(rounds=int(state.get("rounds", 0)), seen=seen, locale=str(state.get("locale", "")))
+        session.mood, session.began = float(state.get("mood", 0.0)), float(state.get("began", 0.0))
+        if now - seen > PAUSE or not session.began or session.began > now:
+            session.began = now
         if isinstance(flow, Mapping) and now - seen <= idle:
             session.flow = dict(cast("Mapping[str, Any]", flow))
         return session
 
     def keep(self) -> Mapping[str, Any]:
         """As it is stored."""
-        return {"flow": self.flow, "rounds": self.rounds, "seen": self.seen, "locale": self.locale}
+        kept = {"flow": self.flow, "rounds": self.rounds, "seen": self.seen, "locale": self.locale}
+        return {**kept, "mood": round(self.mood, 3), "began": self.began}
 
 
 def spoken_language(text: str, fallback: str = "") -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from kith.dialogue.care import CareSettings
+from kith.dialogue.zones import zone
 from kith.runtime.settings import Section
 
 
@@ -37,3 +39,13 @@ class DialogueSettings(Section):
     locale: str = Field(
         default="", description="Language when a message does not tell: en or zh; the system's when empty."
     )
+    timezone: str = Field(
+        default="", description="The household's time zone, such as Asia/Shanghai; the machine's own when empty."
+    )
+    care: CareSettings = Field(default_factory=CareSettings)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        zone(name)
+        return name

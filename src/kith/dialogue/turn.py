@@ -18,15 +18,19 @@ from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.core.message import Delta, Envelope, Message, Part, Text, ToolCall, ToolResult, Usage
-from kith.core.model import ChatRequest, Sampling
+from kith.core.model import ChatRequest, Sampling, Scope
 from kith.core.people import Conversation, Parcel, Person, Principal
 from kith.core.ports import Guard, Inbox, Models, Recall, Senses, Store, Tools
 from kith.core.turn import Claim, Done, Passage, Turn, Understanding
+from kith.dialogue.care import MINOR, alarm, safe_answer
 from kith.dialogue.context import STEP, Budget, compose, rounds_of, window
+from kith.dialogue.crisis import endangered
 from kith.dialogue.flow import FlowBook, Reading
+from kith.dialogue.mood import emotion, guidance, moved
 from kith.dialogue.persona import Persona
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
+from kith.dialogue.zones import zone
 from kith.runtime.bus import Bus
 from kith.runtime.locale import tr
 from kith.runtime.telemetry import counter, get_logger, span
@@ -36,6 +40,8 @@ Stage = Callable[..., Awaitable[Any]]
 _log = get_logger(__name__)
 _turns = counter("kith_turns_total", "Turns that ended.", ("channel", "outcome", "by"))
 _STEPS = 64
+_TOO_MUCH = ("message_too_long", "rate_limited")
+_LONG = 20_000  # characters from which a text is looked through beside the event loop
 
 
 @dataclass(slots=True)
@@ -69,6 +75,7 @@ class Draft:
     timings: dict[str, float] = field(default_factory=dict[str, float])
     outcome: Any = "answered"
     stopping: bool = False
+    danger: bool = False
 
     def __post_init__(self) -> None:
         self.heard = self.envelope.message
@@ -111,12 +118,14 @@ class Ports:
     ids: Ids
 
 
-async def admit(draft: Draft, guard: Guard) -> Stage | None:
-    """Who is it, and may they speak now?"""
+async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage | None:
+    """Who is it, and may they speak now? Somebody in danger is answered even where they spoke too much or too often."""
     draft.locale = spoken_language(draft.heard.text, draft.envelope.locale)
     try:
         draft.principal = await guard.admit(draft.envelope)
     except Refused as refusal:
+        if refusal.code in _TOO_MUCH and await _in_danger(draft, settings):
+            return None
         if draft.claim is None:
             raise
         _log.info("message refused", channel=draft.envelope.channel, code=refusal.code)
@@ -152,8 +161,14 @@ async def sense(draft: Draft, senses: Senses) -> Stage | None:
     return None
 
 
-async def understand(draft: Draft, flows: FlowBook, persona: Persona, clock: Clock) -> Stage | None:
-    """Rules first, the classifier second; a rule may answer at once. What neither knows is the model's."""
+async def understand(
+    draft: Draft, flows: FlowBook, persona: Persona, clock: Clock, settings: DialogueSettings
+) -> Stage | None:
+    """Danger before all; then rules, then the classifier; a rule may answer at once. What none knows is the model's."""
+    if await _in_danger(draft, settings):
+        return speak
+    feeling = emotion(draft.heard.text)
+    draft.session.mood = moved(draft.session.mood, feeling, clock.now() - draft.session.seen)
     values = {"persona": persona.name, "name": draft.envelope.sender_name}
     reading = flows.current.read(
         draft.heard.text,
@@ -162,8 +177,11 @@ async def understand(draft: Draft, flows: FlowBook, persona: Persona, clock: Clo
         now=clock.now(),
         values=values,
         pick=lambda options: options[draft.session.rounds % len(options)],
+        zone=zone(settings.timezone),
     )
-    draft.understanding, draft.session.flow = reading.understanding, dict(reading.state)
+    draft.understanding = replace(reading.understanding, emotion=feeling)
+    draft.session.flow = dict(reading.state)
+    draft.instruction = guidance(feeling, draft.session.mood)
     draft.locale = reading.language
     return _follow(draft, reading)
 
@@ -200,14 +218,18 @@ async def think(
         )
         said = rounds_given(draft.history or ())
         heard = _instructed(draft.heard, draft.instruction)
-        prompt = await compose(persona.prompt(), said, heard, draft.passages, budget, models, card.name)
+        system = "\n".join((persona.prompt(), MINOR)) if settings.care.minor else persona.prompt()
+        prompt = await compose(system, said, heard, draft.passages, budget, models, card.name)
         draft.prompt = prompt.messages
+    person = draft.person.id if draft.person else ""
     request = ChatRequest(
         (*draft.prompt, *draft.work),
-        card.name,
+        name,
         Sampling(max_tokens=settings.reply_tokens),
         tools=tuple(tools.offered(draft.principal)) if draft.principal else (),
-        person=draft.person.id if draft.person else "",
+        person=person,
+        conversation=draft.conversation.id if draft.conversation else "",
+        scope=Scope(persona.name, person=person) if person and not draft.history else None,
     )
     await _listen(draft, models.chat(request), guard)
     return None
@@ -241,6 +263,7 @@ async def speak(
         draft.text = tr("dialogue.silent", draft.locale)
         await draft.emit(Delta(draft.text))
     now = clock.now()
+    await _suggest_break(draft, settings, now)
     if draft.text:
         draft.spoke = (Message(ids.new("m"), "assistant", (Text(draft.text),), now),)
     if draft.claim is None:
@@ -248,6 +271,9 @@ async def speak(
     draft.session.rounds += 1 if draft.spoke else 0
     draft.session.seen, draft.session.locale = now, draft.locale
     parcels = tuple(_parcel(draft, message, now, settings) for message in draft.spoke) if draft.envelope.deliver else ()
+    if draft.danger and settings.care.contact is not None:
+        who = draft.envelope.sender_name or (draft.person.name if draft.person else "")
+        parcels += (alarm(settings.care.contact, draft.id, who, draft.locale, now),)
     await inbox.settle(draft.claim, Done(draft.turn(), draft.session.keep(), parcels))
     return None
 
@@ -308,6 +334,26 @@ def rounds_given(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
     return rounds
 
 
+async def _in_danger(draft: Draft, settings: DialogueSettings) -> bool:
+    """Whether somebody may be in danger; then the scripted answer is the reply, whatever else would have been said."""
+    text = draft.heard.text
+    found = await asyncio.to_thread(endangered, text) if len(text) > _LONG else endangered(text)
+    if found:
+        draft.answer, draft.outcome, draft.danger = safe_answer(settings.care, draft.locale), "handed_over", True
+        draft.understanding = Understanding("crisis", confidence=1.0, by="rule")
+    return found
+
+
+async def _suggest_break(draft: Draft, settings: DialogueSettings, now: float) -> None:
+    """After a long talk without a pause, once, below a reply that is not about danger."""
+    session, rest = draft.session, settings.care.rest
+    if not rest or not draft.text or draft.danger or draft.claim is None or now - session.began < rest:
+        return
+    line = "\n\n" + tr("dialogue.rest", draft.locale)
+    session.began, draft.text = now, draft.text + line
+    await draft.emit(Delta(line))
+
+
 def _follow(draft: Draft, reading: Reading) -> Stage | None:
     """Do what the flow decided: answer at once, look it up, use a tool, or leave it to the model."""
     action, kind = reading.action, reading.action.kind if reading.action else ""
@@ -320,7 +366,7 @@ def _follow(draft: Draft, reading: Reading) -> Stage | None:
         draft.answer = reading.answer
         return speak
     if kind == "model" and action:
-        draft.instruction = action.argument
+        draft.instruction = " ".join(filter(None, (action.argument, draft.instruction)))
     if kind == "tool" and action:
         arguments = json.dumps(action.arguments, ensure_ascii=False)
         draft.pending = (ToolCall(draft.id, action.argument, arguments),)
