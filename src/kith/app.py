@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
-import signal
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,19 +22,19 @@ from kith.knowledge import KnowledgeSettings, Library
 from kith.media import Senseless
 from kith.models import ModelService, ModelSettings, ModelsSettings, ServingSettings
 from kith.plugins import NoTools
+from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 from kith.runtime.files import leave_note, private_folder
 from kith.runtime.health import Health
 from kith.runtime.registry import Registry
 from kith.runtime.settings import LogSettings, Section, home, load
+from kith.runtime.signals import until_stopped
 from kith.runtime.streams import Streams
 from kith.runtime.supervisor import Supervisor
 from kith.runtime.tasks import Tasks
 from kith.runtime.telemetry import configure_logs
 from kith.security import HouseGuard, KeyRing, SecuritySettings, TokenAuth
 from kith.storage import Storage, StorageSettings, open_storage
-
-_UPKEEP = 3600.0
 
 
 class Settings(Section):
@@ -81,6 +79,8 @@ class Household:
     health: Health
     clock: Clock
     ids: Ids
+    parts: Ports
+    blobs: Blobs
     gateway: Gateway | None = None
     first_token: str | None = None
 
@@ -91,15 +91,7 @@ class Household:
 
     async def run_until_stopped(self) -> None:
         """Serve until SIGINT or SIGTERM."""
-        stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, stopped.set)
-        try:
-            await stopped.wait()
-        finally:
-            for name in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(name)
+        await until_stopped()
 
 
 @contextlib.asynccontextmanager
@@ -121,20 +113,21 @@ async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[H
 
 
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Household:
-    clock, health, streams, bus = SystemClock(), Health(), Streams(), Bus()
+    clock, health, streams, bus, blobs = SystemClock(), Health(), Streams(), Bus(), Blobs()
     ids, supervisor, folder = Ids(clock), Supervisor(clock), home() / "models"
     storage = await open_data(settings.storage, clock, ids)
     stack.push_async_callback(storage.close)
     tasks = Tasks(clock, ids, workers=1)
-    tasks.repeat("storage upkeep", storage.upkeep, _UPKEEP)
+    tasks.repeat("storage upkeep", storage.upkeep, 3600.0)
     tasks.start()
     stack.push_async_callback(tasks.stop)
     stack.push_async_callback(supervisor.close)
     stack.push_async_callback(bus.close)
     health.report("storage", "ready")
-    auth = TokenAuth(storage.records, clock, ids)
-    models = ModelService(settings.models, clock, supervisor, folder, publish=bus.publish, serving=settings.serving)
-    flows = FlowBook(settings.dialogue.flow)
+    auth, flows = TokenAuth(storage.records, clock, ids), FlowBook(settings.dialogue.flow)
+    models = ModelService(
+        settings.models, clock, supervisor, folder, publish=bus.publish, serving=settings.serving, fetch=blobs.fetch
+    )
     ports = Ports(
         guard=HouseGuard(settings.security, auth, clock, _authenticated()),
         store=storage.store,
@@ -158,7 +151,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         channels.nudge()
 
     bus.subscribe(TurnFinished, nudge)
-    return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids)
+    return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids, ports, blobs)
 
 
 async def open_data(settings: StorageSettings, clock: Clock, ids: Ids) -> Storage:
@@ -191,6 +184,8 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         lines=house.channels.lines,
         clock=house.clock,
         ids=house.ids,
+        blobs=house.blobs,
+        knowledge=house.parts.knowledge,
     )
     gateway = Gateway(ports, house.settings.gateway)
     await gateway.start()

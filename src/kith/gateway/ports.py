@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from kith.core.clock import Clock
 from kith.core.ids import Ids
 from kith.core.people import Role
-from kith.core.ports import Auth, Line, Models, Outbox, Store, Talk
+from kith.core.ports import Auth, Line, Models, Outbox, Recall, Store, Talk
 from kith.runtime.blobs import Blobs
 from kith.runtime.health import Health
 from kith.runtime.streams import Streams
@@ -58,6 +58,26 @@ class Judge(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """What is remembered of people, as a program may add to it."""
+
+    async def remember(self, person: str, text: str) -> str:
+        """Keep a fact that this person told; what was kept, as a sentence."""
+        ...
+
+
+class Versioning(Protocol):
+    """Changing models while they serve."""
+
+    async def swap(self, name: str, version: str = "", *, drain: bool = False) -> Any:
+        """Change a model to a version, by default the newest; returns a dataclass that tells of it. Raises why not."""
+        ...
+
+    async def refresh(self) -> Sequence[str]:
+        """Take in what was added to the register since; returns the names."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayPorts:
     """Everything behind the door. `lines` are the channels that speak over this server's own WebSocket, by name.
@@ -79,3 +99,6 @@ class GatewayPorts:
     ids: Ids
     blobs: Blobs = field(default_factory=Blobs)
     judge: Judge | None = None
+    versioning: Versioning | None = None
+    knowledge: Recall | None = None
+    memory: Memory | None = None

@@ -21,6 +21,7 @@ from kith.gateway.failures import Gone, translate
 from kith.gateway.gate import Gate
 from kith.gateway.live import Live
 from kith.gateway.mail import Mail
+from kith.gateway.mcp import Mcp
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.pulse import Pulse
 from kith.gateway.responses import Responses
@@ -41,6 +42,7 @@ class Gateway:
         self._server: Server | None = None
         self._running: asyncio.Task[None] | None = None
         self._address = ""
+        self._mcp = Mcp(ports, settings)
         self.app: ASGIApp = self._guarded(ports)
 
     def _guarded(self, ports: GatewayPorts) -> ASGIApp:
@@ -51,6 +53,7 @@ class Gateway:
             Responses(ports, settings),
             Mail(ports, settings),
             Catalogue(ports, settings),
+            self._mcp,
             Rest(ports, settings),
             Events(ports, settings, self._closing),
         )
@@ -97,6 +100,7 @@ class Gateway:
     async def stop(self) -> None:
         """Refuse new connections, end followers, let running answers finish for up to `grace` seconds."""
         self._closing.set()
+        await self._mcp.stop()
         if self._server is not None and self._running is not None:
             self._server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):

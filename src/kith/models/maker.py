@@ -14,8 +14,9 @@ from kith.core.clock import Clock
 from kith.core.errors import Fault, Invalid, KithError, Missing
 from kith.core.manifest import Manifest
 from kith.core.model import ModelCard
-from kith.models.backend import Backend, Means
+from kith.models.backend import Backend, Fetch, Means
 from kith.models.breaker import Breaker
+from kith.models.means import nowhere
 from kith.models.memory import LeakWatch
 from kith.models.pool import Pool, Replica
 from kith.models.power import profile
@@ -65,7 +66,9 @@ class Maker:
         folder: Path,
         serving: ServingSettings,
         changed: Callable[[str, str, str], None],
+        fetch: Fetch = nowhere,
     ) -> None:
+        self._fetch = fetch
         self._clock, self._supervisor, self._client, self._folder = clock, supervisor, client, folder
         self._serving, self._changed = serving, changed
         self._registry = Registry("models")
@@ -119,7 +122,7 @@ class Maker:
             if not silent:
                 self._changed(name, state, reason)
 
-        return Means(self._clock, self._supervisor, self._client, self._folder, changed)
+        return Means(self._clock, self._supervisor, self._client, self._folder, changed, self._fetch)
 
 
 def choose(registry: Registry, settings: ModelSettings) -> Manifest:

@@ -15,10 +15,11 @@ from kith.core.errors import Invalid, KithError, NotFound
 from kith.core.events import ModelChanged
 from kith.core.message import Delta, Usage
 from kith.core.model import ChatRequest, ModelCard
-from kith.models.backend import Backend, Embeds
+from kith.models.backend import Backend, Embeds, Fetch
 from kith.models.cache import ResponseCache, Ticket
 from kith.models.keeper import Keeper, Senses
 from kith.models.maker import Entry, Maker
+from kith.models.means import nowhere
 from kith.models.pool import Pool, Replica
 from kith.models.power import profile
 from kith.models.router import Candidate, Facts, Route, facts_of, route
@@ -51,6 +52,7 @@ class ModelService:
         client: httpx.AsyncClient | None = None,
         publish: Callable[[ModelChanged], None] | None = None,
         serving: ServingSettings | None = None,
+        fetch: Fetch = nowhere,
     ) -> None:
         self._wanted = tuple(models)
         self._clock = clock
@@ -60,7 +62,7 @@ class ModelService:
         self._publish = publish
         self._serving = serving or ServingSettings()
         self._entries: dict[str, Entry] = {}
-        self._maker = Maker(clock, supervisor, self._client, folder, self._serving, self._changed)
+        self._maker = Maker(clock, supervisor, self._client, folder, self._serving, self._changed, fetch)
         self._keeper = Keeper(self._entries, self._maker, clock, self._serving, Senses())
         self._traffic = Traffic(self._entries, self._keeper, clock)
         self.cache = ResponseCache(self._serving.cache, clock, self._embed_for_cache)
