@@ -35,10 +35,11 @@ def test_from_nothing_to_a_model_and_back(tiny_gguf: Path, home: Path) -> None:
     added = kith("add", str(tiny_gguf), "--name", "tiny")
     assert "was added" in added.output
     assert "SHA-256" in added.output
-    assert (home / "models" / tiny_gguf.name).is_symlink()
+    assert (home / "models" / "tiny" / "current" / "model.gguf").is_symlink()
     assert [card["name"] for card in found("list")] == ["tiny"]
     assert found("show", "tiny")["architecture"] == "llama"
-    assert found("verify", "tiny")["known"]
+    assert found("verify", "tiny")["sha256"] == found("show", "tiny")["digest"]
+    assert "VERSION" in kith("show", "tiny").output
     assert "llama_cpp" in kith("list").output
     assert found("remove", "tiny") == {"removed": "tiny"}
     assert found("list") == []

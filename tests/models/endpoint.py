@@ -36,6 +36,7 @@ class Endpoint:
         self.ranges: list[str | None] = []
         self.breaks = 0
         self.headers: dict[str, str] = {}
+        self.file_headers: dict[str, str] = {}
         self.url = ""
 
     def app(self) -> Litestar:
@@ -128,7 +129,7 @@ class Endpoint:
             return Response("", status_code=404)
         begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         body = data[begin:]
-        headers = {"ETag": '"v1"', "Content-Length": str(len(body))}
+        headers = {"ETag": '"v1"', "Content-Length": str(len(body)), **self.file_headers}
         if wanted:
             headers["Content-Range"] = f"bytes {begin}-{len(data) - 1}/{len(data)}"
         if self.breaks > 0:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from kith.app import load_settings
+from kith.cli.arrival import arrive, output, size
+from kith.cli.traffic import route, tune
+from kith.cli.versions import clean, diff, patch, pin, show_versions, tell_server, update
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, NotFound, Refused
 from kith.core.message import Delta, Message, Text
 from kith.core.model import ChatRequest, ModelCard, Sampling
 from kith.models import ModelService, ModelSettings, Shelf
-from kith.models.fetch import Source, download, parse_source
-from kith.models.gguf import GgufFile, read_gguf
-from kith.models.shelf import Shelved, Verdict, digest, judge
-from kith.runtime.http import http_client
+from kith.models.fetch import Digests
+from kith.models.formats import Facts
+from kith.models.settings import ModelType
+from kith.models.shelf import Verdict, judge
+from kith.models.sources import parse_source
+from kith.models.versions import Version
 from kith.runtime.locale import tr
 from kith.runtime.settings import home
 from kith.runtime.supervisor import Supervisor
@@ -44,7 +48,7 @@ def list_models(config: Path | None, as_json: bool) -> None:
     """Every model, with why it cannot run if it cannot."""
     cards, flaws = asyncio.run(_cards(config))
     if as_json:
-        _print([{**asdict(card), "flaw": flaws.get(card.name, "")} for card in cards])
+        output([{**asdict(card), "flaw": flaws.get(card.name, "")} for card in cards])
     elif not cards:
         click.echo(tr("models.none"))
     else:
@@ -63,18 +67,22 @@ def show(name: str, config: Path | None, as_json: bool) -> None:
         known = ", ".join(card.name for card in cards) or "-"
         raise NotFound(f"there is no model {name!r}; there are: {known}", code="model_not_found")
     if as_json:
-        _print({**asdict(card), "flaw": flaws.get(name, "")})
+        versions = [row.model_dump(mode="json") for row in Shelf(home() / "models").versions(name).all()]
+        output({**asdict(card), "flaw": flaws.get(name, ""), "versions": versions})
         return
     facts = {
         "name": card.name,
         "kind": card.kind,
         "backend": card.backend,
+        "format": card.format,
         "path": card.path,
+        "version": card.version,
+        "digest": card.digest,
         "architecture": card.architecture,
         "parameters": _count(card.parameters),
         "quantisation": card.quantisation,
         "context": str(card.context or ""),
-        "needs": _size(card.memory),
+        "needs": size(card.memory),
         "capabilities": ", ".join(card.capabilities),
         "licence": card.licence,
     }
@@ -83,39 +91,37 @@ def show(name: str, config: Path | None, as_json: bool) -> None:
             click.echo(f"{tr(f'models.head.{key}'):14} {value}")
     if name in flaws:
         click.secho(tr("models.broken", reason=flaws[name]), fg="red")
+    show_versions(Shelf(home() / "models").versions(name))
 
 
 @models.command(help=tr("models.command.add"))
 @click.argument("source")
 @click.option("--name", default="", help=tr("models.option.name"))
+@click.option("--version", default="", help=tr("models.option.version"))
 @click.option("--sha256", default="", help=tr("models.option.sha256"))
+@click.option("--md5", default="", help=tr("models.option.md5"))
 @click.option("--context", default=0, type=click.IntRange(0), help=tr("models.option.context"))
+@click.option("--type", "kind", type=click.Choice(get_args(ModelType)), default=None, help=tr("models.option.type"))
 @click.option("--copy", is_flag=True, help=tr("models.option.copy"))
 @click.option("--force", is_flag=True, help=tr("models.option.force"))
 @json_option
 def add(**given: Any) -> None:
     """Bring a model into the folder and into the register; nothing is visible before it is checked."""
-    as_json: bool = given["as_json"]
+    quiet: bool = given["as_json"]
     shelf, source = Shelf(home() / "models"), parse_source(given["source"])
     settings = ModelSettings(name=given["name"] or source.name, path="-", context=given["context"])
     if not given["force"] and any(entry.settings.name == settings.name for entry in shelf.entries()):
         raise Refused(tr("models.exists", name=settings.name), code="exists")
-    part, found = _arrive(source, shelf, given["sha256"], quiet=as_json)
-    file = read_gguf(part)
-    verdict = judge(file, settings)
-    if not as_json:
-        click.echo(tr("models.digest", sha256=found))
-    _explain(verdict, quiet=as_json)
-    if not verdict.fits and not given["force"] and not _anyway(quiet=as_json):
-        if source.path is None:
-            part.unlink(missing_ok=True)
+    arrival = asyncio.run(arrive(given["source"], Digests(given["sha256"], given["md5"]), quiet=quiet))
+    verdict = judge(arrival.facts, settings)
+    _explain(verdict, quiet=quiet)
+    if not verdict.fits and not given["force"] and not _anyway(quiet=quiet):
+        arrival.discard()
         raise Refused(tr("models.refused", name=settings.name), code="too_large")
-    target = shelf.place(part, copy=given["copy"]) if source.path else shelf.publish(part, f"{source.name}.gguf")
-    if file.embedding:
-        settings = settings.model_copy(update={"type": "embedding"})
-    settings = settings.model_copy(update={"path": target.name})
-    shelf.put(Shelved(settings=settings, source=given["source"], sha256=found))
-    _added(settings, file, verdict, found, as_json=as_json)
+    version = arrival.keep(shelf, settings.name, given["version"], copy=given["copy"])
+    shelf.enter(settings.model_copy(update={"type": given["kind"] or arrival.facts.type}), version)
+    asyncio.run(tell_server())
+    _added(settings, arrival.facts, verdict, version, as_json=quiet)
 
 
 @models.command(help=tr("models.command.remove"))
@@ -128,21 +134,23 @@ def remove(name: str, config: Path | None, as_json: bool) -> None:
         raise Refused(tr("models.elsewhere", name=name), code="in_settings")
     Shelf(home() / "models").remove(name)
     if as_json:
-        _print({"removed": name})
+        output({"removed": name})
     else:
         click.echo(tr("models.removed", name=name))
 
 
 @models.command(help=tr("models.command.verify"))
 @click.argument("name")
+@click.option("--version", default="", help=tr("models.option.which"))
 @json_option
-def verify(name: str, as_json: bool) -> None:
+def verify(name: str, version: str, as_json: bool) -> None:
     """Header, bounds and SHA-256."""
-    found = Shelf(home() / "models").verify(name)
+    found = Shelf(home() / "models").verify(name, version)
+    about: dict[str, Any] = {"name": name, "version": found.version, "sha256": found.sha256, "bytes": found.bytes}
     if as_json:
-        _print(dict(found))
+        output(about)
     else:
-        click.echo(tr("models.verified", **{**found, "bytes": _size(found["bytes"])}))
+        click.echo(tr("models.verified", **{**about, "bytes": size(found.bytes)}))
 
 
 @models.command(help=tr("models.command.run"))
@@ -177,7 +185,7 @@ async def _run(request: ChatRequest, config: Path | None, *, as_json: bool) -> N
     rate = (tokens - 1) / (seconds - first) if tokens > 1 and seconds > first else 0.0
     figures: dict[str, Any] = {"tokens": tokens, "rate": round(rate, 1), "first": round(first, 2)}
     if as_json:
-        _print({"model": last.model, "text": "".join(texts), "finish": last.finish, **figures})
+        output({"model": last.model, "text": "".join(texts), "finish": last.finish, **figures})
     else:
         click.echo("")
         click.secho(tr("models.speed", **figures), dim=True, err=True)
@@ -206,45 +214,11 @@ async def _cards(config: Path | None) -> tuple[Sequence[ModelCard], dict[str, st
         await close()
 
 
-def _arrive(source: Source, shelf: Shelf, sha256: str, *, quiet: bool) -> tuple[Path, str]:
-    """The checked file and its SHA-256: where it is, or as a part file in the folder."""
-    if source.path is not None:
-        read_gguf(source.path)
-        found = digest(source.path)
-        if sha256 and found != sha256.lower():
-            raise Invalid(f"{source.path} has the SHA-256 {found}, not {sha256}", code="broken_model")
-        return source.path, found
-
-    async def fetch() -> tuple[Path, str]:
-        async with http_client(timeout=60) as client:
-            return await download(client, source.url, shelf.folder, sha256=sha256, progress=_progress(quiet=quiet))
-
-    part, found = asyncio.run(fetch())
-    if not quiet and sys.stderr.isatty():
-        click.echo("", err=True)
-    return part, found
-
-
-def _progress(*, quiet: bool) -> Callable[[int, int], None] | None:
-    if quiet or not sys.stderr.isatty():
-        return None
-    shown = 0.0
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        if time.monotonic() - shown > 0.2 or done == total:
-            shown = time.monotonic()
-            key = "models.fetching" if total else "models.fetching_some"
-            click.echo(f"\r\033[K{tr(key, done=_size(done), total=_size(total))}", nl=False, err=True)
-
-    return show
-
-
 def _explain(verdict: Verdict, *, quiet: bool) -> None:
     if quiet:
         return
     key = "too_large" if not verdict.fits else "tight" if verdict.tight else "fits"
-    values = {"need": _size(verdict.need), "total": _size(verdict.total), "free": _size(verdict.free)}
+    values = {"need": size(verdict.need), "total": size(verdict.total), "free": size(verdict.free)}
     click.secho(tr(f"models.{key}", **values), fg="green" if key == "fits" else "yellow")
 
 
@@ -252,16 +226,19 @@ def _anyway(*, quiet: bool) -> bool:
     return not quiet and sys.stdin.isatty() and click.confirm(tr("models.ask_anyway"))
 
 
-def _added(settings: ModelSettings, file: GgufFile, verdict: Verdict, found: str, *, as_json: bool) -> None:
+def _added(settings: ModelSettings, facts: Facts, verdict: Verdict, version: Version, *, as_json: bool) -> None:
     about: dict[str, Any] = {
         "name": settings.name,
-        "parameters": _count(file.parameters),
-        "quantisation": file.quantisation,
-        "context": file.context,
+        "version": version.version,
+        "parameters": _count(facts.parameters),
+        "quantisation": facts.quantisation or "-",
+        "context": facts.context or "-",
     }
     if as_json:
-        _print({**about, "parameters": file.parameters, "sha256": found, **asdict(verdict), "fits": verdict.fits})
+        known = {"parameters": facts.parameters, "context": facts.context, "sha256": version.sha256}
+        output({**about, **known, **asdict(verdict), "fits": verdict.fits})
     else:
+        click.echo(tr("models.digest", sha256=version.sha256))
         click.echo(tr("models.added", **about))
 
 
@@ -269,7 +246,7 @@ def _table(cards: Sequence[ModelCard], flaws: dict[str, str]) -> None:
     heads = ("name", "kind", "backend", "parameters", "quantisation", "context", "needs")
     rows = [[tr(f"models.head.{head}") for head in heads]]
     for card in cards:
-        sizes = [_count(card.parameters), card.quantisation or "-", str(card.context or "-"), _size(card.memory)]
+        sizes = [_count(card.parameters), card.quantisation or "-", str(card.context or "-"), size(card.memory)]
         rows.append([card.name, card.kind, card.backend or "-", *sizes])
     widths = [max(_width(row[column]) for row in rows) for column in range(len(heads))]
     for row, name in zip(rows, ["", *(card.name for card in cards)], strict=True):
@@ -291,12 +268,5 @@ def _count(number: int) -> str:
     return str(number or "-")
 
 
-def _size(number: int) -> str:
-    for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if number >= 1 << shift:
-            return f"{number / (1 << shift):.1f} {unit}"
-    return f"{number} B" if number else "-"
-
-
-def _print(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
+for command in (update, pin, clean, diff, patch, route, tune):
+    models.add_command(command)

@@ -76,6 +76,14 @@ class Keeper:
         finally:
             replica.loaded = started
 
+    async def spare(self, need: int) -> int:
+        """Make room for `need` more bytes; returns how many of them are missing, 0 when they fit."""
+        async with self._loading:
+            names = evictions(need, self._tenants(), self._limit())
+            for name in names or ():
+                await self._unload(self._entries[name], "memory")
+            return 0 if names is not None else max(1, self._sum() + need - self._limit())
+
     async def run(self) -> None:
         """Look after everything until cancelled."""
         while True:

@@ -22,6 +22,7 @@ from kith.models.pool import Pool, Replica
 from kith.models.power import profile
 from kith.models.replicas import Scaler
 from kith.models.settings import ModelSettings, ServingSettings
+from kith.models.shelf import bind, stamp
 from kith.models.tune import Tuned
 from kith.runtime.registry import Registry
 from kith.runtime.supervisor import Supervisor
@@ -38,7 +39,7 @@ KINDS = {
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One configured model: its copies, or why there are none."""
+    """One configured model: its copies, or why there are none. `rollbacks` counts versions that were given up."""
 
     settings: ModelSettings
     card: ModelCard
@@ -48,6 +49,7 @@ class Entry:
     error: KithError | None = None
     watches: dict[Replica, LeakWatch] = field(default_factory=dict[Replica, LeakWatch])
     tending: bool = False
+    rollbacks: int = 0
 
     @property
     def backend(self) -> Backend | None:
@@ -85,22 +87,27 @@ class Maker:
             Scaler(settings.replicas_min, most, serving.cpu),
         )
         try:
+            entry.settings, version = bind(settings, self._folder)
             entry.card = replace(entry.card, backend=choose(self._registry, settings).name)
-            backend = self.backend(settings)
+            backend = self.backend(entry.settings)
         except KithError as error:
             entry.error = error
             return entry
-        entry.card = backend.card
+        entry.card = stamp(backend.card, version)
         limit = int(settings.options.get("queue", self._serving.waiting))
         entry.pool = Pool(settings.name, backend, self._clock, slots=settings.parallel, limit=limit)
         return entry
 
-    def backend(self, settings: ModelSettings, *, silent: bool = False) -> Backend:
-        """One more copy of a model; a `silent` one tells nobody of its state. Raises what is wrong with it."""
+    def backend(self, settings: ModelSettings, *, silent: bool = False, plain: bool = False) -> Backend:
+        """One more copy of a model; a `silent` one tells nobody of its state, a `plain` one is run as its settings say.
+
+        Raises what is wrong with it.
+        """
         manifest = choose(self._registry, settings)
         build: Any = self._registry.load(manifest.name)
         options_class = self._registry.settings(manifest.name)
-        settings = self._adapted(settings, options_class)
+        if not plain:
+            settings = self._adapted(settings, options_class)
         return build(settings, _options(options_class, settings), self._means(settings.name, silent=silent))
 
     def knobs(self, settings: ModelSettings) -> Mapping[str, list[Any]]:

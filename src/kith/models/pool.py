@@ -112,8 +112,10 @@ class Pool:
         return Replica(backend, max(1, int(getattr(backend, "slots", 0)) or self._slots))
 
     def admit(self, replica: Replica) -> Replica:
-        """Let requests go to a copy that was held back."""
-        self._replicas.append(replica)
+        """Let requests go to a copy that was held back, or that was retired and is wanted again."""
+        replica.retiring = False
+        if replica not in self._replicas:
+            self._replicas.append(replica)
         self._resize()
         return replica
 

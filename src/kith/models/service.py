@@ -25,6 +25,7 @@ from kith.models.power import profile
 from kith.models.router import Candidate, Facts, Route, facts_of, route
 from kith.models.settings import ModelSettings, ServingSettings
 from kith.models.shelf import Shelf
+from kith.models.swap import Swapped, Swapper
 from kith.models.tokens import estimate
 from kith.models.traffic import Asked, Traffic
 from kith.runtime.http import http_client
@@ -67,6 +68,7 @@ class ModelService:
         self._traffic = Traffic(self._entries, self._keeper, clock)
         self.cache = ResponseCache(self._serving.cache, clock, self._embed_for_cache)
         self._background: set[asyncio.Task[None]] = set()
+        self._swapper = Swapper(self._maker, clock, folder, self._keeper.spare, self._later, self._renewed)
 
     async def start(self) -> None:
         """Read every model's card, and begin to load those marked `preload`. A model that is wrong stops nobody."""
@@ -107,6 +109,25 @@ class ModelService:
         elif settings.preload or (settings.path and profile(self._serving.power).preload):
             self._later(self._preload(entry))
         return entry.card
+
+    async def refresh(self) -> Sequence[str]:
+        """Take in what was added to the register since; returns the names. Raises `Invalid` when it cannot be read."""
+        found = await asyncio.to_thread(Shelf(self._folder).settings)
+        fresh = [settings for settings in found if settings.name not in self._entries]
+        for settings in fresh:
+            await self.add_model(settings)
+        return [settings.name for settings in fresh]
+
+    async def swap(self, name: str, version: str = "", *, drain: bool = False) -> Swapped:
+        """Change a model to another version, by default its newest, while it serves.
+
+        With `drain`, where two copies do not fit, requests wait meanwhile. Raises as `kith.models.swap.Swapper.swap`.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            known = ", ".join(self._entries) or "none"
+            raise NotFound(f"there is no model {name!r}; there are: {known}", code="model_not_found")
+        return await self._swapper.swap(entry, version, drain=drain)
 
     def cards(self) -> Sequence[ModelCard]:
         """What is known of every model, in the order of the settings; also of one that cannot run."""
@@ -204,6 +225,10 @@ class ModelService:
             entry.pool = pool
         for replica in old:
             self._later(_put_away(pool, replica))
+
+    def _renewed(self, name: str) -> None:
+        self.cache.forget(model=name)
+        self._changed(name, "ready", "")
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -121,6 +121,7 @@ class Traffic:
         outcome, usage = "cancelled", None
         try:
             for attempt in (1, 2):
+                before = entry.rollbacks
                 try:
                     async with aclosing(self._attempt(entry, request)) as deltas:
                         async for delta in deltas:
@@ -130,8 +131,9 @@ class Traffic:
                             yield delta
                     outcome = "ok"
                     return
-                except Unavailable as error:
-                    if meter.first or attempt == 2 or error.code not in _AGAIN:
+                except (Unavailable, Broken) as error:
+                    replaced = entry.rollbacks > before  # it was a new version's fault: the old one is back
+                    if meter.first or attempt == 2 or not (replaced or error.code in _AGAIN):
                         raise
                     metrics.retries.add(model=entry.settings.name)
         except KithError as error:
