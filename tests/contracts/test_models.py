@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import importlib.util
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from kith.core.errors import Invalid, KithError, Unavailable
+from kith.core.errors import Invalid, KithError, Missing, Unavailable
 from kith.models import ModelSettings
 from kith.runtime.registry import Registry
+from tests.conftest import script
 from tests.models.endpoint import serving
 from tests.models.house import House, ask, opened, said
 
@@ -18,7 +21,16 @@ BACKENDS = [
     "echo",
     pytest.param("llama_cpp", marks=pytest.mark.server),
     pytest.param("openai_compat", marks=pytest.mark.server),
+    pytest.param("ctranslate2", marks=pytest.mark.server),
 ]
+ENCODERS = [
+    "echo",
+    pytest.param("llama_cpp", marks=pytest.mark.server),
+    pytest.param("openai_compat", marks=pytest.mark.server),
+    pytest.param("onnx", marks=pytest.mark.server),
+]
+UNTRIED = {"transformers": "transformers", "diffusers": "diffusion"}
+"""Folders whose packages are too large for every test run, with the extra that brings them."""
 
 
 @pytest.fixture(params=BACKENDS)
@@ -35,6 +47,12 @@ def under(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[
                         name="m", path=str(request.getfixturevalue("tiny_gguf")), context=512, parallel=2
                     ),
                     "openai_compat": lambda: ModelSettings(name="m", url=f"{endpoint.url}/v1", model="good"),
+                    "ctranslate2": lambda: ModelSettings(
+                        name="m",
+                        path=str(script("make_ct2").make(tmp_path / "ct2") / "model.bin"),
+                        context=512,
+                        threads=1,
+                    ),
                 }[name]()
                 async with opened(tmp_path, settings) as house:
                     assert house.service.cards()[0].backend == name
@@ -49,7 +67,45 @@ Under = Callable[[Callable[[House], Awaitable[None]]], None]
 
 
 def test_every_backend_is_here() -> None:
-    assert {getattr(one, "values", (one,))[0] for one in BACKENDS} == set(Registry("models").manifests())
+    tried = {getattr(one, "values", (one,))[0] for one in (*BACKENDS, *ENCODERS)}
+    assert tried | set(UNTRIED) == set(Registry("models").manifests())
+
+
+@pytest.mark.parametrize(("name", "extra"), UNTRIED.items())
+def test_what_is_not_installed_says_how_to_get_it(name: str, extra: str) -> None:
+    if any(importlib.util.find_spec(module) is None for module in Registry("models").manifest(name).requires):
+        with pytest.raises(Missing) as caught:
+            Registry("models").load(name)
+        assert caught.value.hint == f'pip install "kith[{extra}]"'
+
+
+def alike(one: Sequence[float], other: Sequence[float]) -> float:
+    """The cosine. Company in a batch may change the last digits of a half-precision model."""
+    dot = sum(a * b for a, b in zip(one, other, strict=True))
+    return dot / math.hypot(*one) / math.hypot(*other)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_vectors_of_equal_length_in_order(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    async def body() -> None:
+        async with serving() as endpoint:
+            more = {
+                "echo": lambda: {"backend": "echo"},
+                "llama_cpp": lambda: {"path": str(request.getfixturevalue("tiny_gguf")), "context": 512},
+                "openai_compat": lambda: {"url": f"{endpoint.url}/v1", "model": "good"},
+                "onnx": lambda: {"path": str(script("make_onnx").make(tmp_path / "onnx"))},
+            }[name]()
+            async with opened(tmp_path, ModelSettings(name="m", type="embedding", threads=1, **more)) as house:
+                one, two, three = await house.service.embed(["hello", "hello there cat", "hello"], "m")
+                assert len(one) == len(two) == len(three) > 0
+                assert alike(one, three) > 0.98
+                assert list(one) != pytest.approx(list(two), abs=1e-3)
+                both = await asyncio.gather(
+                    *(house.service.embed([text], "m") for text in ("hello", "hello there cat"))
+                )
+                assert all(alike(rows[0], row) > 0.98 for rows, row in zip(both, (one, two), strict=True))
+
+    asyncio.run(body())
 
 
 def test_a_reply_is_text_and_then_an_end(under: Under) -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kith.models.llama_cpp.template import ChatTemplate
+from kith.runtime.template import ChatTemplate
 
 TALK = [
     {"role": "system", "content": "Be kind."},

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from kith.core.message import Message, Text, ToolCall, ToolResult
-from kith.models.llama_cpp.template import ChatTemplate
 from kith.models.llama_cpp.tools import HERMES, Form, Splitter, form_of, read
 from kith.models.llama_cpp.wire import messages_of
+from kith.runtime.template import ChatTemplate
 
 MISTRAL, LLAMA = Form("[TOOL_CALLS]"), Form("<|python_tag|>", early='{"name"')
 DEEPSEEK = Form("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>")

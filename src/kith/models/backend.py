@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from kith.core.message import Audio, Data, Delta, File, Image, Media, Message, Text, ToolCall, ToolResult
+from kith.core.message import Delta, Media
 from kith.core.model import ChatRequest, ModelCard
 from kith.models.gguf import GgufFile, read_gguf
 from kith.models.means import Fetch, Means
 from kith.models.process import Limits, ModelProcess, failure, fit, threads
 from kith.models.settings import ModelSettings
+from kith.models.talk import TalkingProcess, plain
 
 __all__ = [
     "Backend",
@@ -29,6 +29,7 @@ __all__ = [
     "ModelSettings",
     "Picture",
     "Ranks",
+    "TalkingProcess",
     "failure",
     "fit",
     "plain",
@@ -103,21 +104,3 @@ class Draws(Protocol):
     """A backend that draws: the bytes of a PNG file."""
 
     async def draw(self, picture: Picture) -> bytes: ...
-
-
-def plain(message: Message) -> str:
-    """A message for a model that only reads text: other parts are named or written out."""
-    found: list[str] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                found.append(part.text)
-            case ToolResult():
-                found.append(part.text)
-            case Data():
-                found.append(json.dumps(part.value, ensure_ascii=False))
-            case ToolCall():
-                found.append(f"{part.name}({part.arguments})")
-            case Image() | Audio() | File():
-                found.append(f"[{part.type}: {part.name or part.mime}]")
-    return "\n".join(found)

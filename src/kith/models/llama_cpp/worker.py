@@ -17,8 +17,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from kith.models.llama_cpp.template import ChatTemplate
 from kith.runtime.child import Parent
+from kith.runtime.template import ChatTemplate
 
 
 class Worker:

@@ -1,0 +1,1 @@
+"""Converted models through CTranslate2: fast INT8 on processors."""

@@ -1,0 +1,1 @@
+"""Encoders in ONNX files: vectors, labels and scores."""

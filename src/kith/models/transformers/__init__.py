@@ -1,0 +1,1 @@
+"""Safetensors models through Transformers: what no faster backend runs."""
