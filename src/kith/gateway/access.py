@@ -49,4 +49,4 @@ def openness(routes: Sequence[HTTPRouteHandler]) -> Callable[[str], bool]:
         else:
             exact.add(path)
     pattern = re.compile("|".join(patterns)) if patterns else None
-    return lambda path: path in exact or bool(pattern and pattern.fullmatch(path))
+    return lambda path: (path.rstrip("/") or "/") in exact or bool(pattern and pattern.fullmatch(path))

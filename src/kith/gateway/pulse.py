@@ -9,6 +9,8 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
+from kith.gateway.body import Call
+from kith.gateway.site import PREFIX, moved
 from kith.gateway.stream import Whole
 from kith.runtime.health import Health
 
@@ -36,8 +38,10 @@ class Pulse:
             get("/health/start", opt=opt)(self.start),
         )
 
-    async def page(self) -> ASGIApp:
-        """What this server is."""
+    async def page(self, request: Call) -> ASGIApp:
+        """What this server is; browsers are led to the web app."""
+        if "text/html" in request.headers.get("accept", ""):
+            return moved(f"{PREFIX}/")
         return _answer(lambda: (200, _PAGE))
 
     async def live(self) -> ASGIApp:

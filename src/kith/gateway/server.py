@@ -16,6 +16,7 @@ from kith.gateway.access import openness, permit
 from kith.gateway.catalogue import Catalogue
 from kith.gateway.certificate import Certificate, obtain
 from kith.gateway.completions import Completions
+from kith.gateway.desk import Desk
 from kith.gateway.events import Events
 from kith.gateway.failures import Gone, translate
 from kith.gateway.gate import Gate
@@ -28,6 +29,7 @@ from kith.gateway.responses import Responses
 from kith.gateway.rest import Rest
 from kith.gateway.schema import Schema
 from kith.gateway.settings import GatewaySettings
+from kith.gateway.site import Site
 from kith.gateway.wire import Server, make_server
 from kith.runtime.settings import home
 
@@ -55,19 +57,20 @@ class Gateway:
             Catalogue(ports, settings),
             self._mcp,
             Rest(ports, settings),
+            Desk(ports),
             Events(ports, settings, self._closing),
         )
         routes = [route for room in rooms for route in room.routes()]
-        schema = Schema(routes)
+        schema, site = Schema(routes), Site().routes()
         app = Litestar(
-            [*routes, *schema.routes(), *Live(ports.lines, settings, self._closing).routes()],
+            [*routes, *site, *schema.routes(), *Live(ports.lines, settings, self._closing).routes()],
             exception_handlers={Exception: _answer},
             guards=[permit],
             openapi_config=None,
             logging_config=None,
             debug=False,
         )
-        return Gate(app, ports.auth, settings, openness(routes), ports.clock)
+        return Gate(app, ports.auth, settings, openness([*routes, *site]), ports.clock)
 
     @property
     def address(self) -> str:
