@@ -1,0 +1,90 @@
+import type { ReactNode } from "react";
+import { Component, lazy, Suspense, useEffect, useState } from "react";
+import { Link, Redirect, Route, Router, Switch } from "wouter";
+import { me, resume, token } from "./api";
+import { Chat } from "./chat";
+import { Archive } from "./chat/archive";
+import { Door } from "./pages/door";
+import { Shell } from "./shell";
+import { useStore } from "./store";
+import { Button, Empty, Waiting, Wrong } from "./ui";
+import { useWords } from "./words";
+
+const Models = lazy(() => import("./pages/models"));
+const State = lazy(() => import("./pages/state"));
+const Flow = lazy(() => import("./pages/flow"));
+const Outbox = lazy(() => import("./pages/outbox"));
+const Tokens = lazy(() => import("./pages/tokens"));
+const Settings = lazy(() => import("./pages/settings"));
+
+export function App() {
+  return (
+    <Router base="/app">
+      <Guarded><Rooms /></Guarded>
+    </Router>
+  );
+}
+
+/** A fault of one page leaves the others standing. */
+class Guarded extends Component<{ children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+
+  static getDerivedStateFromError(): { failed: boolean } {
+    return { failed: true };
+  }
+
+  override render(): ReactNode {
+    return this.state.failed ? <Broken /> : this.props.children;
+  }
+}
+
+function Broken() {
+  const t = useWords();
+  return (
+    <Empty>
+      <p>{t("app.broken")}</p>
+      <Button kind="main" onClick={() => location.reload()}>{t("app.reload")}</Button>
+    </Empty>
+  );
+}
+
+function Rooms() {
+  const who = useStore(me);
+  const [known, setKnown] = useState(!token.get());
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => {
+    if (known) return;
+    void resume().catch((reason: unknown) => token.get() && setError(reason)).finally(() => setKnown(true));
+  }, [known]);
+  if (!known) return <Waiting />;
+  if (!who && token.get()) return <Wrong error={error} again={() => setKnown(false)} />;
+  if (!who) return <Door />;
+  return (
+    <Shell>
+      <Suspense fallback={<Waiting />}>
+        <Switch>
+          <Route path="/"><Redirect to="/c/main" replace /></Route>
+          <Route path="/c/:name">{({ name }) => <Chat key={name} name={decodeURIComponent(name)} />}</Route>
+          <Route path="/h/:id">{({ id }) => <Archive key={id} id={decodeURIComponent(id)} />}</Route>
+          <Route path="/models"><Models /></Route>
+          <Route path="/state"><State /></Route>
+          <Route path="/flow"><Flow /></Route>
+          <Route path="/outbox"><Outbox /></Route>
+          <Route path="/tokens"><Tokens /></Route>
+          <Route path="/settings"><Settings /></Route>
+          <Route><Lost /></Route>
+        </Switch>
+      </Suspense>
+    </Shell>
+  );
+}
+
+function Lost() {
+  const t = useWords();
+  return (
+    <Empty>
+      <p>{t("app.lost")}</p>
+      <Link href="/" className="button main">{t("app.home")}</Link>
+    </Empty>
+  );
+}

@@ -1,0 +1,113 @@
+import { Store } from "./store";
+
+export type Frame = { type: string; conversation?: string; at?: string; [key: string]: unknown };
+export type Line = "closed" | "connecting" | "open" | "waiting";
+
+type Hooks = { frame: (frame: Frame) => void; open: () => void; refused: () => void };
+
+const PING = 25_000;
+const SILENCE = 15_000;
+const SLOWEST = 15_000;
+
+/**
+ * One WebSocket to the channel `web` that comes back by itself. A browser cannot set headers here, so the token travels
+ * as a subprotocol, never in the address.
+ */
+export class Live {
+  readonly line = new Store<Line>("closed");
+  #socket: WebSocket | null = null;
+  #tries = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #pulse: ReturnType<typeof setTimeout> | undefined;
+  #closed = true;
+
+  constructor(
+    private readonly token: () => string,
+    private readonly hooks: Hooks,
+    private readonly make: (url: string, protocols: string[]) => WebSocket = (url, p) => new WebSocket(url, p),
+  ) {}
+
+  start(): void {
+    this.#closed = false;
+    window.addEventListener("online", this.#hurry);
+    document.addEventListener("visibilitychange", this.#hurry);
+    this.#connect();
+  }
+
+  stop(): void {
+    this.#closed = true;
+    window.removeEventListener("online", this.#hurry);
+    document.removeEventListener("visibilitychange", this.#hurry);
+    clearTimeout(this.#retry);
+    clearTimeout(this.#pulse);
+    this.#socket?.close();
+    this.#socket = null;
+    this.line.set("closed");
+  }
+
+  /** Whether the frame went out. What did not is said again after the next opening. */
+  send(frame: Frame): boolean {
+    if (this.#socket?.readyState !== 1) return false;
+    this.#socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  readonly #hurry = (): void => {
+    if (document.visibilityState === "hidden" || this.line.get() !== "waiting") return;
+    clearTimeout(this.#retry);
+    this.#connect();
+  };
+
+  #connect(): void {
+    this.line.set("connecting");
+    const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/channels/web/live`;
+    const bearer = this.token();
+    const socket = this.make(url, bearer ? ["kith", `bearer.${bearer}`] : ["kith"]);
+    this.#socket = socket;
+    let opened = false;
+    socket.onopen = () => {
+      opened = true;
+      this.#tries = 0;
+      this.line.set("open");
+      this.#beat();
+      this.hooks.open();
+    };
+    socket.onmessage = (event: MessageEvent) => {
+      this.#beat();
+      const frame = read(String(event.data));
+      if (frame) this.hooks.frame(frame);
+    };
+    socket.onclose = (event: CloseEvent) => {
+      if (socket !== this.#socket) return;
+      clearTimeout(this.#pulse);
+      this.#socket = null;
+      if (this.#closed) return;
+      if (event.code === 1008 || !opened) this.hooks.refused();
+      this.#again();
+    };
+  }
+
+  #again(): void {
+    this.line.set("waiting");
+    const wait = Math.min(SLOWEST, 400 * 2 ** this.#tries++) * (0.7 + Math.random() * 0.6);
+    this.#retry = setTimeout(() => this.#connect(), wait);
+  }
+
+  /** A connection that died without a word is noticed: a ping has to be answered. */
+  #beat(): void {
+    clearTimeout(this.#pulse);
+    this.#pulse = setTimeout(() => {
+      this.send({ type: "ping" });
+      this.#pulse = setTimeout(() => this.#socket?.close(), SILENCE);
+    }, PING);
+  }
+}
+
+function read(text: string): Frame | null {
+  try {
+    const found: unknown = JSON.parse(text);
+    return typeof found === "object" && found !== null && "type" in found ? (found as Frame) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,210 @@
+import type { Part, Talked, Turn } from "./api";
+import { call, path, token } from "./api";
+import type { Frame } from "./live";
+import { Live } from "./live";
+import { language } from "./prefs";
+import { Store } from "./store";
+
+export type Said = {
+  id: string;
+  by: "me" | "kith";
+  text: string;
+  parts: Part[];
+  turn: string;
+  at: number;
+  sources: string[];
+  model: string;
+  state: "sending" | "kept" | "coming" | "done" | "failed" | "stopped";
+  note: string;
+};
+export type Thread = { name: string; said: Said[]; loaded: boolean; error: string };
+
+const KEPT = 100;
+
+/** Everything that is said in the conversations that this page follows. The server's turns are the truth. */
+export class Talk {
+  readonly list = new Store<Talked[] | null>(null);
+  readonly live: Live;
+  readonly #threads = new Map<string, Store<Thread>>();
+  readonly #cursor = new Map<string, string>();
+  readonly #models = new Map<string, string>();
+
+  constructor(make?: (url: string, protocols: string[]) => WebSocket) {
+    const hooks = {
+      frame: (frame: Frame) => this.#hear(frame),
+      open: () => this.#opened(),
+      refused: () => void call("/api/me").catch(() => undefined),
+    };
+    this.live = make ? new Live(token.get, hooks, make) : new Live(token.get, hooks);
+  }
+
+  thread(name: string): Store<Thread> {
+    const known = this.#threads.get(name);
+    if (known) return known;
+    const made = new Store<Thread>({ name, said: [], loaded: false, error: "" });
+    this.#threads.set(name, made);
+    void this.#load(name);
+    return made;
+  }
+
+  /** Read the list of conversations again. */
+  async refresh(): Promise<void> {
+    try {
+      this.list.set((await call<{ conversations: Talked[] }>("/api/history?limit=100")).conversations);
+    } catch {
+      if (this.list.get() === null) this.list.set([]);
+    }
+  }
+
+  say(name: string, text: string, model: string): void {
+    const id = crypto.randomUUID();
+    this.#models.set(id, model);
+    const said: Said = { ...blank(id, "me"), text, state: "sending", at: Date.now() / 1000 };
+    this.#edit(name, (all) => [...all, said]);
+    this.#send(name, said);
+  }
+
+  /** Send again what could not be sent. */
+  again(name: string, id: string): void {
+    const said = this.thread(name).get().said.find((one) => one.id === id);
+    if (!said) return;
+    this.#edit(name, (all) => all.map((one) => (one.id === id ? { ...one, state: "sending", note: "" } : one)));
+    this.#send(name, said);
+  }
+
+  stop(name: string): void {
+    const coming = this.thread(name).get().said.findLast((one) => one.state === "coming");
+    if (coming) this.live.send({ type: "cancel", turn: coming.turn });
+  }
+
+  #send(name: string, said: Said): void {
+    const model = this.#models.get(said.id) ?? "";
+    const frame = { type: "message", id: said.id, conversation: name, text: said.text, locale: language.get() };
+    this.live.send(model ? { ...frame, model } : frame);
+  }
+
+  async #load(name: string): Promise<void> {
+    if (this.list.get() === null) await this.refresh();
+    const known = this.list.get()?.find((one) => one.name === name);
+    let after = "";
+    try {
+      if (known) {
+        const found = await call<{ turns: Turn[] }>(`/api/conversations/${path(known.id)}/turns?limit=${KEPT}`);
+        const past = found.turns.flatMap(remembered);
+        const old = new Set(past.map((one) => one.id));
+        this.#edit(name, (all) => [...past, ...all.filter((one) => !old.has(one.id))]);
+        after = found.turns.at(-1)?.id ?? "";
+      }
+      this.#patch(name, { loaded: true, error: "" });
+    } catch (error) {
+      this.#patch(name, { loaded: true, error: error instanceof Error ? error.message : String(error) });
+    }
+    if (!this.#cursor.has(name)) this.#cursor.set(name, after);
+    this.live.send({ type: "resume", conversation: name, after: this.#cursor.get(name) ?? "" });
+  }
+
+  #opened(): void {
+    for (const [name, store] of this.#threads) {
+      if (!store.get().loaded) continue;
+      this.live.send({ type: "resume", conversation: name, after: this.#cursor.get(name) ?? "" });
+      for (const said of store.get().said) if (said.state === "sending") this.#send(name, said);
+    }
+  }
+
+  #hear(frame: Frame): void {
+    const name = frame.conversation ?? this.#whose(String(frame.id ?? ""));
+    if (frame.at && frame.conversation) this.#cursor.set(frame.conversation, String(frame.at));
+    if (!name || !this.#threads.has(name)) return;
+    const change = CHANGES[frame.type];
+    if (change) this.#edit(name, (all) => change(all, frame));
+    if (frame.type === "end" || frame.type === "accepted") void this.refresh();
+  }
+
+  #whose(id: string): string {
+    for (const [name, store] of this.#threads) if (store.get().said.some((one) => one.id === id)) return name;
+    return "";
+  }
+
+  #edit(name: string, change: (all: Said[]) => Said[]): void {
+    const store = this.#threads.get(name);
+    if (store) store.set({ ...store.get(), said: change(store.get().said) });
+  }
+
+  #patch(name: string, part: Partial<Thread>): void {
+    const store = this.#threads.get(name);
+    if (store) store.set({ ...store.get(), ...part });
+  }
+}
+
+function blank(id: string, by: Said["by"]): Said {
+  return { id, by, text: "", parts: [], turn: "", at: 0, sources: [], model: "", state: "done", note: "" };
+}
+
+function words(parts: Part[]): string {
+  return parts.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n");
+}
+
+/** A stored turn as what was said. */
+export function remembered(turn: Turn): Said[] {
+  const heard: Said = { ...blank(turn.heard.id, "me"), text: words(turn.heard.parts), turn: turn.id, at: turn.at };
+  const sources = turn.passages.map((passage) => passage.title || passage.source);
+  const answers = turn.spoke.map((message): Said => {
+    const parts = message.parts.filter((part) => part.type !== "text");
+    const state = turn.outcome === "failed" ? "failed" : "done";
+    const shared = { turn: turn.id, at: message.at, sources, model: turn.model, state } as const;
+    return { ...blank(message.id, "kith"), ...shared, text: words(message.parts), parts };
+  });
+  return [heard, ...answers];
+}
+
+type Change = (all: Said[], frame: Frame) => Said[];
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+
+/** How each frame of the server changes what is on the page. */
+export const CHANGES: Record<string, Change> = {
+  accepted: (all, frame) => {
+    const turn = text(frame.turn);
+    const sent = all.map((one): Said => (one.id === frame.id ? { ...one, turn, state: "kept" } : one));
+    if (sent.some((one) => one.by === "kith" && one.turn === turn)) return sent;
+    return [...sent, coming(turn)];
+  },
+  delta: (all, frame) => {
+    const turn = text(frame.turn);
+    const open = all.some((one) => one.turn === turn && one.state === "coming") ? all : [...all, coming(turn)];
+    return open.map((one) =>
+      one.turn === turn && one.state === "coming" ? { ...one, text: one.text + text(frame.text) } : one,
+    );
+  },
+  reset: (all, frame) =>
+    all.map((one) => (one.turn === frame.turn && one.state === "coming" ? { ...one, text: "" } : one)),
+  message: (all, frame) => {
+    const id = text(frame.id);
+    if (all.some((one) => one.id === id)) return all;
+    const whole: Said = {
+      ...blank(id, "kith"),
+      text: text(frame.text),
+      parts: Array.isArray(frame.parts) ? (frame.parts as Part[]) : [],
+      turn: text(frame.turn),
+      at: Date.now() / 1000,
+      sources: Array.isArray(frame.sources) ? frame.sources.map(String) : [],
+      model: text(frame.model),
+    };
+    const place = all.findIndex((one) => one.turn === whole.turn && one.state === "coming");
+    return place < 0 ? [...all, whole] : all.with(place, whole);
+  },
+  end: (all, frame) => {
+    const open = (one: Said): boolean => one.turn === frame.turn && one.state === "coming";
+    if (!frame.code) return all.filter((one) => !open(one) || one.text !== "").map((one) => (open(one) ? { ...one, state: "done" } : one));
+    const state = frame.code === "cancelled" ? "stopped" : "failed";
+    return all.map((one) => (open(one) ? { ...one, state, note: state === "failed" ? text(frame.text) : "" } : one));
+  },
+  error: (all, frame) => {
+    const note = [text(frame.message), text(frame.detail), text(frame.hint)].filter(Boolean).join(" ");
+    return all.map((one) => (one.id === frame.id ? { ...one, state: "failed", note } : one));
+  },
+};
+
+function coming(turn: string): Said {
+  return { ...blank(`coming ${turn}`, "kith"), turn, state: "coming", at: Date.now() / 1000 };
+}

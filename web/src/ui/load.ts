@@ -1,0 +1,29 @@
+import { useCallback, useEffect, useRef, useState } from "react";
+import { call } from "../api";
+
+type Loaded<T> = { data: T | null; error: unknown; again: () => void };
+
+/** What a route of the server answers; asked for again every `every` milliseconds while the page is looked at. */
+export function useLoad<T>(path: string, every = 0): Loaded<T> {
+  const [data, setData] = useState<T | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const latest = useRef(path);
+  latest.current = path;
+  const again = useCallback(() => {
+    const found = (value: T): void => {
+      if (latest.current === path) {
+        setData(value);
+        setError(null);
+      }
+    };
+    void call<T>(path).then(found, (reason: unknown) => latest.current === path && setError(reason));
+  }, [path]);
+  useEffect(() => {
+    setData(null);
+    again();
+    if (!every) return;
+    const timer = setInterval(() => document.visibilityState === "visible" && again(), every);
+    return () => clearInterval(timer);
+  }, [again, every]);
+  return { data, error, again };
+}
