@@ -9,7 +9,7 @@ DEV_STAMP = $(VENV)/.dev-stamp
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
        --custom-compile-command "make lock"
 
-.PHONY: help run setup dev test fast check lock clean bench crash simulate
+.PHONY: help run web setup dev test fast check lock clean bench crash simulate
 
 help:
 	@echo "make run      set up what is missing, start Kith and talk with it"
@@ -17,6 +17,7 @@ help:
 	@echo "make test     set up the tools of a developer and run every test"
 	@echo "make fast     only the tests that start no server, model or browser"
 	@echo "make check    style, types, floor plan, house rules"
+	@echo "make web      build the web app (needs Node 20.19 or later)"
 	@echo "make bench    every benchmark, one after the other"
 	@echo "make crash    kill a real server KILLS times on BACKEND (sqlite, postgres, all)"
 	@echo "make simulate live SEEDS lives of a simulated household"
@@ -24,7 +25,11 @@ help:
 	@echo "make clean    remove .venv and everything that was built"
 
 run: setup
+	@sh scripts/web.sh beside
 	@$(VENV)/bin/kith run
+
+web:
+	@sh scripts/web.sh build
 
 setup: $(RUN_STAMP)
 
@@ -41,6 +46,7 @@ $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 
 test: dev
 	@$(PY) -m pytest
+	@KITH=$(CURDIR)/$(VENV)/bin/kith sh scripts/web.sh test
 
 fast: dev
 	@$(PY) -m pytest -m "not server"
@@ -71,5 +77,6 @@ lock:
 	$(LOCK) pyproject.toml requirements/build.in $(EXTRAS:%=--extra %) --group dev -c requirements/run.txt -o requirements/dev.txt
 
 clean:
+	rm -rf web/node_modules web/dist web/.note web/.log src/kith/gateway/pages
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

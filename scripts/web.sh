@@ -64,8 +64,9 @@ beside)
     stale || exit 0
     node_is_there || { name_node; exit 0; }
     say "the web app is being built meanwhile"
+    echo building >$note
     (
-        if build >web/.log 2>&1; then echo built; else echo "failed web/.log"; fi >$note.new
+        if build >web/.log 2>&1; then echo built; else echo failed; fi >$note.new
         mv $note.new $note
     ) </dev/null >/dev/null 2>&1 &
     ;;

@@ -16,6 +16,7 @@ from kith.cli.chat import chat_with
 from kith.cli.group import Command
 from kith.cli.inner import chat_in
 from kith.cli.server import find_server
+from kith.cli.webnote import tell_when_built, web_address
 from kith.core.errors import Unavailable
 from kith.runtime.locale import tr
 
@@ -63,11 +64,13 @@ async def _serve(settings: Settings, *, talk: bool) -> None:
     async with open_household(settings, serve=True) as house:
         _banner(house, talk=talk)
         stopping = asyncio.create_task(house.run_until_stopped())
+        telling = asyncio.create_task(tell_when_built(house.gateway.address if house.gateway else ""))
         if talk:
             await asyncio.sleep(0)  # let the signal handlers be set first: the chat has its own for Ctrl-C
             await _either(asyncio.create_task(chat_in(house)), stopping)
         else:
             await stopping
+        telling.cancel()
         click.echo(tr("cli.serve.stopping"))
 
 
@@ -85,6 +88,8 @@ def _banner(house: Household, *, talk: bool) -> None:
     """Where it is, how to get in, what to do next, how to stop."""
     address = house.gateway.address if house.gateway else ""
     click.secho(tr("cli.serve.address", address=address), bold=True)
+    if page := web_address(address):
+        click.echo(tr("cli.serve.web", address=page))
     if house.first_token:
         click.echo(tr("cli.serve.token", token=house.first_token))
     if not any("chat" in card.capabilities for card in house.models.cards()):
