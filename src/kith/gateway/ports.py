@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from kith.core.clock import Clock
 from kith.core.ids import Ids
@@ -66,8 +66,9 @@ class Memory(Protocol):
         ...
 
 
+@runtime_checkable
 class Versioning(Protocol):
-    """Changing models while they serve."""
+    """Changing models while they serve: what the port `Models` can do besides where it keeps versions."""
 
     async def swap(self, name: str, version: str = "", *, drain: bool = False) -> Any:
         """Change a model to a version, by default the newest; returns a dataclass that tells of it. Raises why not."""
@@ -99,6 +100,5 @@ class GatewayPorts:
     ids: Ids
     blobs: Blobs = field(default_factory=Blobs)
     judge: Judge | None = None
-    versioning: Versioning | None = None
     knowledge: Recall | None = None
     memory: Memory | None = None

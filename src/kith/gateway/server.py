@@ -31,6 +31,7 @@ from kith.gateway.schema import Schema
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.site import Site
 from kith.gateway.wire import Server, make_server
+from kith.gateway.workshop import Workshop
 from kith.runtime.settings import home
 
 
@@ -57,6 +58,7 @@ class Gateway:
             Catalogue(ports, settings),
             self._mcp,
             Rest(ports, settings),
+            Workshop(ports, settings),
             Desk(ports),
             Events(ports, settings, self._closing),
         )
