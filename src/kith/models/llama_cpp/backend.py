@@ -43,7 +43,9 @@ class LlamaCpp:
         self._adapters = [(self._beside(one.path, "lora"), one.scale) for one in options.lora]
         self._projector = self._beside(options.projector, "projector") if options.projector else None
         self._context = min(settings.context or _CONTEXT, file.context)
-        self._parallel = settings.parallel or _parallel(file, self._context)
+        # In a batch of several texts the runtime cuts the longer ones in pieces, and a decoder pools only the last.
+        alone = bool(self._pooling) and "bert" not in file.architecture
+        self._parallel = 1 if alone else settings.parallel or _parallel(file, self._context)
         known = form_of(options.template or file.template)
         self._form: Form | None = {"auto": known, "prompt": known or HERMES, "off": None}[options.tools]
         self._explains = self._form is not None and known is None
