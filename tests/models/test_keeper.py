@@ -12,12 +12,15 @@ import pytest
 
 from kith.core.clock import FrozenClock
 from kith.core.errors import Unavailable
+from kith.core.message import Delta, Message, Text
+from kith.core.model import ChatRequest
 from kith.models import ModelSettings, ServingSettings
 from kith.models.keeper import Keeper, Senses
 from kith.models.maker import Entry, Maker
 from kith.models.memory import LeakWatch, Tenant, evictions, idle
 from kith.models.power import profile
 from kith.models.replicas import Load, Scaler
+from kith.models.traffic import opening
 from kith.runtime.http import http_client
 from kith.runtime.supervisor import Supervisor
 from tests.models.house import until
@@ -180,6 +183,28 @@ def test_a_growing_process_is_replaced_unnoticed(tmp_path: Path, room: int) -> N
         if room == 1000:
             assert pool.live[0] is not old
             assert pool.replicas == (pool.live[0],)
+
+    run(tmp_path, body, echo("a"))
+
+
+def test_a_new_copy_has_read_how_conversations_begin(tmp_path: Path) -> None:
+    async def body(it: Home) -> None:
+        entry, heard = it.entries["a"], list[str]()
+        assert entry.pool is not None
+        replica = entry.pool.live[0]
+
+        class Reader:
+            async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta]:
+                heard.extend(message.text for message in request.messages)
+                yield Delta(finish="length")
+
+        replica.backend = Reader()  # type: ignore[assignment]
+        await it.keeper.warm(entry, replica)
+        assert heard == []
+        talk = (Message("s", "system", (Text("You are Kith."),), 0.0), Message("u", "user", (Text("secret"),), 0.0))
+        entry.opening = opening(ChatRequest(talk))
+        await it.keeper.warm(entry, replica)
+        assert heard == ["You are Kith.", "."]
 
     run(tmp_path, body, echo("a"))
 

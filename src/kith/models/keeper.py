@@ -13,7 +13,10 @@ import psutil
 
 from kith.core.clock import Clock
 from kith.core.errors import KithError, Unavailable
+from kith.core.message import Message, Text
+from kith.core.model import ChatRequest, Sampling
 from kith.models import metrics
+from kith.models.backend import ChatModel
 from kith.models.maker import Entry, Maker
 from kith.models.memory import LeakWatch, Tenant, evictions, idle, resident
 from kith.models.pool import Pool, Replica
@@ -25,6 +28,7 @@ from kith.runtime.telemetry import get_logger
 
 PERIOD = 5.0
 """Seconds between two looks."""
+_WARM = 60.0  # seconds that reading the beginning of conversations may take
 
 log = get_logger(__name__)
 
@@ -116,6 +120,7 @@ class Keeper:
             except KithError:
                 await fresh.backend.stop()
                 raise
+            await self.warm(entry, fresh)
             pool.admit(fresh)
             pool.retire(old)
             await old.drained()
@@ -128,6 +133,20 @@ class Keeper:
             await old.start()
         finally:
             pool.resume()
+
+    async def warm(self, entry: Entry, replica: Replica) -> None:
+        """Let a copy that has no requests yet read how conversations begin, so that its first one need not wait."""
+        backend = replica.backend
+        if not entry.opening or not isinstance(backend, ChatModel):
+            return
+        message = Message("warm", "user", (Text("."),), self._clock.now())
+        deadline = self._clock.monotonic() + _WARM
+        request = ChatRequest((*entry.opening, message), sampling=Sampling(max_tokens=1), deadline=deadline)
+        try:
+            async for _ in backend.stream(request):
+                pass
+        except KithError as error:
+            log.debug("warm", model=entry.settings.name, error=error.message)
 
     def _look(self, entry: Entry, pool: Pool) -> None:
         name, live = entry.settings.name, [replica for replica in pool.live if replica.loaded]
@@ -166,6 +185,7 @@ class Keeper:
         except KithError:
             await fresh.backend.stop()
             raise
+        await self.warm(entry, fresh)
         pool.admit(fresh)
 
     async def _shrink(self, pool: Pool, replica: Replica) -> None:

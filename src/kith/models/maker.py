@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from kith.core.clock import Clock
 from kith.core.errors import Fault, Invalid, KithError, Missing
 from kith.core.manifest import Manifest
+from kith.core.message import Message
 from kith.core.model import ModelCard
 from kith.models.backend import Backend, Fetch, Means
 from kith.models.breaker import Breaker
@@ -39,7 +40,10 @@ KINDS = {
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One configured model: its copies, or why there are none. `rollbacks` counts versions that were given up."""
+    """One configured model: its copies, or why there are none.
+
+    `rollbacks` counts versions that were given up; `opening` is how conversations with it began of late.
+    """
 
     settings: ModelSettings
     card: ModelCard
@@ -49,6 +53,7 @@ class Entry:
     error: KithError | None = None
     watches: dict[Replica, LeakWatch] = field(default_factory=dict[Replica, LeakWatch])
     tending: bool = False
+    opening: tuple[Message, ...] = ()
     rollbacks: int = 0
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from kith.core.clock import Clock
 from kith.core.errors import Broken, Invalid, KithError, Missing, NotFound, Unavailable
-from kith.core.message import Delta, Usage
+from kith.core.message import Delta, Message, Usage
 from kith.core.model import ChatRequest
 from kith.models import metrics
 from kith.models.backend import Backend, ChatModel
@@ -58,6 +59,11 @@ class _Meter:
         metrics.prefix_hits.add(usage.cached, model=self.model)
         if usage.completion > 1 and self.first:
             metrics.each.observe((now - self.first) / (usage.completion - 1), model=self.model)
+
+
+def opening(request: ChatRequest) -> tuple[Message, ...]:
+    """What a conversation begins with before anybody has spoken: the persona and its rules."""
+    return tuple(itertools.takewhile(lambda message: message.role == "system", request.messages))
 
 
 class Traffic:
@@ -148,10 +154,12 @@ class Traffic:
         async with self.using(entry, asked) as backend:
             if not isinstance(backend, ChatModel):
                 raise Invalid(f"the model {name!r} does not talk", code="unsupported")
+            entry.opening = opening(request)
             with span("model.chat", model=name):
                 deltas = backend.stream(request)
+                timed = _within(deltas, request.deadline, self._clock, name) if request.deadline else deltas
                 try:
-                    async for delta in _within(deltas, request.deadline, self._clock, name):
+                    async for delta in timed:
                         yield delta
                 finally:
                     if isinstance(deltas, AsyncGenerator):
@@ -178,11 +186,7 @@ class Traffic:
 
 
 async def _within(deltas: AsyncIterator[Delta], deadline: float, clock: Clock, name: str) -> AsyncGenerator[Delta]:
-    """The same, until `deadline` on the monotonic clock (0: for ever). Raises `Unavailable` (code ``deadline``)."""
-    if not deadline:
-        async for delta in deltas:
-            yield delta
-        return
+    """The same, until `deadline` on the monotonic clock. Raises `Unavailable` (code ``deadline``)."""
     while True:
         try:
             async with asyncio.timeout(deadline - clock.monotonic()):
