@@ -7,12 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+import yaml
 
 from kith.core.errors import Fault, Invalid
 from kith.dialogue.flow import DEFAULT, Flow, load_flow
 from kith.dialogue.graph import draw, mermaid
 from kith.dialogue.graph import svg as picture
+from kith.dialogue.labelled import load_labelled, merged
+from kith.dialogue.normal import normal
 from kith.dialogue.trial import Trial, run_trial
+from kith.dialogue.validation import Validation, cross_validate
+from kith.runtime.documents import read_document
 from kith.runtime.locale import tr
 
 _SHOWN = 20
@@ -85,6 +90,78 @@ def show(file: Path | None, as_json: bool, as_mermaid: bool, as_svg: bool) -> No
     else:
         click.secho(f"{found.name} ({found.version})", bold=True)
         click.echo(draw(found))
+
+
+@flow.command(help=tr("flow.help_report"))
+@file_argument
+@json_option
+@click.option("--folds", type=click.IntRange(2, 20), default=5, help=tr("flow.help_folds"))
+def report(file: Path | None, as_json: bool, folds: int) -> None:
+    """Cross-validate the phrases."""
+    found = load_flow(file or DEFAULT)
+    pairs = [pair for pair in found.rules.matcher.examples if pair[0]]
+    validation = cross_validate(pairs, found.part.threshold, folds)
+    if as_json:
+        click.echo(json.dumps(asdict(validation), ensure_ascii=False))
+    else:
+        _validated(validation)
+
+
+@flow.command(help=tr("flow.help_train"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help=tr("flow.help_data"))
+@click.option("--out", type=click.Path(path_type=Path), help=tr("flow.help_out"))
+@json_option
+def train(file: Path, data: Path, out: Path | None, as_json: bool) -> None:
+    """Add labelled texts to a flow's phrases, measure before and after, and write it elsewhere."""
+    before, labelled = load_flow(file), load_labelled(data)
+    document, added, left = merged(read_document(file).data, labelled)
+    target = out or file.with_name(f"{file.stem}.trained{file.suffix}")
+    if target.resolve() == file.resolve():
+        raise Invalid(tr("flow.same_file"))
+    text = (
+        json.dumps(document, ensure_ascii=False, indent=2)
+        if target.suffix == ".json"
+        else yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=120)
+    )
+    target.write_text(text, "utf-8")
+    after = load_flow(target)
+    was, now = (_judged(part, labelled) for part in (before, after))
+    rows = {"file": str(target), "added": added, "left_out": left, "before": was, "after": now}
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for line in left[:_SHOWN]:
+        click.echo(f"  {line}")
+    click.echo(tr("flow.trained", added=added, left=len(left), before=f"{was:.1%}", after=f"{now:.1%}", file=target))
+
+
+def _judged(found: Flow, labelled: list[tuple[str, str]]) -> float:
+    """How many of the labelled texts are right, each judged as if it had not been seen."""
+    wanted = {(normal(text), intent) for text, intent in labelled}
+    examples = [pair for pair in found.rules.matcher.examples if pair[0]]
+    classifier = found.rules.matcher.classifier
+    if classifier is None or not wanted:
+        return 0.0
+    unseen = {pair: guess.label for pair, guess in zip(examples, classifier.held_out(), strict=True)}
+    right = sum(
+        unseen.get(pair) == pair[1] if pair in unseen else classifier.guess(pair[0]).label == pair[1] for pair in wanted
+    )
+    return right / len(wanted)
+
+
+def _validated(found: Validation) -> None:
+    figures = {name: f"{getattr(found, name):.1%}" for name in ("accuracy", "error", "strangers")}
+    click.echo(tr("flow.validated", folds=found.folds, phrases=found.phrases, f1=f"{found.macro_f1:.2f}", **figures))
+    for score in sorted(found.scores, key=lambda score: score.f1)[:_SHOWN]:
+        click.echo(f"  {score.intent:<24}  F1 {score.f1:.2f}  ({score.phrases})")
+    click.echo(tr("flow.calibration"))
+    for part in found.bins:
+        click.echo(f"  {part.low:.1f}–{part.high:.1f}  {part.count:>5}  {part.sure:.2f} → {part.right:.2f}")
+    if found.doubts:
+        click.echo(tr("flow.doubts"))
+    for doubt in found.doubts[:_SHOWN]:
+        click.echo(f"  {doubt.text!r}: {doubt.intent} → {doubt.guess}  {doubt.confidence:.2f}")
 
 
 def _place(path: Path, fault: Fault) -> str:

@@ -23,13 +23,14 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Understanding:
-    """What a message means. `confidence` is in 0..1; `by` names the layer that decided."""
+    """What a message means. `confidence` is in 0..1; `by` names the layer that decided; `others` are further intents."""
 
     intent: str = ""
     entities: tuple[Entity, ...] = ()
     emotion: str = ""
     confidence: float = 0.0
     by: Literal["", "rule", "classifier", "model"] = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

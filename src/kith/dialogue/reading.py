@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Any, Literal, cast
 
@@ -15,6 +16,10 @@ from kith.dialogue.quantities import moment
 from kith.dialogue.schema import ActionPart, FlowPart, IntentPart, SlotPart, spoken
 from kith.dialogue.state import Asking, Machine, Place
 from kith.dialogue.templates import deep, filled, loose
+
+_SURE = 0.6
+_SHORT, _CLAUSES = 300, 6
+_CLAUSE = re.compile(r"(?:[.!?;,\n。！？；，、～~]+(?!\d)|\b(?:and also|and then|also)\b|另外|还有|以及)")
 
 Pick = Callable[[Sequence[str]], str]
 
@@ -86,6 +91,8 @@ class Reader:
             reading = self._answered(asking, match)
             if reading is not None:
                 return reading
+        if asking is None and match.by != "rule" and (several := self._several(allowed)):
+            return several
         place.asking = None
         intent = self._rules.intents.get(match.intent)
         if intent is None:
@@ -95,6 +102,31 @@ class Reader:
         for slot in intent.slots:
             place.slots.pop(slot.name, None)
         return self._complete(intent, match)
+
+    def _several(self, allowed: Collection[str] | None) -> Reading | None:
+        """Several things said in one message, when each is understood for sure and has a plain answer; else None."""
+        found: dict[str, tuple[IntentPart, Match]] = {}
+        for part in clauses(self._text):
+            entities = extract(part, self._rules.lexicons, self._now, self._zone)
+            match = self._rules.matcher.recognise(part, entities, allowed)
+            intent = self._rules.intents.get(match.intent)
+            if intent is None or match.confidence < _SURE or intent.slots or intent.action:
+                return None
+            found.setdefault(intent.name, (intent, match))
+        if len(found) < 2:
+            return None
+        at, answers = self._place.at, list[str]()
+        for intent, match in found.values():
+            self._captured = match.entities
+            reading = self._complete(intent, match)
+            if reading.answer is None or reading.action is not None:
+                self._place.at, self._captured = at, ()
+                return None
+            answers.append(reading.answer)
+        first, *others = found
+        match = Match(first, min(match.confidence for _, match in found.values()), found[first][1].by)
+        joined = self._reading(match, (" " if self._language == "en" else "").join(answers))
+        return replace(joined, understanding=replace(joined.understanding, others=tuple(others)))
 
     def _answered(self, asking: Asking, match: Match) -> Reading | None:
         """The answer to a question of ours; None when the message was about something else."""
@@ -185,6 +217,15 @@ class Reader:
             options = spoken(cast("dict[Any, Any]", value), self._language)
             value = options[0] if options else ""
         return loose(value, known) if isinstance(value, str) else ""
+
+
+def clauses(text: str) -> list[str]:
+    """The clauses of a short message, at most six: what stands between full stops, commas and "also"."""
+    if len(text) > _SHORT:
+        return []
+    parts = [part.strip() for part in _CLAUSE.split(text)]
+    found = [part for part in parts if re.search(r"\w", part)]
+    return found if len(found) <= _CLAUSES else []
 
 
 def _take(slot: SlotPart, entities: Sequence[Entity], used: set[int]) -> str:

@@ -70,14 +70,15 @@ def run_trial(flow: Flow) -> Trial:
         accuracy=sum(right) / total,
         accepted=sum(a and b for a, b in zip(right, sure, strict=True)) / total,
         wrong=sum(b and not a for a, b in zip(right, sure, strict=True)) / total,
-        scores=_scores([(wanted, got) for wanted, got, _, _ in pairs]),
-        confusions=_confusions([(wanted, got, text) for wanted, got, text, sureness in pairs if sureness >= threshold]),
+        scores=scores([(wanted, got) for wanted, got, _, _ in pairs]),
+        confusions=confusions([(wanted, got, text) for wanted, got, text, sureness in pairs if sureness >= threshold]),
         tests=len(flow.part.tests),
         failures=_failures(flow),
     )
 
 
-def _scores(pairs: list[tuple[str, str]]) -> tuple[Score, ...]:
+def scores(pairs: list[tuple[str, str]]) -> tuple[Score, ...]:
+    """Per intent, from pairs of what was wanted and what was guessed."""
     owned = Counter(wanted for wanted, _ in pairs)
     taken = Counter(got for _, got in pairs)
     hits = Counter(wanted for wanted, got in pairs if wanted == got)
@@ -90,7 +91,8 @@ def _scores(pairs: list[tuple[str, str]]) -> tuple[Score, ...]:
     return tuple(found)
 
 
-def _confusions(taken: list[tuple[str, str, str]]) -> tuple[Confusion, ...]:
+def confusions(taken: list[tuple[str, str, str]]) -> tuple[Confusion, ...]:
+    """What was taken for what, the most frequent first, from wanted, guessed and text."""
     wrong = [(wanted, got, text) for wanted, got, text in taken if wanted != got]
     counts = Counter((wanted, got) for wanted, got, _ in wrong)
     examples = {(wanted, got): text for wanted, got, text in reversed(wrong)}

@@ -1,0 +1,118 @@
+"""Labelled messages from files: logs of one's own, and the formats in which data sets of intents are published."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from kith.core.errors import Fault, Invalid
+from kith.dialogue.normal import normal
+
+Pairs = list[tuple[str, str]]
+
+_LIMIT = 256 * 1024 * 1024
+_PARTS = ("train", "val", "test")
+
+
+def load_labelled(path: Path, part: str = "train", locale: str = "") -> Pairs:
+    """Texts with their intents. Raises `Invalid` with the line of what cannot be read.
+
+    JSON Lines with ``text`` and ``intent``, or ``utt``, ``intent``, ``partition``, ``locale`` (MASSIVE); CSV with the
+    header ``text,category`` or ``text,intent`` (BANKING77); JSON ``{"train": [[text, intent], …], …}`` (CLINC150).
+    """
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise _invalid(path, 0, f"is larger than {_LIMIT >> 20} MiB")
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise _invalid(path, 0, error.strerror or "cannot be read") from None
+    except UnicodeDecodeError:
+        raise _invalid(path, 0, "is not UTF-8") from None
+    if path.suffix == ".csv":
+        pairs = _table(path, text)
+    elif path.suffix == ".json":
+        pairs = _parts(path, text, part)
+    else:
+        pairs = list(_lines(path, text, part, locale))
+    if not pairs:
+        raise _invalid(path, 0, "has no labelled text")
+    return pairs
+
+
+def merged(flow: Mapping[str, Any], pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, Any], int, list[str]]:
+    """A flow file's data with labelled texts added as patterns: the data, how many, and what was left out and why."""
+    data = cast("dict[str, Any]", json.loads(json.dumps(flow)))
+    intents = {str(intent["name"]): cast("list[str]", intent["patterns"]) for intent in data["intents"]}
+    owners = {normal(pattern): name for name, patterns in intents.items() for pattern in patterns}
+    added, left = 0, list[str]()
+    for text, name in pairs:
+        said = normal(text)
+        if name not in intents:
+            left.append(f"{text!r}: there is no intent {name!r}")
+        elif not said or len(text) > 400 or "{" in text or "*" in text:
+            left.append(f"{text!r}: cannot be a pattern")
+        elif owners.get(said, name) != name:
+            left.append(f"{text!r}: is a phrase of {owners[said]!r}")
+        elif said not in owners:
+            owners[said] = name
+            intents[name].append(text)
+            added += 1
+    return data, added, left
+
+
+def _lines(path: Path, text: str, part: str, locale: str) -> Iterable[tuple[str, str]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row: object = json.loads(line)
+        except (json.JSONDecodeError, RecursionError):
+            raise _invalid(path, number, "is not JSON") from None
+        if not isinstance(row, dict):
+            raise _invalid(path, number, "has to be an object")
+        fields = cast("dict[str, object]", row)
+        said, intent = fields.get("utt", fields.get("text")), fields.get("intent")
+        if not isinstance(said, str) or not isinstance(intent, str):
+            raise _invalid(path, number, "needs text (or utt) and intent")
+        other = fields.get("partition", part) != part or (locale and fields.get("locale", locale) != locale)
+        if not other:
+            yield said, intent
+
+
+def _table(path: Path, text: str) -> Pairs:
+    try:
+        rows = list(csv.reader(text.splitlines(keepends=True), strict=True))
+    except csv.Error as error:
+        raise _invalid(path, 0, str(error)) from None
+    header = [name.strip().casefold() for name in rows[0]] if rows else []
+    label = next((name for name in ("category", "intent", "label") if name in header), "")
+    if "text" not in header or not label:
+        raise _invalid(path, 1, "needs the header text,category")
+    a, b = header.index("text"), header.index(label)
+    for number, row in enumerate(rows[1:], 2):
+        if row and len(row) <= max(a, b):
+            raise _invalid(path, number, f"has {len(row)} fields")
+    return [(row[a], row[b]) for row in rows[1:] if row]
+
+
+def _parts(path: Path, text: str, part: str) -> Pairs:
+    try:
+        data: object = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        raise _invalid(path, 0, "is not JSON") from None
+    rows = cast("dict[str, object]", data).get(part) if isinstance(data, dict) else data
+    if not isinstance(rows, list):
+        raise _invalid(path, 0, f"has no list {part!r}; there may be {', '.join(_PARTS)}")
+    pairs: Pairs = []
+    for row in cast("list[object]", rows):
+        if not isinstance(row, list) or len(cast("list[object]", row)) != 2:
+            raise _invalid(path, 0, "needs pairs [text, intent]")
+        pairs.append((str(cast("list[object]", row)[0]), str(cast("list[object]", row)[1])))
+    return pairs
+
+
+def _invalid(path: Path, line: int, reason: str) -> Invalid:
+    return Invalid(f"{path} cannot be used", faults=(Fault("", reason, line),), file=str(path))
