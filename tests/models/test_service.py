@@ -110,7 +110,7 @@ def test_a_model_that_is_wrong_stops_nobody(tmp_path: Path) -> None:
     wrong = [
         (ModelSettings(name="gone", path="nowhere.gguf"), NotFound),
         (ModelSettings(name="broken", path=str(broken)), Invalid),
-        (ModelSettings(name="strange", path="model.bin"), Missing),
+        (ModelSettings(name="strange", path="model.strange"), Missing),
         (ModelSettings(name="painter", path="model.safetensors", type="diffusion"), Missing),
         (ModelSettings(name="unheard", backend="nothing"), NotFound),
         (ModelSettings(name="mistaken", backend="echo", options={"dealy": 1}), Invalid),
