@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
-from kith.core.errors import Invalid, Unavailable
-from kith.core.message import Delta
+from kith.core.errors import Invalid, NotFound, Unavailable
+from kith.core.message import Delta, Image
 from kith.core.model import ChatRequest, ModelCard
 from kith.models.backend import Means, ModelSettings
+from kith.models.openai_compat.profiles import profile_of
 from kith.models.openai_compat.settings import OpenAIOptions
 from kith.models.openai_compat.wire import Chunks, body, refusal
+from kith.runtime.telemetry import get_logger
 
+log = get_logger(__name__)
 _EVENT = 4 * 1024 * 1024  # characters of one event that are believed
 _ANSWER = 64 * 1024 * 1024  # bytes of one whole answer
 _CONTEXT = 8192
@@ -30,8 +34,11 @@ class OpenAICompat:
         self._settings, self._options, self._means = settings, options, means
         self._model = settings.model or settings.name
         self._ready = False
-        kind = "embed" if settings.type == "embedding" else "chat"
-        abilities = ("embed",) if kind == "embed" else ("chat", "stream", "tools", "json")
+        self._profile = profile_of(options.profile, settings.url)
+        self._sees = settings.type == "vision"
+        kind = {"embedding": "embed", "rerank": "rerank"}.get(settings.type, "chat")
+        abilities = ("chat", "stream", "tools", "json", *(["vision"] if self._sees else []))
+        abilities = abilities if kind == "chat" else (kind,)
         self.card = ModelCard(
             settings.name, kind, "openai_compat", context=settings.context or _CONTEXT, capabilities=abilities
         )
@@ -50,7 +57,9 @@ class OpenAICompat:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
         """Continue a conversation there. Closing the iterator closes the connection, which stops the endpoint."""
-        asked = body(request, self._model, self._settings.max_tokens) | {"stream": True} | self._options.extra
+        pictures = await self._pictures(request) if self._sees else {}
+        asked = body(request, self._model, self._settings.max_tokens, self._profile, pictures)
+        asked |= {"stream": True} | self._options.extra
         if self._options.usage:
             asked["stream_options"] = {"include_usage": True}
         chunks = Chunks(self.card.name)
@@ -75,6 +84,37 @@ class OpenAICompat:
             raise Unavailable(
                 f"the endpoint of {self.card.name} answers something that is not its API", code="bad_answer"
             )
+        return found
+
+    async def rank(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        """How well each text answers the query, as the endpoint scores it. Raises `Invalid` where it cannot."""
+        if not self._profile.rerank:
+            hint = "set `options.profile` of the model to the server that it is"
+            raise Invalid(f"the endpoint of {self.card.name} is not known to rank", code="unsupported", hint=hint)
+        if not texts:
+            return []
+        asked = {"model": self._model, "query": query, "documents": list(texts)}
+        async with self._post(self._profile.rerank, asked) as response:
+            answer: Any = await _json(response)
+        try:
+            listed: Any = cast("dict[str, Any]", answer)["results"] if isinstance(answer, dict) else answer
+            rows = cast("list[dict[str, Any]]", listed)
+            found = {int(row["index"]): float(row.get("relevance_score", row.get("score"))) for row in rows}
+            return [found[index] for index in range(len(texts))]
+        except (TypeError, KeyError, ValueError, AttributeError):
+            text = f"the endpoint of {self.card.name} answers something that is not its API"
+            raise Unavailable(text, code="bad_answer") from None
+
+    async def _pictures(self, request: ChatRequest) -> dict[str, str]:
+        """The pictures of a conversation as data URLs; those that are not kept are left out."""
+        found: dict[str, str] = {}
+        for part in (part for message in request.messages for part in message.parts if isinstance(part, Image)):
+            try:
+                data = await self._means.fetch(part)
+            except NotFound as error:
+                log.debug("picture", model=self.card.name, error=error.message)
+                continue
+            found[part.blob] = f"data:{part.mime};base64,{base64.b64encode(data).decode()}"
         return found
 
     def _post(self, path: str, asked: dict[str, Any]) -> AbstractAsyncContextManager[httpx.Response]:

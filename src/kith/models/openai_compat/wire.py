@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.message import Delta, Message, ToolCall, ToolResult, Usage
+from kith.core.message import Delta, Image, Message, ToolCall, ToolResult, Usage
 from kith.core.model import ChatRequest
 from kith.models.backend import plain
+from kith.models.openai_compat.profiles import Profile
 
 Finish = Literal["stop", "length", "tool_calls"]
 _FINISH: Mapping[str, Finish] = {
@@ -21,20 +22,35 @@ _FINISH: Mapping[str, Finish] = {
 }
 
 
-def body(request: ChatRequest, model: str, default_tokens: int | None) -> dict[str, Any]:
-    """The JSON of ``POST /chat/completions``."""
+def body(
+    request: ChatRequest, model: str, default_tokens: int | None, profile: Profile, pictures: Mapping[str, str]
+) -> dict[str, Any]:
+    """The JSON of ``POST /chat/completions``. `pictures` are data URLs by blob; others are named in the text.
+
+    Raises `Invalid` for a grammar that the server has no place for.
+    """
     sampling = request.sampling
     wanted: dict[str, Any] = {
-        "max_tokens": sampling.max_tokens or default_tokens,
+        profile.tokens: sampling.max_tokens or default_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
         "response_format": _format(sampling.schema),
         "tools": [_tool(tool.name, tool.description, tool.schema) for tool in request.tools] or None,
+        **_grammar(sampling.grammar, profile, model),
     }
-    messages = [entry for message in request.messages for entry in _message(message)]
+    messages = [entry for message in request.messages for entry in _message(message, pictures)]
     return {"model": model, "messages": messages} | {key: value for key, value in wanted.items() if value is not None}
+
+
+def _grammar(text: str, profile: Profile, model: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    if not profile.grammar:
+        raise Invalid(f"the endpoint of {model} cannot keep to a grammar", code="unsupported")
+    outer, _, inner = profile.grammar.partition(".")
+    return {outer: {inner: text} if inner else text}
 
 
 def _format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -47,19 +63,29 @@ def _tool(name: str, description: str, schema: Mapping[str, Any]) -> dict[str, A
     return {"type": "function", "function": {"name": name, "description": description, "parameters": dict(schema)}}
 
 
-def _message(message: Message) -> list[dict[str, Any]]:
+def _message(message: Message, pictures: Mapping[str, str]) -> list[dict[str, Any]]:
     """One message of ours is several of theirs when it carries several tool results."""
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     if results:
         return [{"role": "tool", "tool_call_id": part.call, "content": part.text} for part in results]
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
     if not calls:
-        return [{"role": message.role, "content": plain(message)}]
+        return [{"role": message.role, "content": _content(message, pictures)}]
     listed = [
         {"id": call.call, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
         for call in calls
     ]
     return [{"role": "assistant", "content": message.text or None, "tool_calls": listed}]
+
+
+def _content(message: Message, pictures: Mapping[str, str]) -> str | list[dict[str, Any]]:
+    seen = [part for part in message.parts if isinstance(part, Image) and part.blob in pictures]
+    if not seen:
+        return plain(message)
+    rest = tuple(part for part in message.parts if part not in seen)
+    shown = [{"type": "image_url", "image_url": {"url": pictures[part.blob]}} for part in seen]
+    text = plain(Message(message.id, message.role, rest, message.at))
+    return [*shown, *([{"type": "text", "text": text}] if text else [])]
 
 
 @dataclass(slots=True)
@@ -93,7 +119,8 @@ class Chunks:
             ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"] or "{}")
             for index, call in sorted(self.calls.items())
         )
-        return Delta(calls=calls, finish=self.finish or "stop", usage=self.usage, model=self.model)
+        finish = "tool_calls" if calls else self.finish or "stop"  # some servers end calls with "stop"
+        return Delta(calls=calls, finish=finish, usage=self.usage, model=self.model)
 
     def _take(self, chunk: dict[str, Any]) -> str:
         if usage := _map(chunk.get("usage")):
@@ -113,8 +140,14 @@ class Chunks:
         return text
 
     def _call(self, position: int, piece: dict[str, Any]) -> None:
-        call = self.calls.setdefault(int(piece.get("index", position)), {"id": "", "name": "", "arguments": ""})
         function = _map(piece.get("function"))
+        index = int(piece.get("index", position))
+        known = self.calls.get(index, {}).get("id")
+        if known and piece.get("id") and piece["id"] != known and function.get("name"):
+            index = max(self.calls) + 1  # some servers send several whole calls, all with the index 0
+        elif not piece.get("id") and index not in self.calls and self.calls and not function.get("name"):
+            index = max(self.calls)  # the rest of a call whose index was counted on
+        call = self.calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
         call["id"] = str(piece.get("id") or call["id"])
         call["name"] += str(function.get("name") or "")
         call["arguments"] += str(function.get("arguments") or "")
