@@ -23,6 +23,7 @@ from kith.models.versions import Version, Versions, locked
 from kith.runtime.locale import tr
 from kith.runtime.settings import home
 from kith.runtime.supervisor import Supervisor
+from kith.runtime.telemetry import configure_logs
 
 json_option = click.option("--json", "as_json", is_flag=True, help=tr("models.option.json"))
 
@@ -164,9 +165,10 @@ async def _change(name: str, version: str, *, drain: bool) -> dict[str, Any]:
 
 async def _try_and_use(name: str, version: str) -> dict[str, Any]:
     """Without a server: the version has to load and to answer before it becomes the one in use."""
-    clock, folder = SystemClock(), home() / "models"
+    settings, clock, folder = load_settings(), SystemClock(), home() / "models"
+    configure_logs(settings.log.level, json=settings.log.json_lines)
     supervisor = Supervisor(clock)
-    wanted = [model.model_copy(update={"preload": False}) for model in load_settings().models]
+    wanted = [model.model_copy(update={"preload": False}) for model in settings.models]
     service = ModelService(wanted, clock, supervisor, folder)
     await service.start()
     try:

@@ -70,11 +70,11 @@ async def _ask(url: str, call: Any) -> Any:
     errors: Any = importlib.import_module("obstore.exceptions")
     try:
         return await call
-    except (errors.NotFoundError, errors.InvalidPathError):
+    except (FileNotFoundError, errors.NotFoundError, errors.InvalidPathError):
         raise NotFound(f"{url} is not there") from None
-    except (errors.PermissionDeniedError, errors.UnauthenticatedError):
+    except (PermissionError, errors.PermissionDeniedError, errors.UnauthenticatedError):
         raise Refused(f"{url} may not be read with these keys", code="upstream_key") from None
-    except errors.BaseError as error:
+    except (OSError, errors.BaseError) as error:
         raise Unavailable(f"the download of {url} broke off: {type(error).__name__}", code="broken_off") from None
 
 

@@ -29,6 +29,7 @@ SEGMENT = 64 << 20
 _REACH = 4 << 20
 _MAGIC = b"KITHDLT1"
 _HEAD = 4096
+_PIECE = 8 << 20
 _LEVEL = 3
 _WINDOW = 28  # log2 of the bytes that zstd may look back: segment, region and reach are 136 MiB
 _SAME, _ZSTD = 0, 1
@@ -179,7 +180,11 @@ def _exactly(stream: BinaryIO, length: int, delta: Path) -> bytes:
 
 def _blake3(path: Path) -> str:
     _, blake3 = _libraries()
-    return blake3().update_mmap(path).hexdigest()
+    found = blake3()
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            found.update(piece)
+    return found.hexdigest()
 
 
 def _libraries() -> tuple[Any, Any]:
