@@ -26,7 +26,7 @@ export default defineConfig({
   server: { proxy: { "/api": { target: "http://127.0.0.1:8787", ws: true }, "/v1": "http://127.0.0.1:8787" } },
   test: {
     projects: [
-      { extends: true, test: { name: "unit", include: ["tests/**/*.test.{ts,tsx}"], environment: "happy-dom" } },
+      { extends: true, test: { name: "unit", include: ["tests/**/*.test.{ts,tsx}"], environment: "jsdom", setupFiles: ["tests/setup.ts"] } },
       { extends: true, test: { name: "e2e", include: ["e2e/**/*.test.ts"], environment: "node", fileParallelism: false, testTimeout: 60_000, hookTimeout: 60_000 } },
     ],
   },

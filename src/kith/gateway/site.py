@@ -100,7 +100,7 @@ class Site:
             )
         found = files.get(name if "." in name.rpartition("/")[2] else _INDEX)
         if found is None:
-            return Refusal(translate(NotFound("the web app has no such file", code="route_not_found")))
+            return Refusal(translate(NotFound("the web app has no such file")))
         keep = b"public, max-age=31536000, immutable" if found.lasting else b"no-cache"
         headers = [(b"etag", found.tag), (b"cache-control", keep)]
         if request.headers.get("if-none-match", "").encode("latin-1") == found.tag:

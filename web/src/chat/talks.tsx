@@ -68,7 +68,7 @@ function Row({ one }: { one: Talked }) {
   return (
     <li>
       <Link href={to} className="talk" aria-current={place === to ? "page" : undefined}>
-        <span className="talk-title">{one.title || t("talks.untitled")}</span>
+        <span className="talk-title">{one.title.replace(/[*`#>$]+/g, "").trim() || t("talks.untitled")}</span>
         <span className="talk-note">
           {one.name ? "" : `${one.channel} · `}
           {when(one.updated, chosen)}

@@ -33,7 +33,7 @@ export const en = {
   "door.wrong": "This token is not valid. Tokens begin with kith_.",
   "talks.title": "Conversations",
   "talks.new": "New conversation",
-  "talks.search": "Search all conversations",
+  "talks.search": "Search conversations",
   "talks.none": "Nothing here yet.",
   "talks.nothing": "Nothing found.",
   "talks.untitled": "New conversation",

@@ -1,0 +1,167 @@
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { House } from "./house";
+import { browser, enter, house, PHONE, PICTURES, say, WIDE } from "./house";
+
+const RICH = [
+  "**bold** and a formula $E = mc^2$", "", "| fruit | price |", "|---|--:|", "| apple 苹果 | 3.20 |", "",
+  "```python", 'print("hello")', "```", "", "```mermaid", "flowchart LR", "  A[Hear] --> B[Answer]", "```", "",
+  "```echarts", '{"title":{"text":"Sales"},"xAxis":{"type":"category","data":["Jan","Feb"]},"yAxis":{"type":"value"},"series":[{"type":"bar","data":[5,9]}]}', "```", "",
+  '<img src=x onerror="window.hacked=1"> [bad](javascript:window.hacked=1) ![far](https://example.org/a.png)',
+].join("\n");
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+let at: House;
+let chrome: Browser;
+
+beforeAll(async () => {
+  [at, chrome] = await Promise.all([house(), browser()]);
+});
+afterAll(async () => {
+  await chrome?.close();
+  await at?.stop();
+});
+
+test("a wrong token is refused in words, and help is at hand", async () => {
+  const page = await chrome.newPage();
+  await page.goto(at.address);
+  expect(page.url()).toBe(`${at.address}/app/`);
+  await page.locator("input[type=password]").fill("kith_wrong");
+  await page.keyboard.press("Enter");
+  await page.getByRole("alert").waitFor();
+  expect(await page.getByRole("alert").textContent()).toContain("not valid");
+  await page.close();
+});
+
+test("a conversation: asked, answered with its source, found again after a reload and by search", async () => {
+  const { page, complaints } = await enter(chrome, at);
+  await page.getByRole("button", { name: "How do I add a model?" }).click();
+  await page.locator(".sources").waitFor();
+  await page.reload();
+  await page.locator(".said.theirs").waitFor();
+  expect(await page.locator(".said.mine .bubble").textContent()).toBe("How do I add a model?");
+  expect(await page.locator(".said.theirs").count()).toBe(1);
+  await page.getByRole("searchbox").fill("GGUF");
+  await page.locator(".talk .talk-note", { hasText: "GGUF" }).first().waitFor();
+  expect(complaints).toEqual([]);
+  await page.context().close();
+});
+
+test("a reply is formatted, and nothing in it runs or is loaded from elsewhere", async () => {
+  const { page, complaints } = await enter(chrome, at);
+  const far: string[] = [];
+  page.on("request", (request) => !request.url().startsWith(at.address) && /^http/.test(request.url()) && far.push(request.url()));
+  await page.goto(`${at.address}/app/c/rich`);
+  await say(page, RICH);
+  for (const part of [".katex", ".prose table", ".drawing img", ".chart svg", ".code .hljs-string"]) await page.locator(part).first().waitFor();
+  expect(await page.evaluate(() => (window as { hacked?: number }).hacked)).toBeUndefined();
+  expect(await page.locator(".said.theirs a[href^=javascript]").count()).toBe(0);
+  expect(await page.locator(".said.theirs .prose img:not(.drawing img)").count()).toBe(0);
+  expect(far).toEqual([]);
+  expect(complaints).toEqual([]);
+  await page.screenshot({ path: `${PICTURES}/rich.png` });
+  await page.context().close();
+});
+
+test("a reply is stopped, and the conversation goes on", async () => {
+  const { page } = await enter(chrome, at);
+  await page.goto(`${at.address}/app/c/stopped`);
+  await page.locator(".choice").selectOption("slow");
+  await page.locator(".composer textarea").fill("one two three four five six seven eight nine ten ".repeat(20));
+  await page.keyboard.press("Enter");
+  await page.locator(".said.theirs .prose", { hasText: "three" }).waitFor();
+  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByRole("button", { name: "Stop" }).waitFor({ state: "detached" });
+  await page.locator(".choice").selectOption("echo");
+  await say(page, "again please");
+  expect(await page.locator(".said.theirs").last().textContent()).toContain("again please");
+  await page.context().close();
+});
+
+test("what is said without a connection is sent when it is back", async () => {
+  const { page } = await enter(chrome, at);
+  await page.goto(`${at.address}/app/c/offline`);
+  await say(page, "before");
+  await page.context().setOffline(true);
+  await page.evaluate(() => undefined);
+  await page.locator(".composer textarea").fill("meanwhile");
+  await page.keyboard.press("Enter");
+  await page.context().setOffline(false);
+  await page.locator(".said.theirs[aria-busy=false]", { hasText: "meanwhile" }).waitFor({ timeout: 30_000 });
+  expect(await page.locator(".bubble", { hasText: "meanwhile" }).count()).toBe(1);
+  await page.context().close();
+});
+
+test("a token is made, shown once, and revoked after asking", async () => {
+  const { page } = await enter(chrome, at);
+  await page.getByRole("link", { name: "Access tokens" }).click();
+  await page.getByRole("textbox", { name: "Name" }).fill("phone");
+  await page.getByRole("button", { name: "Make a token" }).click();
+  expect(await page.locator(".card.good code").textContent()).toMatch(/^kith_/);
+  const row = page.locator(".rows li", { hasText: "phone" });
+  await row.getByRole("button", { name: "Revoke" }).click();
+  await page.getByRole("alertdialog").getByRole("button", { name: "Revoke" }).click();
+  await row.waitFor({ state: "detached" });
+  await page.context().close();
+});
+
+test("everything is reached with the keyboard alone", async () => {
+  const { page } = await enter(chrome, at);
+  await page.keyboard.press("Tab");
+  const seen = new Set<string>();
+  for (let step = 0; step < 40; step++) {
+    seen.add(await page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent ?? ""));
+    await page.keyboard.press("Tab");
+  }
+  for (const name of ["New conversation", "Models", "Health", "Settings", "Write a message"]) {
+    expect([...seen].some((one) => one.includes(name)), name).toBe(true);
+  }
+  await page.context().close();
+});
+
+test("the app opens without the network, and says that Kith cannot be reached", async () => {
+  const { page } = await enter(chrome, at);
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+  await page.reload();
+  await page.locator(".composer textarea").waitFor();
+  await page.reload();
+  await page.locator(".composer textarea").waitFor();
+  await page.context().setOffline(true);
+  await page.reload();
+  await page.getByText("Kith cannot be reached").waitFor();
+  await page.context().close();
+});
+
+const VIEWS = [
+  { language: "en-GB", colorScheme: "light", viewport: WIDE },
+  { language: "zh-CN", colorScheme: "dark", viewport: WIDE },
+  { language: "zh-CN", colorScheme: "light", viewport: PHONE },
+  { language: "en-GB", colorScheme: "dark", viewport: PHONE },
+] as const;
+
+test.each(VIEWS)("no page has an accessibility fault or is wider than the screen: $language $colorScheme", async (view) => {
+  const { page, complaints } = await enter(chrome, at, { locale: view.language, colorScheme: view.colorScheme, viewport: view.viewport, bypassCSP: true });
+  const faults: string[] = [];
+  for (const place of ["c/rich", "c/empty", "models", "state", "flow", "outbox", "tokens", "settings"]) {
+    await page.goto(`${at.address}/app/${place}`);
+    await page.locator("main h1, main .said, main .hello").first().waitFor();
+    await page.locator(".waiting").waitFor({ state: "detached" });
+    await page.evaluate(axe);
+    const found = await page.evaluate(() =>
+      (globalThis as unknown as { axe: { run: (o: unknown) => Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> } }).axe.run({
+        runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+      }),
+    );
+    const bad = found.violations.filter((one) => one.impact === "serious" || one.impact === "critical");
+    faults.push(...bad.map((one) => `${place}: ${one.id}: ${one.nodes[0]?.html.slice(0, 160)}`));
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    if (over > 0) faults.push(`${place}: ${over} pixels too wide`);
+    const name = `${place.replace("/", "-")}-${view.language.slice(0, 2)}-${view.colorScheme}-${view.viewport.width}`;
+    await page.screenshot({ path: `${PICTURES}/${name}.png` });
+  }
+  expect(faults).toEqual([]);
+  expect(complaints).toEqual([]);
+  await page.context().close();
+});

@@ -1,0 +1,150 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { drawn } from "../src/pages/flow";
+import type { Frame } from "../src/live";
+import { Live } from "../src/live";
+import type { Said } from "../src/talk";
+import { CHANGES, remembered } from "../src/talk";
+import { en } from "../src/words/en";
+import { zh } from "../src/words/zh";
+
+function told(...frames: Frame[]): Said[] {
+  const mine: Said = { id: "a", by: "me", text: "hi", parts: [], turn: "", at: 0, sources: [], model: "", state: "sending", note: "" };
+  return frames.reduce((all, frame) => CHANGES[frame.type]?.(all, frame) ?? all, [mine]);
+}
+
+const accepted = { type: "accepted", id: "a", turn: "t" };
+const whole = { type: "message", id: "m", turn: "t", text: "hello you", sources: ["handbook"], model: "small", parts: [] };
+
+describe("what a conversation shows", () => {
+  test("a reply grows, then is whole", () => {
+    const growing = told(accepted, { type: "delta", turn: "t", text: "hel" }, { type: "delta", turn: "t", text: "lo" });
+    expect(growing.map((one) => [one.by, one.text, one.state])).toEqual([["me", "hi", "kept"], ["kith", "hello", "coming"]]);
+    const done = told(accepted, { type: "delta", turn: "t", text: "hel" }, whole, { type: "end", turn: "t" });
+    expect(done.at(-1)).toMatchObject({ id: "m", text: "hello you", state: "done", sources: ["handbook"], model: "small" });
+    expect(done).toHaveLength(2);
+  });
+
+  test("the same reply twice is shown once; a second one of the turn is shown too", () => {
+    expect(told(accepted, whole, whole)).toHaveLength(2);
+    expect(told(accepted, whole, { ...whole, id: "n" })).toHaveLength(3);
+  });
+
+  test("a turn that starts anew forgets its pieces", () => {
+    const found = told(accepted, { type: "delta", turn: "t", text: "wrong" }, { type: "reset", turn: "t" });
+    expect(found.at(-1)).toMatchObject({ text: "", state: "coming" });
+  });
+
+  test("a failed turn says why, a message that was refused too", () => {
+    expect(told(accepted, { type: "end", turn: "t", code: "timeout", text: "too slow" }).at(-1)).toMatchObject({ state: "failed", note: "too slow" });
+    expect(told({ type: "error", id: "a", message: "Too long.", hint: "shorten it" })[0]).toMatchObject({ state: "failed", note: "Too long. shorten it" });
+  });
+
+  test("an end without words leaves nothing, one with words keeps them", () => {
+    expect(told(accepted, { type: "end", turn: "t" })).toHaveLength(1);
+    expect(told(accepted, { type: "delta", turn: "t", text: "x" }, { type: "end", turn: "t" }).at(-1)).toMatchObject({ text: "x", state: "done" });
+  });
+
+  test.each([{ type: "delta" }, { type: "message", parts: 7, text: null }, { type: "end", code: 9 }, { type: "accepted", turn: {} }])(
+    "a broken frame breaks nothing: %o", (frame) => {
+      expect(Array.isArray(told(frame as Frame))).toBe(true);
+    },
+  );
+
+  test("a stored turn is what was said", () => {
+    const message = (id: string, role: string, text: string) => ({ id, role, parts: [{ type: "text" as const, text }], at: 1 });
+    const turn = { id: "t", at: 1, heard: message("h", "user", "hi"), spoke: [message("s", "assistant", "ho")], passages: [{ text: "", source: "s", score: 1, title: "T" }], model: "m", outcome: "answered" };
+    expect(remembered(turn).map((one) => [one.by, one.text, one.sources])).toEqual([["me", "hi", []], ["kith", "ho", ["T"]]]);
+  });
+});
+
+class Socket {
+  static all: Socket[] = [];
+  readyState = 0;
+  sent: string[] = [];
+  onopen?: () => void;
+  onmessage?: (event: { data: string }) => void;
+  onclose?: (event: { code: number }) => void;
+  constructor(readonly url: string, readonly protocols: string[]) {
+    Socket.all.push(this);
+  }
+  send(text: string): void {
+    this.sent.push(text);
+  }
+  close(): void {
+    this.readyState = 3;
+    this.onclose?.({ code: 1006 });
+  }
+  open(): void {
+    this.readyState = 1;
+    this.onopen?.();
+  }
+}
+
+describe("the line", () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    Socket.all = [];
+  });
+  afterEach(() => vi.useRealTimers());
+
+  function line(): { live: Live; heard: string[]; opened: () => number } {
+    const heard: string[] = [];
+    let opened = 0;
+    const hooks = { frame: (frame: Frame) => heard.push(frame.type), open: () => opened++, refused: () => undefined };
+    const live = new Live(() => "kith_x", hooks, (url, protocols) => new Socket(url, protocols) as unknown as WebSocket);
+    live.start();
+    return { live, heard, opened: () => opened };
+  }
+
+  test("the token is a subprotocol and never in the address", () => {
+    line();
+    expect(Socket.all[0]?.protocols).toEqual(["kith", "bearer.kith_x"]);
+    expect(Socket.all[0]?.url).not.toContain("kith_x");
+  });
+
+  test("it comes back after it broke, ever more slowly, and stays away after stop", () => {
+    const { live, opened } = line();
+    Socket.all[0]?.open();
+    Socket.all[0]?.close();
+    expect(live.line.get()).toBe("waiting");
+    vi.advanceTimersByTime(1000);
+    expect(Socket.all).toHaveLength(2);
+    Socket.all[1]?.open();
+    expect(opened()).toBe(2);
+    live.stop();
+    vi.advanceTimersByTime(60_000);
+    expect(Socket.all).toHaveLength(2);
+  });
+
+  test("a silent line is pinged and, without an answer, opened anew", () => {
+    const { heard } = line();
+    Socket.all[0]?.open();
+    Socket.all[0]?.onmessage?.({ data: '{"type":"pong"}' });
+    Socket.all[0]?.onmessage?.({ data: "not json" });
+    expect(heard).toEqual(["pong"]);
+    vi.advanceTimersByTime(25_000);
+    expect(Socket.all[0]?.sent).toEqual(['{"type":"ping"}']);
+    vi.advanceTimersByTime(20_000);
+    expect(Socket.all.length).toBeGreaterThan(1);
+  });
+});
+
+describe("texts", () => {
+  test("both languages have the same keys and the same places to fill", () => {
+    expect(Object.keys(zh).sort()).toEqual(Object.keys(en).sort());
+    const places = (text: string): string[] => (text.match(/\{\w+\}/g) ?? []).sort();
+    for (const [key, text] of Object.entries(en)) expect(places(zh[key as keyof typeof en]), key).toEqual(places(text));
+  });
+});
+
+describe("the graph of a flow", () => {
+  test("names that are hostile stay names", () => {
+    const graph = drawn({ initial: "start", states: { start: {}, 'x"]; click a "javascript:1"': {} }, transitions: [{ from: "start", to: 'x"]; click a "javascript:1"', on: ["yes"] }] });
+    expect(graph.split("\n")[0]).toBe("flowchart LR");
+    expect(graph.match(/"/g)?.length).toBe(6);
+  });
+
+  test("a flow without transitions has none", () => {
+    expect(drawn({ initial: "", states: undefined, transitions: [] })).toBe("");
+  });
+});
