@@ -33,7 +33,7 @@ from kith.runtime.streams import Streams
 from kith.runtime.supervisor import Supervisor
 from kith.runtime.tasks import Tasks
 from kith.runtime.telemetry import configure_logs
-from kith.security import HouseGuard, KeyRing, SecuritySettings, TokenAuth
+from kith.security import HouseGuard, Identity, KeyRing, SecuritySettings
 from kith.storage import Storage, StorageSettings, open_storage
 
 
@@ -74,7 +74,7 @@ class Household:
     flows: FlowBook
     talk: Engine
     channels: ChannelManager
-    auth: TokenAuth
+    auth: Identity
     streams: Streams
     health: Health
     clock: Clock
@@ -124,7 +124,8 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     stack.push_async_callback(supervisor.close)
     stack.push_async_callback(bus.close)
     health.report("storage", "ready")
-    auth, flows = TokenAuth(storage.records, clock, ids), FlowBook(settings.dialogue.flow)
+    auth = Identity(storage.records, storage.journal, settings.security, clock, ids)
+    flows = FlowBook(settings.dialogue.flow)
     models = ModelService(
         settings.models, clock, supervisor, folder, publish=bus.publish, serving=settings.serving, fetch=blobs.fetch
     )
@@ -166,8 +167,7 @@ async def open_data(settings: StorageSettings, clock: Clock, ids: Ids) -> Storag
 
 def _authenticated() -> tuple[str, ...]:
     """The channels whose clients were known before they spoke: at this machine's terminal, or by their token."""
-    found = Registry("channels").manifests().values()
-    return ("api", *(manifest.name for manifest in found if "local" in manifest.capabilities))
+    return ("api", *(m.name for m in Registry("channels").manifests().values() if "local" in m.capabilities))
 
 
 async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gateway:
@@ -177,7 +177,8 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         store=house.storage.store,
         outbox=house.storage.outbox,
         auth=house.auth,
-        tokens=house.auth,
+        accounts=house.auth,
+        journal=house.storage.journal,
         flows=house.flows,
         streams=house.streams,
         health=house.health,

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kith.core.audit import Act
+from kith.core.audit import Act, Change, Entry
 from kith.core.clock import FrozenClock
 from kith.core.errors import Fault, Invalid, NotFound, Refused, Unavailable
 from kith.core.ids import Ids, conversation_id, person_id
@@ -23,7 +23,7 @@ from kith.core.turn import Accepted, Turn
 from kith.gateway import Gateway, GatewayPorts, GatewaySettings
 from kith.runtime.health import Health
 from kith.runtime.streams import Streams
-from kith.security import TokenAuth
+from kith.security import Identity, SecuritySettings
 
 SECRET = "the path /home/me/secret.txt"
 
@@ -45,6 +45,34 @@ class Shelf:
 
     async def all(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
         return {key: value for (found, key), value in self.kept.items() if found == kind}
+
+
+class Log:
+    """The audit log over a shelf, in memory."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.acts: list[Act] = []
+
+    async def act(self, act: Act, changes: Sequence[Change] = ()) -> Entry:
+        for change in changes:
+            there = (change.kind, change.key) in self.shelf.kept
+            if change.when != "any" and there is not (change.when == "present"):
+                raise Refused("changed", code="changed_meanwhile")
+        for change in changes:
+            if change.value is None:
+                self.shelf.kept.pop((change.kind, change.key), None)
+            else:
+                self.shelf.kept[change.kind, change.key] = json.loads(json.dumps(change.value))
+        self.acts.append(act)
+        return Entry(len(self.acts), 0.0, act, "")
+
+    async def entries(self, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
+        found = [Entry(n, 0.0, act, "") for n, act in enumerate(self.acts, 1)]
+        return found[after : after + limit]
+
+    async def verify(self, after: int = 0, limit: int = 1000) -> tuple[int, str]:
+        return len(self.acts), ""
 
 
 class Voice:
@@ -224,7 +252,9 @@ class House:
         self.voice = Voice()
         self.talk, self.models = FakeTalk(self.voice), FakeModels(self.voice)
         self.store, self.outbox, self.flows = FakeStore(), FakeOutbox(), FakeFlows()
-        self.auth = TokenAuth(Shelf(), self.clock, self.ids)
+        self.shelf = Shelf()
+        self.log = Log(self.shelf)
+        self.auth = Identity(self.shelf, self.log, SecuritySettings(), self.clock, self.ids)
         self.streams, self.health, self.line = Streams(), Health(), EchoLine()
         lines: dict[str, Line] = {"live": self.line}
         self.ports = GatewayPorts(
@@ -233,7 +263,8 @@ class House:
             store=self.store,
             outbox=self.outbox,
             auth=self.auth,
-            tokens=self.auth,
+            accounts=self.auth,
+            journal=self.log,
             flows=self.flows,
             streams=self.streams,
             health=self.health,

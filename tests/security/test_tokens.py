@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from kith.core.audit import Act, Change, Entry
 from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, NotFound, Refused
 from kith.core.ids import Ids
-from kith.security import TokenAuth
+from kith.security.tokens import TokenAuth
 
 
 class Shelf:
@@ -34,9 +35,25 @@ class Shelf:
         return {key: value for (found, key), value in self.kept.items() if found == kind}
 
 
+class Log:
+    """An audit log over a shelf."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf, self.acts = shelf, []
+
+    async def act(self, act: Act, changes: Sequence[Change] = ()) -> Entry:
+        for change in changes:
+            if change.value is None:
+                await self.shelf.delete(change.kind, change.key)
+            else:
+                await self.shelf.put(change.kind, change.key, change.value)
+        self.acts.append(act)
+        return Entry(1, 0.0, act, "")
+
+
 def make(shelf: Shelf | None = None) -> tuple[TokenAuth, Shelf, FrozenClock]:
     shelf, clock = shelf or Shelf(), FrozenClock()
-    return TokenAuth(shelf, clock, Ids(clock)), shelf, clock
+    return TokenAuth(shelf, Log(shelf), clock, Ids(clock)), shelf, clock
 
 
 def test_a_token_is_shown_once_and_kept_only_as_a_digest() -> None:
@@ -88,7 +105,7 @@ def test_anything_else_is_refused(credential: str) -> None:
 def test_a_revoked_token_is_refused_at_once_and_in_other_processes_soon() -> None:
     async def story() -> None:
         auth, shelf, clock = make()
-        other = TokenAuth(shelf, clock, Ids(clock))
+        other = TokenAuth(shelf, Log(shelf), clock, Ids(clock))
         token = await auth.new("phone", "guest")
         await auth.authenticate(token)
         await other.authenticate(token)

@@ -9,7 +9,7 @@ from kith.app import load_settings, open_data
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
 from kith.runtime.settings import home
-from kith.security import KeyRing, TokenAuth
+from kith.security import Identity, KeyRing
 from kith.storage import Storage, rotate_storage
 
 
@@ -25,11 +25,11 @@ async def local_storage() -> AsyncGenerator[Storage]:
 
 
 @asynccontextmanager
-async def local_desk() -> AsyncGenerator[TokenAuth]:
-    """Tokens kept in this home."""
+async def local_desk() -> AsyncGenerator[Identity]:
+    """Tokens and accounts kept in this home."""
     clock = SystemClock()
     async with local_storage() as storage:
-        yield TokenAuth(storage.records, clock, Ids(clock))
+        yield Identity(storage.records, storage.journal, load_settings().security, clock, Ids(clock))
 
 
 async def rotate_key() -> None:

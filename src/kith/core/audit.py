@@ -8,6 +8,14 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
+class By:
+    """Who acts, by the id of the principal, and from where: an address, or ``console`` at the machine itself."""
+
+    actor: str = "owner"
+    origin: str = "console"
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
     """One act of somebody. `name` is ``thing.verb``; `origin` the address or place it came from; `detail` is small.
 

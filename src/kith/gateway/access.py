@@ -37,16 +37,22 @@ def allow(principal: Principal, role: Role) -> None:
         raise Refused(f"this is for {names.get(role, role)}", code="role_refused")
 
 
-def openness(routes: Sequence[HTTPRouteHandler]) -> Callable[[str], bool]:
-    """Tells of a path whether it may be asked for without a credential: what routes declare with ``open``."""
-    exact: set[str] = set()
+def openness(routes: Sequence[HTTPRouteHandler]) -> Callable[[str, str], bool]:
+    """Tells whether a method of a path may be asked for without a credential: what routes declare with ``open``.
+
+    An unknown method of an open path is open too, so that its caller learns that there is none.
+    """
     patterns: list[str] = []
+    shut = {
+        (method, path)
+        for route in routes
+        if not route.opt.get("open")
+        for path in route.paths
+        for method in route.http_methods
+    }
     for path in (path for route in routes if route.opt.get("open") for path in route.paths):
-        if "{" in path:
-            pieces = _PARAMETER.split(re.escape(path))
-            kinds = [_PATTERNS.get(kind, "[^/]+") for kind in pieces[1::2]]
-            patterns.append("".join(a + b for a, b in zip(pieces[::2], [*kinds, ""], strict=True)))
-        else:
-            exact.add(path)
-    pattern = re.compile("|".join(patterns)) if patterns else None
-    return lambda path: (path.rstrip("/") or "/") in exact or bool(pattern and pattern.fullmatch(path))
+        pieces = _PARAMETER.split(re.escape(path))
+        kinds = [_PATTERNS.get(kind, "[^/]+") for kind in pieces[1::2]]
+        patterns.append("".join(a + b for a, b in zip(pieces[::2], [*kinds, ""], strict=True)))
+    pattern = re.compile("|".join(patterns))
+    return lambda method, path: (method, path) not in shut and bool(pattern.fullmatch(path.rstrip("/") or "/"))

@@ -14,6 +14,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from kith.core.message import Delta, Message, Text, Usage
+from kith.gateway.acting import acting
 from kith.gateway.body import Call, read_json
 from kith.gateway.failures import Failure
 from kith.gateway.mind import Chunks
@@ -88,7 +89,7 @@ class Events:
 
     async def follow(self, request: Call, conversation: FromPath[str]) -> ASGIApp:
         """Follow a conversation as server-sent events. `Last-Event-ID` resumes; what is gone comes as turns."""
-        await visible(self._ports, request.user, conversation)
+        await visible(self._ports, request.user, conversation, acting(request))
         last = request.headers.get("last-event-id", "")
         after = request.query_params.get("after", "")
         chunks = self._live(conversation, last, after)

@@ -55,7 +55,7 @@ class Gate:
     """
 
     def __init__(
-        self, app: ASGIApp, auth: Auth, settings: GatewaySettings, is_open: Callable[[str], bool], clock: Clock
+        self, app: ASGIApp, auth: Auth, settings: GatewaySettings, is_open: Callable[[str, str], bool], clock: Clock
     ) -> None:
         self._app, self._auth, self._open = app, auth, is_open
         self._callers = Callers(settings)
@@ -85,7 +85,7 @@ class Gate:
         if remote:
             self._rate.take(str(caller))
         self._place(headers)
-        if self._open(scope["path"]):
+        if scope["type"] == "http" and self._open(scope["method"], scope["path"]):
             return
         principal = await self._auth.authenticate(_credential(scope, headers))
         cast("dict[str, Any]", scope)["user"] = principal

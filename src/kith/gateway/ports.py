@@ -8,8 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from kith.core.clock import Clock
 from kith.core.ids import Ids
-from kith.core.people import Role
-from kith.core.ports import Auth, Line, Models, Outbox, Recall, Store, Talk
+from kith.core.ports import Auth, Journal, Line, Models, Outbox, Recall, Store, Talk
+from kith.gateway.accounts import Accounts
 from kith.runtime.blobs import Blobs
 from kith.runtime.health import Health
 from kith.runtime.streams import Streams
@@ -25,29 +25,6 @@ class Flows(Protocol):
     def reload(self) -> object:
         """Read the flow's file again. Raises `Invalid` with every mistake; the old flow then stays in force."""
         ...
-
-
-class Ticket(Protocol):
-    """What is known of one API token."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def role(self) -> Role: ...
-    @property
-    def created(self) -> float: ...
-
-
-class Tokens(Protocol):
-    """Giving and taking away API tokens."""
-
-    async def new(self, name: str, role: str = "owner") -> str: ...
-
-    async def list(self) -> Sequence[Ticket]: ...
-
-    async def revoke(self, token: str) -> None: ...
 
 
 class Judge(Protocol):
@@ -91,7 +68,8 @@ class GatewayPorts:
     store: Store
     outbox: Outbox
     auth: Auth
-    tokens: Tokens
+    accounts: Accounts
+    journal: Journal
     flows: Flows
     streams: Streams
     health: Health

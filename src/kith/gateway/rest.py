@@ -13,10 +13,12 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from kith import __version__
+from kith.core.audit import Act, By
 from kith.core.errors import Fault, Invalid, NotFound, Refused
 from kith.core.ids import person_id
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Conversation, Principal
+from kith.gateway.acting import acting
 from kith.gateway.body import Call, integer, read_json
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.settings import GatewaySettings
@@ -102,7 +104,7 @@ class Rest:
         after = request.query_params.get("after", "")
 
         async def work() -> tuple[int, Any]:
-            await visible(self._ports, request.user, conversation)
+            await visible(self._ports, request.user, conversation, acting(request))
             found = await self._ports.store.turns(conversation, limit, after)
             return 200, {"conversation": conversation, "turns": [asdict(turn) for turn in found]}
 
@@ -121,6 +123,8 @@ class Rest:
         administrator(request.user)
 
         async def work() -> tuple[int, Any]:
+            by = acting(request)
+            await self._ports.journal.act(Act("flow.reload", by.actor, "", by.origin))
             self._ports.flows.reload()
             return 200, self._ports.flows.describe()
 
@@ -146,7 +150,8 @@ class Rest:
             raise NotFound(f"a reply can be retried or dropped, not {action!r}", hint="use retry or drop")
 
         async def work() -> tuple[int, Any]:
-            await self._ports.outbox.decide(parcel, action)
+            by = acting(request)
+            await self._ports.outbox.decide(parcel, action, Act(f"outbox.{action}", by.actor, parcel, by.origin))
             return 200, {"id": parcel, "done": action}
 
         return Whole(work)
@@ -171,7 +176,7 @@ class Rest:
         administrator(request.user)
 
         async def work() -> tuple[int, Any]:
-            found = await self._ports.tokens.list()
+            found = await self._ports.accounts.list()
             rows = [{"id": t.id, "name": t.name, "role": t.role, "created": t.created} for t in found]
             return 200, {"tokens": rows}
 
@@ -185,7 +190,10 @@ class Rest:
             raise Refused("only the owner makes tokens of the owner")
 
         async def work() -> tuple[int, Any]:
-            return 201, {"token": await self._ports.tokens.new(body.name, body.role), "name": body.name}
+            return 201, {
+                "token": await self._ports.accounts.new(body.name, body.role, acting(request)),
+                "name": body.name,
+            }
 
         return Whole(work)
 
@@ -194,10 +202,10 @@ class Rest:
         administrator(request.user)
 
         async def work() -> tuple[int, Any]:
-            ticket = next((one for one in await self._ports.tokens.list() if one.id == token), None)
+            ticket = next((one for one in await self._ports.accounts.list() if one.id == token), None)
             if ticket and ticket.role == "owner" and request.user.role != "owner":
                 raise Refused("only the owner revokes tokens of the owner")
-            await self._ports.tokens.revoke(token)
+            await self._ports.accounts.revoke(token, acting(request))
             return 200, {"id": token, "done": "revoke"}
 
         return Whole(work)
@@ -235,14 +243,24 @@ def person(principal: Principal) -> str:
     return person_id("api", principal.id, principal.id)
 
 
-async def visible(ports: GatewayPorts, principal: Principal, conversation: str) -> None:
-    """Raises `NotFound` unless this principal may see the conversation: the same for absent and for hidden ones."""
+async def visible(ports: GatewayPorts, principal: Principal, conversation: str, by: By) -> None:
+    """Raises `NotFound` unless this principal may see the conversation: the same for absent and for hidden ones.
+
+    That somebody looks into a conversation of others is written down first.
+    """
     try:
         found = await ports.store.conversation(conversation)
     except NotFound:
         found = None
-    if found is None or not (trusted(principal) or person(principal) in found.members):
+    if found is None or not (trusted(principal) or _own(principal, found)):
         raise NotFound("there is no such conversation", code="conversation_not_found")
+    if not _own(principal, found):
+        await ports.journal.act(Act("conversation.read", by.actor, conversation, by.origin))
+
+
+def _own(principal: Principal, found: Conversation) -> bool:
+    """Whether the principal speaks in it: through a request, or as a client of the channel that it belongs to."""
+    return bool({person(principal), person_id(found.channel, found.account, principal.id)} & set(found.members))
 
 
 def _conversation(found: Conversation) -> Mapping[str, Any]:

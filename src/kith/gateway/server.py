@@ -17,6 +17,7 @@ from kith.gateway.catalogue import Catalogue
 from kith.gateway.certificate import Certificate, obtain
 from kith.gateway.completions import Completions
 from kith.gateway.desk import Desk
+from kith.gateway.entrance import Entrance
 from kith.gateway.events import Events
 from kith.gateway.failures import Gone, translate
 from kith.gateway.gate import Gate
@@ -61,6 +62,7 @@ class Gateway:
             Workshop(ports, settings),
             Desk(ports),
             Events(ports, settings, self._closing),
+            Entrance(ports.accounts, ports.journal, settings),
         )
         routes = [route for room in rooms for route in room.routes()]
         schema, site = Schema(routes), Site().routes()

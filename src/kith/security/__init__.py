@@ -2,7 +2,7 @@
 
 from kith.security.cipher import KeyRing
 from kith.security.guard import HouseGuard
+from kith.security.identity import Identity, Proof
 from kith.security.settings import SecuritySettings
-from kith.security.tokens import Token, TokenAuth
 
-__all__ = ["HouseGuard", "KeyRing", "SecuritySettings", "Token", "TokenAuth"]
+__all__ = ["HouseGuard", "Identity", "KeyRing", "Proof", "SecuritySettings"]

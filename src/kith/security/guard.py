@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Protocol
 
 from kith.core.clock import Clock
 from kith.core.errors import Refused
 from kith.core.message import Envelope, Text
 from kith.core.people import Principal
+from kith.runtime.buckets import Buckets
 from kith.security.settings import SecuritySettings
 
-_BUCKETS = 10_000
 _CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
 
 class Principals(Protocol):
-    """Where the guard looks a sender up; `TokenAuth` is one."""
+    """Where the guard looks a sender up; `Identity` is one."""
 
     async def principal(self, name: str) -> Principal | None: ...
-
-
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at: float
 
 
 class HouseGuard:
@@ -39,9 +31,9 @@ class HouseGuard:
     def __init__(
         self, settings: SecuritySettings, principals: Principals, clock: Clock, local: Collection[str]
     ) -> None:
-        self._settings, self._principals, self._clock = settings, principals, clock
+        self._settings, self._principals = settings, principals
         self._local = frozenset(local)
-        self._buckets: OrderedDict[tuple[str, str, str], _Bucket] = OrderedDict()
+        self._buckets = Buckets(settings.messages_per_minute, settings.burst, clock)
 
     async def admit(self, envelope: Envelope) -> Principal:
         """Who speaks. Raises `Refused`: for a stranger, for too long a text, or (with `retry_after`) for too many."""
@@ -53,7 +45,7 @@ class HouseGuard:
                 code="message_too_long",
                 hint="send it in parts, or as a file",
             )
-        self._spend((envelope.channel, envelope.account, envelope.sender))
+        self._buckets.take((envelope.channel, envelope.account, envelope.sender))
         return principal
 
     async def release(self, text: str) -> str:
@@ -70,19 +62,6 @@ class HouseGuard:
             )
         if found := await self._principals.principal(envelope.sender):
             return found
-        if envelope.sender.startswith("t_"):  # the shape of a token's id: it was good once, and has been revoked
-            raise Refused("this token has been revoked", code="unauthenticated")
+        if envelope.sender.startswith(("t_", "u_")):  # the shape of a token's or account's id: it was good once
+            raise Refused("this token or account has been revoked", code="unauthenticated")
         return Principal(envelope.sender or "owner", envelope.sender_name or envelope.sender or "owner", "owner")
-
-    def _spend(self, sender: tuple[str, str, str]) -> None:
-        """Take one token from the sender's bucket, which refills evenly up to `burst`."""
-        now, burst = self._clock.monotonic(), float(self._settings.burst)
-        rate = self._settings.messages_per_minute / 60
-        bucket = self._buckets.setdefault(sender, _Bucket(burst, now))
-        self._buckets.move_to_end(sender)
-        bucket.tokens, bucket.at = min(burst, bucket.tokens + (now - bucket.at) * rate), now
-        if bucket.tokens < 1:
-            raise Refused("too many messages", code="rate_limited", retry_after=(1 - bucket.tokens) / rate)
-        bucket.tokens -= 1
-        if len(self._buckets) > _BUCKETS:
-            self._buckets.popitem(last=False)

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
+from kith.core.audit import Act, By, Change
 from kith.core.clock import Clock
 from kith.core.errors import Fault, Invalid, NotFound, Refused
 from kith.core.ids import Ids
 from kith.core.people import Principal, Role
-from kith.core.ports import Records
+from kith.core.ports import Journal, Records
 
 _KIND = "token"
 _SHAPE = re.compile(r"kith_[A-Za-z0-9_-]{43}")
@@ -44,9 +45,14 @@ class TokenAuth:
     """
 
     def __init__(
-        self, records: Records, clock: Clock, ids: Ids, source: Callable[[int], bytes] = secrets.token_bytes
+        self,
+        records: Records,
+        journal: Journal,
+        clock: Clock,
+        ids: Ids,
+        source: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        self._records, self._clock, self._ids, self._source = records, clock, ids, source
+        self._records, self._journal, self._clock, self._ids, self._source = records, journal, clock, ids, source
         self._seen: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
         self._names: tuple[float, Mapping[str, Principal]] | None = None
         self._local = ""
@@ -78,7 +84,7 @@ class TokenAuth:
             self._names = self._clock.monotonic(), {principal.id: principal for principal in found}
         return self._names[1].get(name)
 
-    async def new(self, name: str, role: str = "owner") -> str:
+    async def new(self, name: str, role: str = "owner", by: By | None = None) -> str:
         """Make a token and return it: the only time that it can be seen. Raises `Invalid`."""
         faults = [] if _NAME.fullmatch(name) else [Fault("name", "has to be 1 to 80 printable characters")]
         if role not in get_args(Role):
@@ -87,8 +93,11 @@ class TokenAuth:
             raise Invalid("this token cannot be made", faults=tuple(faults))
         token = self._make()
         digest = _digest(token)
-        value = {"id": self._ids.new("t"), "name": name, "role": role, "created": self._clock.now(), "digest": digest}
-        await self._records.put(_KIND, digest, value)
+        made = {"id": self._ids.new("t"), "name": name, "role": role, "created": self._clock.now()}
+        value = {**made, "digest": digest}
+        by = by or By()
+        act = Act("token.new", by.actor, str(value["id"]), by.origin, detail={"name": name, "role": role})
+        await self._journal.act(act, [Change(_KIND, digest, value, "absent")])
         self._names = None
         return token
 
@@ -105,11 +114,14 @@ class TokenAuth:
         records = (await self._records.all(_KIND)).values()
         return sorted((_token(record) for record in records), key=lambda token: (token.created, token.id))
 
-    async def revoke(self, token: str) -> None:
+    async def revoke(self, token: str, by: By | None = None) -> None:
         """Refuse the token with this id from now on. Raises `NotFound`."""
         for digest, record in (await self._records.all(_KIND)).items():
             if record["id"] == token:
-                await self._records.delete(_KIND, digest)
+                by = by or By()
+                await self._journal.act(
+                    Act("token.revoke", by.actor, token, by.origin), [Change(_KIND, digest, None, "present")]
+                )
                 self._seen.pop(digest, None)
                 self._names = None
                 return

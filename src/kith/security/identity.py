@@ -1,0 +1,163 @@
+"""The one authentication function, over everything that proves who somebody is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyotp
+from pyotp.totp import TOTP
+
+from kith.core.audit import Act, By, Change
+from kith.core.clock import Clock
+from kith.core.errors import Invalid, Refused
+from kith.core.ids import Ids
+from kith.core.people import Principal
+from kith.core.ports import Journal, Records
+from kith.runtime.buckets import Buckets
+from kith.security.passes import Passes
+from kith.security.passwords import check_password, digest, new_secret
+from kith.security.settings import SecuritySettings
+from kith.security.tokens import TokenAuth
+from kith.security.users import Users
+
+SESSION = "session"
+_SECONDS = 2.0
+_TRIES = 10  # wrong passwords a minute, for one name and for one address
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What somebody shows to sign in: a one-time code with a new password, a name with password, or an API token."""
+
+    code: str = field(default="", repr=False)
+    name: str = ""
+    password: str = field(default="", repr=False)
+    totp: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+
+class Identity(TokenAuth):
+    """Implements the port `Auth` over API tokens, access tokens (JWT) and browser sessions; signs people in and out."""
+
+    def __init__(self, records: Records, journal: Journal, settings: SecuritySettings, clock: Clock, ids: Ids) -> None:
+        super().__init__(records, journal, clock, ids)
+        self._settings = settings
+        self.users = Users(records, journal, clock, ids)
+        self.passes = Passes(records, journal, settings, clock, ids)
+        self._tries = Buckets(_TRIES, _TRIES, clock)
+        self._stretching = asyncio.Semaphore(2)
+        self._sessions: dict[str, tuple[float, Mapping[str, Any]]] = {}
+
+    async def authenticate(self, credential: str) -> Principal:
+        """Whose credential this is. Raises `Refused` (code ``unauthenticated``) for anything else."""
+        if credential.startswith("session_"):
+            return await self._session(credential)
+        if credential.startswith("eyJ"):  # base 64 of the brace and quote with which every JWT's header begins
+            return await self._known(await self.passes.check(credential))
+        return await super().authenticate(credential)
+
+    async def principal(self, name: str) -> Principal | None:
+        """The principal called `name` if an account or some valid token makes it so, else None."""
+        return await self.users.principal(name) or await super().principal(name)
+
+    async def claim(self) -> str | None:
+        """A one-time code that makes its reader the owner, shown on the console; None when the owner has signed in."""
+        return await self.users.claim(self._settings.code_hours)
+
+    @property
+    def session_seconds(self) -> int:
+        """How long a browser stays signed in."""
+        return int(self._settings.session_days * 86400)
+
+    @property
+    def code_hours(self) -> float:
+        """How long a one-time code is good."""
+        return self._settings.code_hours
+
+    async def enter(self, proof: Mapping[str, str], by: By) -> tuple[str, Principal]:
+        """As `sign_in`, with the fields of a `Proof`."""
+        return await self.sign_in(Proof(**proof), by)
+
+    async def sign_in(self, proof: Proof, by: By) -> tuple[str, Principal]:
+        """The secret of a new browser session, and whose it is. Raises `Refused` or `Invalid`, written down."""
+        self._tries.take(("origin", by.origin))
+        try:
+            principal = await self._prove(proof, by)
+        except (Refused, Invalid) as error:
+            if error.code not in ("rate_limited", "second_factor_needed"):
+                act = Act("session.open", "", "", by.origin, "refused", {"reason": error.code})
+                await self._journal.act(act)
+            raise
+        secret, now = new_secret("session_"), self._clock.now()
+        session = {"id": self._ids.new("s"), "principal": principal.id, "created": now}
+        session["until"] = now + self.session_seconds
+        act = Act("session.open", principal.id, str(session["id"]), by.origin)
+        await self._journal.act(act, [Change(SESSION, digest(secret), session, "absent")])
+        return secret, principal
+
+    async def sign_out(self, secret: str, by: By) -> None:
+        """End a browser session."""
+        self._sessions.pop(digest(secret), None)
+        await self._journal.act(Act("session.close", by.actor, "", by.origin), [Change(SESSION, digest(secret), None)])
+
+    async def end_all(self, principal: str, by: By) -> None:
+        """End every session and grant of a principal: after a change of role, or when something was stolen."""
+        sessions = [key for key, kept in (await self._records.all(SESSION)).items() if kept["principal"] == principal]
+        changes = [Change(SESSION, key, None) for key in sessions]
+        await self._journal.act(Act("session.end_all", by.actor, principal, by.origin), changes)
+        await self.passes.end_all(principal, by)
+        self._sessions.clear()
+
+    def authenticator(self, principal: Principal) -> tuple[str, str]:
+        """A new secret for an authenticator app, and the address that its QR code shows. Nothing is kept yet."""
+        secret = pyotp.random_base32()
+        return secret, TOTP(secret, name=principal.name, issuer="Kith").provisioning_uri()
+
+    async def _prove(self, proof: Proof, by: By) -> Principal:
+        if proof.code:
+            async with self._stretching:
+                return await self.users.redeem(proof.code, proof.password, by)
+        if proof.token:
+            return await super().authenticate(proof.token)
+        self._tries.take(("name", proof.name.strip().casefold()[:100]))
+        record = await self.users.named(proof.name)
+        async with self._stretching:
+            kept = record.get("password") if record else None
+            good = await asyncio.to_thread(check_password, proof.password, kept)
+        if not good or record is None or record["disabled"]:
+            raise Refused("name or password is wrong", code="unauthenticated", hint="ask an admin for a one-time code")
+        if record.get("totp"):
+            if not proof.totp:
+                raise Refused("the code of the authenticator is needed too", code="second_factor_needed")
+            await self.users.prove(str(record["id"]), str(record["totp"]), proof.totp, by)
+        return await self._known(str(record["id"]))
+
+    async def _session(self, secret: str) -> Principal:
+        key, now = digest(secret), self._clock.monotonic()
+        seen = self._sessions.get(key)
+        if seen is None or now - seen[0] >= _SECONDS:
+            kept = await self._records.get(SESSION, key)
+            self._sessions.pop(key, None)
+            if kept is None:
+                raise _ended()
+            if len(self._sessions) > 10_000:
+                self._sessions.clear()
+            seen = self._sessions[key] = now, kept
+        if float(seen[1]["until"]) < self._clock.now():
+            raise _ended()
+        return await self._known(str(seen[1]["principal"]))
+
+    async def _known(self, principal: str) -> Principal:
+        found = await self.principal(principal)
+        if found is None and principal == "owner":  # by a token of the owner, before the owner has an account
+            return Principal("owner", "owner", "owner")
+        if found is None:
+            raise Refused("this account is not there any more", code="unauthenticated")
+        return found
+
+
+def _ended() -> Refused:
+    return Refused("this session has ended", code="unauthenticated", hint="sign in again")
