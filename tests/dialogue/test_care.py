@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from kith.core.errors import Refused
+from kith.core.message import Envelope
+from kith.core.people import Principal
 from kith.dialogue.care import CareSettings, safe_answer
 from kith.dialogue.mood import emotion, guidance, moved
 from kith.dialogue.session import Session
 from kith.dialogue.settings import DialogueSettings
-from tests.dialogue.house import House, heard, play, says
+from tests.dialogue.house import Gate, House, heard, play, says
 
 LONG = "The weather was fine and we walked along the river for a while. " * 40
 
@@ -142,3 +145,19 @@ def test_a_time_zone_has_to_be_one() -> None:
     for wrong in ("Mars/Olympus", "../../etc/passwd", "UTC\0"):
         with pytest.raises(ValidationError):
             DialogueSettings(timezone=wrong)
+
+
+@pytest.mark.parametrize("code", ["message_too_long", "rate_limited"])
+def test_who_speaks_too_much_is_not_left_alone(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    async def refuse(self: Gate, envelope: Envelope) -> Principal:
+        raise Refused("too much", code=code)
+
+    async def scene(house: House) -> None:
+        await house.engine.hear(heard(1, "word " * 9000 + ". I want to kill myself"))
+        await house.engine.hear(heard(2, "word", conversation="other"))
+        said = sorted((parcel.message.text for parcel in await house.outbox(2)), key=len)
+        assert "988" in said[1]
+        assert "988" not in said[0]
+
+    monkeypatch.setattr(Gate, "admit", refuse)
+    play(scene, says("no"))

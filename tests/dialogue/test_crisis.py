@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from kith.dialogue.crisis import endangered
 
 CASES = Path(__file__).parent / "crisis.txt"
@@ -22,3 +24,41 @@ def test_danger_is_noticed_and_only_danger() -> None:
     assert len(danger) + len(safe) >= 300
     assert len(missed) <= 0.02 * len(danger), missed
     assert len(false) <= 0.02 * len(safe), false
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "我想" * 50_000,
+        "i want to " * 10_000,
+        "i " * 50_000,
+        "took " * 20_000,
+        "bridge " * 14_000,
+        "吃" * 100_000,
+        "\0" * 9999,
+    ],
+)
+def test_a_huge_text_is_looked_through_to_its_end(text: str) -> None:
+    ordinary = "Nothing happened today. " * 2000
+    assert endangered(f"{ordinary}{text}\n. I want to kill myself. {ordinary}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I  want   to DIE",
+        "ｉ　ｗａｎｔ　ｔｏ　ｄｉｅ",
+        "I want to k\u200bill myself",
+        "自 殺",
+        "自-杀",
+        "我\u200b想\u200b自杀",
+        "k1ll myself",
+    ],
+)
+def test_a_disguise_does_not_hide_it(text: str) -> None:
+    assert endangered(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\n", "。。。", "\ud800", "🙂" * 50])
+def test_nothing_is_no_danger(text: str) -> None:
+    assert not endangered(text)

@@ -24,7 +24,8 @@ _SHORT = {"wanna": "want to", "gonna": "going to", "kms": "kill myself", "dont":
           "they'd": "they would", "he's": "he is", "she's": "she is", "isnt": "is not", "doesn't": "does not",
           "who've": "who have", "there's": "there is", "what's": "what is", "whats": "what is", "that's": "that is",
           "i'll": "i will", "hes": "he is",
-          "unalive": "kill"}  # fmt: skip
+          "unalive": "kill", "wasn't": "was not",
+          "weren't": "were not", "he'll": "he will", "she'll": "she will", "they'll": "they will"}  # fmt: skip
 _WORD = re.compile(r"[a-z0-9']+")
 
 _SELF = r"(?:my ?self|her ?self|him ?self|them ?sel(?:f|ves))"

@@ -183,6 +183,9 @@ async def understand(
     draft.session.flow = dict(reading.state)
     draft.instruction = guidance(feeling, draft.session.mood)
     draft.locale = reading.language
+    if reading.action and reading.action.kind == "handover" and reading.action.argument == "crisis":
+        _shelter(draft, settings)  # a flow's own words may notice what the rules did not
+        return speak
     return _follow(draft, reading)
 
 
@@ -339,9 +342,14 @@ async def _in_danger(draft: Draft, settings: DialogueSettings) -> bool:
     text = draft.heard.text
     found = await asyncio.to_thread(endangered, text) if len(text) > _LONG else endangered(text)
     if found:
-        draft.answer, draft.outcome, draft.danger = safe_answer(settings.care, draft.locale), "handed_over", True
         draft.understanding = Understanding("crisis", confidence=1.0, by="rule")
+        _shelter(draft, settings)
     return found
+
+
+def _shelter(draft: Draft, settings: DialogueSettings) -> None:
+    """The scripted answer, and whoever is to be told will be."""
+    draft.answer, draft.outcome, draft.danger = safe_answer(settings.care, draft.locale), "handed_over", True
 
 
 async def _suggest_break(draft: Draft, settings: DialogueSettings, now: float) -> None:
