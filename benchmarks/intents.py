@@ -3,7 +3,7 @@
 ``python -m benchmarks.intents --data clinc150-train-val.json [--phrases 20] [--intents 100] [--json]``
 
 The data are a JSON file ``{"train": [[text, intent], …], "val": […], "oos_val": […]}`` such as CLINC150 (Larson et al.
-2019). Without them the shipped flow and a Chinese set are measured, by five folds over their phrases. Both sides see the
+2019). Without them the shipped flow and a Chinese set are measured, by five folds over their phrases. Both see the
 same normalised texts. What is out of scope is refused below a threshold that lets both accept equally many in scope.
 """
 
