@@ -74,7 +74,7 @@ def test_vectors(tmp_path: Path, made: Path) -> None:
 @pytest.mark.server
 def test_labels(tmp_path: Path, made: Path) -> None:
     async def body(model: Any, house: House) -> None:
-        one, two = await model.classify(["hello there", "good day"])
+        one, two = await house.service.classify(["hello there", "good day"])
         assert list(one) == ["yes", "no", "2"]
         assert sum(one.values()) == pytest.approx(1.0, abs=1e-5)
         assert one != two
@@ -88,7 +88,7 @@ def test_labels(tmp_path: Path, made: Path) -> None:
 @pytest.mark.server
 def test_scores(tmp_path: Path, made: Path) -> None:
     async def body(model: Any, house: House) -> None:
-        good, bad = await model.rank("red cat", ["the cat is red", "hello there"])
+        good, bad = await house.service.rank("red cat", ["the cat is red", "hello there"])
         assert 1.0 >= good > bad >= 0.0
         assert await model.rank("x", []) == []
 

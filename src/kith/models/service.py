@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from kith.core.errors import Invalid, KithError, NotFound
 from kith.core.events import ModelChanged
 from kith.core.message import Delta, Usage
 from kith.core.model import ChatRequest, ModelCard
-from kith.models.backend import Backend, Embeds, Fetch
+from kith.models.backend import Backend, Classifies, Draws, Embeds, Fetch, Picture, Ranks
 from kith.models.cache import ResponseCache, Ticket
 from kith.models.keeper import Keeper, Senses
 from kith.models.maker import Entry, Maker
@@ -169,6 +169,30 @@ class ModelService:
                 raise Invalid(f"the model {model!r} makes no vectors", code="unsupported")
             with span("model.embed", model=model):
                 return await backend.embed(texts)
+
+    async def rank(self, query: str, texts: Sequence[str], model: str = "") -> Sequence[float]:
+        """How well each text answers the query, by `model` or the first that ranks. Raises as `chat`."""
+        async with self.using("rerank", model) as backend:
+            if not isinstance(backend, Ranks):
+                raise Invalid(f"the model {model!r} does not rank", code="unsupported")
+            with span("model.rank", model=model):
+                return await backend.rank(query, texts)
+
+    async def classify(self, texts: Sequence[str], model: str = "") -> Sequence[Mapping[str, float]]:
+        """The labels of each text with probabilities, by `model` or the first that gives any. Raises as `chat`."""
+        async with self.using("classify", model) as backend:
+            if not isinstance(backend, Classifies):
+                raise Invalid(f"the model {model!r} gives no labels", code="unsupported")
+            with span("model.classify", model=model):
+                return await backend.classify(texts)
+
+    async def draw(self, picture: Picture, model: str = "") -> bytes:
+        """A picture as PNG, by `model` or the first that draws. Raises as `chat`."""
+        async with self.using("image", model) as backend:
+            if not isinstance(backend, Draws):
+                raise Invalid(f"the model {model!r} does not draw", code="unsupported")
+            with span("model.draw", model=model):
+                return await backend.draw(picture)
 
     def using(self, kind: str, model: str = "", asked: Asked | None = None) -> AbstractAsyncContextManager[Backend]:
         """A loaded copy of `model`, or of the first that does `kind`, held for one private request. Raises as `route`.

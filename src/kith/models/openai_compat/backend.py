@@ -99,7 +99,10 @@ class OpenAICompat:
         try:
             listed: Any = cast("dict[str, Any]", answer)["results"] if isinstance(answer, dict) else answer
             rows = cast("list[dict[str, Any]]", listed)
-            found = {int(row["index"]): float(row.get("relevance_score", row.get("score"))) for row in rows}
+            found = {
+                int(row["index"]): float(row["relevance_score"] if "relevance_score" in row else row["score"])
+                for row in rows
+            }
             return [found[index] for index in range(len(texts))]
         except (TypeError, KeyError, ValueError, AttributeError):
             text = f"the endpoint of {self.card.name} answers something that is not its API"
