@@ -33,6 +33,7 @@ from litestar.response import Stream
 
 from benchmarks.report import Row, report
 from kith.app import load_settings, open_household
+from kith.runtime.lifecycle import until_stopped
 
 WORDS = "the quick brown fox jumps over the lazy dog and runs into the dark forest again"
 
@@ -62,7 +63,7 @@ async def serve_kith() -> None:
         async with open_household(load_settings(file), serve=True) as house:
             assert house.gateway is not None
             print(json.dumps({"url": house.gateway.address, "token": await house.auth.new("bench")}), flush=True)
-            await house.run_until_stopped()
+            await until_stopped()
 
 
 async def serve_bare(chunks: list[str]) -> None:

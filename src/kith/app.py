@@ -14,21 +14,19 @@ from pydantic import Field
 
 from kith.channels import ChannelManager, ChannelPorts, ChannelsSettings
 from kith.core.clock import Clock, SystemClock
-from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.dialogue import DialogueSettings, Engine, FlowBook, Ports, load_persona
 from kith.gateway import Gateway, GatewayPorts, GatewaySettings
 from kith.knowledge import KnowledgeSettings, Library
 from kith.media import Senseless
 from kith.models import ModelService, ModelSettings, ModelsSettings, ServingSettings
-from kith.plugins import NoTools
+from kith.plugins import Outside, PluginsSettings
 from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 from kith.runtime.files import leave_note, private_folder
 from kith.runtime.health import Health
 from kith.runtime.registry import Registry
 from kith.runtime.settings import LogSettings, Section, home, load
-from kith.runtime.signals import until_stopped
 from kith.runtime.streams import Streams
 from kith.runtime.supervisor import Supervisor
 from kith.runtime.tasks import Tasks
@@ -46,6 +44,7 @@ class Settings(Section):
     dialogue: DialogueSettings = Field(default_factory=DialogueSettings)
     channels: ChannelsSettings = Field(default_factory=ChannelsSettings)
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
+    plugins: PluginsSettings = Field(default_factory=PluginsSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     security: SecuritySettings = Field(default_factory=SecuritySettings)
     log: LogSettings = Field(default_factory=LogSettings)
@@ -89,10 +88,6 @@ class Household:
         """Whether every required component can do its work."""
         return self.health.ready
 
-    async def run_until_stopped(self) -> None:
-        """Serve until SIGINT or SIGTERM."""
-        await until_stopped()
-
 
 @contextlib.asynccontextmanager
 async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[Household]:
@@ -115,17 +110,13 @@ async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[H
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Household:
     clock, health, streams, bus, blobs = SystemClock(), Health(), Streams(), Bus(), Blobs()
     ids, supervisor, folder = Ids(clock), Supervisor(clock), home() / "models"
-    storage = await open_data(settings.storage, clock, ids)
-    stack.push_async_callback(storage.close)
-    tasks = Tasks(clock, ids, workers=1)
-    tasks.repeat("storage upkeep", storage.upkeep, 3600.0)
-    tasks.start()
-    stack.push_async_callback(tasks.stop)
-    stack.push_async_callback(supervisor.close)
-    stack.push_async_callback(bus.close)
+    storage = await _keep_house(settings.storage, clock, ids, stack)
+    for close in (supervisor.close, bus.close):
+        stack.push_async_callback(close)
     health.report("storage", "ready")
     auth = Identity(storage.records, storage.journal, settings.security, clock, ids)
     flows = FlowBook(settings.dialogue.flow)
+    tools = await stack.enter_async_context(Outside(settings.plugins.mcp, clock, health))
     models = ModelService(
         settings.models, clock, supervisor, folder, publish=bus.publish, serving=settings.serving, fetch=blobs.fetch
     )
@@ -137,7 +128,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         flows=flows,
         knowledge=Library(settings.knowledge),
         models=models,
-        tools=NoTools(),
+        tools=tools,
         persona=load_persona(settings.dialogue.persona),
         settings=settings.dialogue,
         bus=bus,
@@ -147,12 +138,18 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     talk = Engine(ports, streams, health, worker=ids.new("w"))
     doors = ChannelPorts(talk, storage.outbox, storage.store, streams, health, bus)
     channels = ChannelManager(doors, settings.channels, clock, ids)
-
-    async def nudge(_: TurnFinished) -> None:
-        channels.nudge()
-
-    bus.subscribe(TurnFinished, nudge)
     return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids, ports, blobs)
+
+
+async def _keep_house(settings: StorageSettings, clock: Clock, ids: Ids, stack: contextlib.AsyncExitStack) -> Storage:
+    """The open data, tidied every hour until the house is closed."""
+    storage = await open_data(settings, clock, ids)
+    stack.push_async_callback(storage.close)
+    tasks = Tasks(clock, ids, workers=1)
+    tasks.repeat("storage upkeep", storage.upkeep, 3600.0)
+    tasks.start()
+    stack.push_async_callback(tasks.stop)
+    return storage
 
 
 async def open_data(settings: StorageSettings, clock: Clock, ids: Ids) -> Storage:

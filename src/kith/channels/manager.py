@@ -14,6 +14,7 @@ from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.core.clock import Clock
 from kith.core.errors import Broken, Invalid, KithError, Missing, NotFound, Unavailable
+from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.core.manifest import Manifest
 from kith.core.message import Envelope
@@ -105,6 +106,8 @@ class ChannelManager:
             local_ones = (event.wait() for name, event in tried.items() if self._routes[name].local)
             async with asyncio.timeout(_STOP):
                 await asyncio.gather(*local_ones)
+        if self._ports.bus is not None:
+            self._ports.bus.subscribe(TurnFinished, self._spoken)
         self._sender.start(worker or self._ids.new("w"))
 
     async def stop(self) -> None:
@@ -116,6 +119,9 @@ class ChannelManager:
         await asyncio.gather(*(self._take_down(name) for name in self._built))
         self._routes.clear()
         self._built.clear()
+
+    async def _spoken(self, _: TurnFinished) -> None:
+        self.nudge()
 
     def nudge(self) -> None:
         """Something was put into the outbox."""

@@ -18,6 +18,7 @@ from kith.cli.inner import chat_in
 from kith.cli.server import find_server
 from kith.cli.webnote import tell_when_built, web_address
 from kith.core.errors import Unavailable
+from kith.runtime.lifecycle import until_stopped
 from kith.runtime.locale import tr
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,7 +64,7 @@ async def _serve(settings: Settings, *, talk: bool) -> None:
         return
     async with open_household(settings, serve=True) as house:
         _banner(house, talk=talk)
-        stopping = asyncio.create_task(house.run_until_stopped())
+        stopping = asyncio.create_task(until_stopped())
         telling = asyncio.create_task(tell_when_built(house.gateway.address if house.gateway else ""))
         if talk:
             await asyncio.sleep(0)  # let the signal handlers be set first: the chat has its own for Ctrl-C

@@ -23,7 +23,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Understanding:
-    """What a message means. `confidence` is in 0..1; `by` names the layer that decided; `others` are further intents."""
+    """What a message means. `confidence` is in 0..1; `by` names the layer that decided; `others` are more intents."""
 
     intent: str = ""
     entities: tuple[Entity, ...] = ()

@@ -72,18 +72,19 @@ class Registry:
 
     def load(self, name: str) -> Any:
         """Import the manifest's entry. Raises `NotFound`, or `Missing` with the line that installs what is absent."""
-        return self._attribute(name, self.manifest(name).entry)
+        manifest = self.manifest(name)
+        absent = [module for module in manifest.requires if importlib.util.find_spec(module) is None]
+        if absent:
+            raise Missing(f"{name} needs {', '.join(absent)}, which is not installed", extra=manifest.extra or name)
+        return self._attribute(name, manifest.entry)
 
     def settings(self, name: str) -> type[BaseModel] | None:
-        """The class that validates this folder's settings, None if it has none."""
+        """The class that validates this folder's settings, None if it has none; needs nothing that may be absent."""
         target = self.manifest(name).settings
         return self._attribute(name, target) if target else None
 
     def _attribute(self, name: str, target: str) -> Any:
         manifest = self.manifest(name)
-        absent = [module for module in manifest.requires if importlib.util.find_spec(module) is None]
-        if absent:
-            raise Missing(f"{name} needs {', '.join(absent)}, which is not installed", extra=manifest.extra or name)
         module, _, attribute = target.partition(":")
         found: ModuleType = importlib.import_module(f"{manifest.package}.{module}")
         try:
