@@ -2,7 +2,7 @@
 
 The new file is cut into segments of 64 MiB. Each is compressed by zstd with the same region of the old file, 4 MiB
 more on either side, as a prefix to refer to: what moved by less than that costs next to nothing. A segment that is the
-same at the same place is only named. Memory is bounded by the segment (about 350 MiB), however large files are. Every
+same at the same place is only named. Memory is bounded by the segment (about 400 MiB), however large files are. Every
 segment carries its BLAKE3 digest, and the head that of both files: what a delta makes is either the file that was meant
 or nothing.
 
