@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "keys": "kith.cli.keys",
     "token": "kith.cli.token",
     "config": "kith.cli.config",
+    "mcp": "kith.cli.mcp",
     "version": "kith.cli.version",
 }
 

@@ -1,5 +1,7 @@
-"""What the assistant may do. So far: nothing, and it says so."""
+"""What the assistant may do: the tools of outside servers that the owner has looked at."""
 
-from kith.plugins.tools import NoTools
+from kith.plugins.host import Outside, look
+from kith.plugins.offer import pinned
+from kith.plugins.settings import PluginsSettings
 
-__all__ = ["NoTools"]
+__all__ = ["Outside", "PluginsSettings", "look", "pinned"]
