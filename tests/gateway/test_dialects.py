@@ -435,3 +435,15 @@ def test_every_dialect_can_speak_in_sentences(build: Any, events: Any) -> None:
             assert (await post(house, path, {**body, "chunks": "words"})).status_code == 400
 
     asyncio.run(story())
+
+
+def test_every_operation_of_the_description_has_a_name_of_its_own(build: Any) -> None:
+    async def story() -> None:
+        async with build().client() as client:
+            paths = (await client.get("/openapi.json")).json()["paths"]
+        operations = [operation for methods in paths.values() for operation in methods.values()]
+        names = [operation["operationId"] for operation in operations]
+        assert len(set(names)) == len(names)
+        assert "501" in paths["/v1/audio/speech"]["post"]["responses"]
+
+    asyncio.run(story())

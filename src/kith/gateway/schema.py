@@ -23,6 +23,7 @@ _ERRORS = {
     "408": "The request was not sent in time.",
     "413": "The request is too large.",
     "429": "Too often; see Retry-After.",
+    "501": "Nothing here does this yet, or an optional part is not installed.",
     "500": "Something went wrong inside Kith.",
     "503": "Not now; see Retry-After.",
 }
@@ -79,8 +80,10 @@ class Schema:
 def _operation(route: HTTPRouteHandler, path: str) -> dict[str, Any]:
     opt = route.opt
     function = cast("Any", route.fn)
+    beginning = path.split("/")[1] or "root"
+    end = "_" + "_".join(path.split("/")[2:]) if len(route.paths) > 1 else ""
     found: dict[str, Any] = {
-        "operationId": f"{path.split('/')[1] or 'root'}_{function.__name__}",
+        "operationId": f"{beginning}_{function.__name__}{end}",
         "summary": (inspect.getdoc(function) or "").split("\n")[0],
         "responses": _responses(opt, "OpenAIError" if path.startswith("/v1") else "KithError"),
     }
