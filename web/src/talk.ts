@@ -20,6 +20,7 @@ export type Said = {
 export type Thread = { name: string; said: Said[]; loaded: boolean; error: string };
 
 const KEPT = 100;
+const MOMENT = 30;
 
 /** Everything that is said in the conversations that this page follows. The server's turns are the truth. */
 export class Talk {
@@ -28,6 +29,7 @@ export class Talk {
   readonly #threads = new Map<string, Store<Thread>>();
   readonly #cursor = new Map<string, string>();
   readonly #models = new Map<string, string>();
+  #heard: Frame[] = [];
 
   constructor(make?: (url: string, protocols: string[]) => WebSocket) {
     const hooks = {
@@ -111,13 +113,21 @@ export class Talk {
     }
   }
 
+  /** Frames come faster than a page can be drawn: those of one moment change it once. */
   #hear(frame: Frame): void {
-    const name = frame.conversation ?? this.#whose(String(frame.id ?? ""));
-    if (frame.at && frame.conversation) this.#cursor.set(frame.conversation, String(frame.at));
-    if (!name || !this.#threads.has(name)) return;
-    const change = CHANGES[frame.type];
-    if (change) this.#edit(name, (all) => change(all, frame));
-    if (frame.type === "end" || frame.type === "accepted") void this.refresh();
+    if (this.#heard.push(frame) === 1) setTimeout(() => this.#show(), MOMENT);
+  }
+
+  #show(): void {
+    const frames = this.#heard;
+    this.#heard = [];
+    for (const [name, store] of this.#threads) {
+      const mine = frames.filter((frame) => (frame.conversation ?? this.#whose(String(frame.id ?? ""))) === name);
+      if (mine.length === 0) continue;
+      for (const frame of mine) if (frame.at) this.#cursor.set(name, String(frame.at));
+      store.set({ ...store.get(), said: mine.reduce((all, frame) => CHANGES[frame.type]?.(all, frame) ?? all, store.get().said) });
+    }
+    if (frames.some((frame) => frame.type === "end" || frame.type === "accepted")) void this.refresh();
   }
 
   #whose(id: string): string {

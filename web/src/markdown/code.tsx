@@ -7,13 +7,12 @@ const LONGEST = 50_000;
 /** Code with its language, a button that copies it, and colours once they have come. */
 export function Code({ language, text }: { language: string; text: string }) {
   const t = useWords();
-  const [html, setHtml] = useState("");
+  const [made, setMade] = useState({ text: "", html: "" });
   useEffect(() => {
     let wanted = true;
-    setHtml("");
     if (language && text.length < LONGEST) {
       void import("./colours").then(
-        ({ colour }) => wanted && setHtml(colour(text, language)),
+        ({ colour }) => wanted && setMade({ text, html: colour(text, language) }),
         () => undefined,
       );
     }
@@ -21,6 +20,7 @@ export function Code({ language, text }: { language: string; text: string }) {
       wanted = false;
     };
   }, [language, text]);
+  const html = made.text === text ? made.html : "";
   return (
     <figure className="code" aria-label={t("code.run", { language: language || t("code.text") })}>
       <figcaption>
