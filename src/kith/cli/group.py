@@ -31,6 +31,8 @@ COMMANDS: dict[str, str] = {
     "outbox": "kith.cli.outbox",
     "keys": "kith.cli.keys",
     "token": "kith.cli.token",
+    "users": "kith.cli.users",
+    "audit": "kith.cli.audit",
     "config": "kith.cli.config",
     "mcp": "kith.cli.mcp",
     "version": "kith.cli.version",

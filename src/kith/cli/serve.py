@@ -91,6 +91,8 @@ def _banner(house: Household, *, talk: bool) -> None:
     click.secho(tr("cli.serve.address", address=address), bold=True)
     if page := web_address(address):
         click.echo(tr("cli.serve.web", address=page))
+    if house.gateway and house.gateway.certificate:
+        click.echo(tr("cli.serve.fingerprint", fingerprint=house.gateway.certificate.fingerprint))
     if house.first_token:
         click.echo(tr("cli.serve.token", token=house.first_token))
     if not any("chat" in card.capabilities for card in house.models.cards()):

@@ -1,0 +1,45 @@
+"""``kith users`` and ``kith audit`` on a home of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kith.cli.audit import audit
+from kith.cli.users import users
+from kith.core.errors import Invalid, NotFound
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KITH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KITH_LANG", "en")
+
+
+def run(group: object, *arguments: str) -> str:
+    done = CliRunner().invoke(group, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_people_come_and_go_and_the_log_knows() -> None:
+    assert "No accounts" in run(users, "list")
+    code = run(users, "add", "Ann", "--role", "guest").strip()
+    assert len(code) == 19
+    (row,) = run(users, "list").splitlines()
+    person = row.split()[0]
+    assert row.split()[1:3] == ["guest", "Ann"]
+    assert run(users, "code", person).strip() != code
+    with pytest.raises(Invalid):
+        run(users, "add", "ann")
+    run(users, "remove", person)
+    with pytest.raises(NotFound):
+        run(users, "remove", person)
+    names = [json.loads(line)["act"]["name"] for line in run(audit, "export").splitlines()]
+    assert names[:3] == ["user.new", "user.code", "user.remove"]
+    assert "user.new" in run(audit, "list")
+    assert len(run(audit, "list", "--after", "2").splitlines()) == len(names) - 2
+    assert f"{len(names)} entries" in run(audit, "verify")
