@@ -63,7 +63,7 @@ async def _serve(settings: Settings, *, talk: bool) -> None:
         await chat_with(server)
         return
     async with open_household(settings, serve=True) as house:
-        _banner(house, talk=talk)
+        _banner(house, await house.auth.claim() if house.first_token else None, talk=talk)
         stopping = asyncio.create_task(until_stopped())
         telling = asyncio.create_task(tell_when_built(house.gateway.address if house.gateway else ""))
         if talk:
@@ -85,8 +85,8 @@ async def _either(chat: asyncio.Task[None], stopping: asyncio.Task[None]) -> Non
         chat.result()
 
 
-def _banner(house: Household, *, talk: bool) -> None:
-    """Where it is, how to get in, what to do next, how to stop."""
+def _banner(house: Household, code: str | None, *, talk: bool) -> None:
+    """Where it is, how to get in (with the one-time `code` of the owner), what to do next, how to stop."""
     address = house.gateway.address if house.gateway else ""
     click.secho(tr("cli.serve.address", address=address), bold=True)
     if page := web_address(address):
@@ -95,6 +95,8 @@ def _banner(house: Household, *, talk: bool) -> None:
         click.echo(tr("cli.serve.fingerprint", fingerprint=house.gateway.certificate.fingerprint))
     if house.first_token:
         click.echo(tr("cli.serve.token", token=house.first_token))
+    if code:
+        click.echo(tr("cli.serve.code", code=code))
     if not any("chat" in card.capabilities for card in house.models.cards()):
         click.echo(tr("cli.serve.no_model"))
     if not talk:
