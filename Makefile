@@ -45,8 +45,8 @@ $(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
 	@touch $@
 
 test: dev
-	@$(PY) -m pytest
 	@KITH=$(CURDIR)/$(VENV)/bin/kith sh scripts/web.sh test
+	@$(PY) -m pytest
 
 fast: dev
 	@$(PY) -m pytest -m "not server"
