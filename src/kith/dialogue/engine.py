@@ -25,7 +25,7 @@ _RENEW = 15.0
 _FLOW_CHECK = 2.0
 _DEADLY = 20  # claims of one message that ended with the process: more than bad luck explains
 _LONGEST = 60.0
-_HOLD = 0.5
+_HOLD = 1.0
 
 
 @dataclass(slots=True)
