@@ -71,7 +71,8 @@ simulate: dev
 	@$(PY) -m tests.simulation --seeds $(SEEDS)
 
 # What tests run with: every extra except transformers and diffusion, whose torch alone is larger than all the rest.
-EXTRAS = ctranslate2 delta llama mcp onnx postgres s3
+EXTRAS = acme ctranslate2 delta dingtalk discord email feishu grpc irc llama matrix mcp mqtt oidc onnx passkeys postgres \
+         s3 slack telegram xmpp
 lock:
 	$(LOCK) pyproject.toml requirements/build.in --extra llama -o requirements/run.txt
 	$(LOCK) pyproject.toml requirements/build.in $(EXTRAS:%=--extra %) --group dev -c requirements/run.txt -o requirements/dev.txt

@@ -32,8 +32,9 @@ from litestar import Litestar, post
 from litestar.response import Stream
 
 from benchmarks.report import Row, report
-from kith.app import load_settings, open_household
+from kith.app import open_household
 from kith.runtime.lifecycle import until_stopped
+from kith.settings import load_settings
 
 WORDS = "the quick brown fox jumps over the lazy dog and runs into the dark forest again"
 

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from kith.app import Household, Settings, open_household
+from kith.app import Household, open_household
 from kith.core.people import Parcel
 from kith.core.turn import Sent
+from kith.settings import Settings
 
 T = TypeVar("T")
 FLOW = {

@@ -18,7 +18,6 @@ from pathlib import Path
 from benchmarks.house import household, run
 from benchmarks.report import Row, report
 from benchmarks.storage import raw
-from kith.app import load_settings
 from kith.channels.loopback.channel import LoopbackChannel
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
@@ -26,6 +25,7 @@ from kith.core.message import Envelope, Message, Text
 from kith.core.people import Parcel
 from kith.core.turn import Sent
 from kith.security import KeyRing
+from kith.settings import load_settings
 from kith.storage import open_storage
 
 _ROOMS = 500

@@ -18,13 +18,13 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 import kith
-from kith.app import Settings
 from kith.cli.group import COMMANDS, root
 from kith.core import errors, manifest, ports
 from kith.dialogue.persona import Persona
 from kith.knowledge.pages import anchor, headings
 from kith.runtime import registry as registry_module
 from kith.runtime.registry import Registry
+from kith.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "kith"
@@ -39,7 +39,9 @@ FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def handbook(lang: str) -> str:
-    return "\n".join(page.read_text("utf-8") for page in sorted((HANDBOOK / lang).glob("*.md")))
+    """What people read: the handbook, and the page of each channel."""
+    pages = (*sorted((HANDBOOK / lang).glob("*.md")), *sorted((ROOT / "docs" / lang / "channels").glob("*.md")))
+    return "\n".join(page.read_text("utf-8") for page in pages)
 
 
 def models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -7,60 +7,29 @@ import json
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from pydantic import Field
-
-from kith.channels import ChannelManager, ChannelPorts, ChannelsSettings
+from kith.channels import ChannelManager, ChannelPorts
 from kith.core.clock import Clock, SystemClock
 from kith.core.ids import Ids
-from kith.dialogue import DialogueSettings, Engine, FlowBook, Ports, load_persona
-from kith.gateway import Gateway, GatewayPorts, GatewaySettings
-from kith.knowledge import KnowledgeSettings, Library
+from kith.dialogue import Engine, FlowBook, Ports, load_persona
+from kith.gateway import Gateway, GatewayPorts
+from kith.knowledge import Library
 from kith.media import Senseless
-from kith.models import ModelService, ModelSettings, ModelsSettings, ServingSettings
-from kith.plugins import Outside, PluginsSettings
+from kith.models import ModelService
+from kith.plugins import Outside
 from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 from kith.runtime.files import leave_note, private_folder
 from kith.runtime.health import Health
 from kith.runtime.registry import Registry
-from kith.runtime.settings import LogSettings, Section, home, load
+from kith.runtime.settings import home
 from kith.runtime.streams import Streams
 from kith.runtime.supervisor import Supervisor
 from kith.runtime.tasks import Tasks
 from kith.runtime.telemetry import configure_logs
-from kith.security import HouseGuard, Identity, KeyRing, SecuritySettings
+from kith.security import HouseGuard, Identity, KeyRing
+from kith.settings import Settings
 from kith.storage import Storage, StorageSettings, open_storage
-
-
-class Settings(Section):
-    """The whole of `kith.yaml`: one section a room."""
-
-    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
-    models: ModelsSettings = Field(default_factory=list[ModelSettings])
-    serving: ServingSettings = Field(default_factory=ServingSettings)
-    dialogue: DialogueSettings = Field(default_factory=DialogueSettings)
-    channels: ChannelsSettings = Field(default_factory=ChannelsSettings)
-    knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings)
-    plugins: PluginsSettings = Field(default_factory=PluginsSettings)
-    storage: StorageSettings = Field(default_factory=StorageSettings)
-    security: SecuritySettings = Field(default_factory=SecuritySettings)
-    log: LogSettings = Field(default_factory=LogSettings)
-
-
-def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
-    """Read `kith.yaml`, then put ``section__key=value`` overrides of the command line on top. Raises `Invalid`."""
-    settings = load(Settings, config)
-    for place, value in overrides.items():
-        if value is None:
-            continue
-        section, _, key = place.partition("__")
-        part: Section = getattr(settings, section)
-        changed = type(part).model_validate({**part.model_dump(exclude_unset=True), key: value})
-        settings = settings.model_copy(update={section: changed})
-    return settings
 
 
 @dataclass(slots=True)

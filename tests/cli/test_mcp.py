@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 
-from kith.app import load_settings, open_household
+from kith.app import open_household
+from kith.settings import load_settings
 
 pytestmark = pytest.mark.server
 STRANGER = Path(__file__).parents[1] / "plugins" / "stranger.py"

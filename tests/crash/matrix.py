@@ -19,7 +19,8 @@ from pathlib import Path
 
 import yaml
 
-from kith.app import load_settings, open_household
+from kith.app import open_household
+from kith.settings import load_settings
 from tests.crash.child import SPANS, live
 from tests.crash.traffic import Room, Traffic
 from tests.crash.verdict import Verdict, judge

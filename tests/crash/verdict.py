@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kith.app import Settings
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
 from kith.runtime.settings import home
 from kith.security import KeyRing
+from kith.settings import Settings
 from kith.storage import open_storage
 from kith.storage.ledger import sql
 from tests.crash.traffic import Traffic

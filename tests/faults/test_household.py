@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
-from kith.app import Household, Settings, open_household
+from kith.app import Household, open_household
 from kith.core.errors import Unavailable
+from kith.settings import Settings
 from tests.faults.disk import Mode, installed
 
 FLOW = Path(__file__).parents[1] / "simulation" / "flow.json"

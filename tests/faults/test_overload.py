@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kith.app import Settings, open_household
+from kith.app import open_household
 from kith.runtime.streams import Streams
+from kith.settings import Settings
 
 _LIMIT = 8
 

@@ -10,7 +10,6 @@ from typing import Any, cast
 import click
 import yaml
 
-from kith.app import Settings, load_settings
 from kith.channels import check_channels
 from kith.cli.group import Group
 from kith.core.errors import Fault, Invalid
@@ -18,6 +17,7 @@ from kith.runtime.documents import Document, read_document
 from kith.runtime.locale import tr
 from kith.runtime.registry import Registry
 from kith.runtime.settings import home
+from kith.settings import Settings, load_settings
 
 _SECRET = ("token", "secret", "password", "passphrase", "key", "dsn", "credential")
 _MASK = "********"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from kith.app import load_settings, open_data
+from kith.app import open_data
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
 from kith.runtime.settings import home
 from kith.security import Identity, KeyRing
+from kith.settings import load_settings
 from kith.storage import Storage, rotate_storage
 
 

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 import click
 
-from kith.app import Household, Settings, load_settings, open_household
+from kith.app import Household, open_household
 from kith.cli.ask import Question, check_model
 from kith.cli.chat import new_name
 from kith.cli.keyboard import keyboard
@@ -22,6 +22,7 @@ from kith.core.errors import Unavailable
 from kith.core.message import Delta, Envelope, Message, Text
 from kith.runtime.locale import language, tr
 from kith.runtime.registry import Registry
+from kith.settings import Settings, load_settings
 
 
 class _Terminal(Protocol):

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from kith.app import load_settings
 from kith.cli.group import Group
 from kith.cli.server import find_server
 from kith.core.errors import Missing, NotFound, Unavailable
 from kith.plugins import look, pinned
 from kith.runtime.locale import tr
+from kith.settings import load_settings
 
 _PATIENCE = 600.0
 

@@ -12,7 +12,6 @@ from typing import Any, get_args
 
 import click
 
-from kith.app import load_settings
 from kith.cli.arrival import arrive, output, size
 from kith.cli.traffic import route, tune
 from kith.cli.versions import clean, diff, patch, pin, show_versions, tell_server, update
@@ -31,6 +30,7 @@ from kith.runtime.locale import tr
 from kith.runtime.settings import home
 from kith.runtime.supervisor import Supervisor
 from kith.runtime.telemetry import configure_logs
+from kith.settings import load_settings
 
 json_option = click.option("--json", "as_json", is_flag=True, help=tr("models.option.json"))
 config_option = click.option("--config", type=click.Path(path_type=Path), help=tr("models.option.config"))

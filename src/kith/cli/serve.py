@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kith.app import Household, Settings, load_settings, open_household
+from kith.app import Household, open_household
 from kith.cli.chat import chat_with
 from kith.cli.group import Command
 from kith.cli.inner import chat_in
@@ -20,6 +20,7 @@ from kith.cli.webnote import tell_when_built, web_address
 from kith.core.errors import Unavailable
 from kith.runtime.lifecycle import until_stopped
 from kith.runtime.locale import tr
+from kith.settings import Settings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 

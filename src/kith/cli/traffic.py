@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from kith.app import load_settings
 from kith.core.clock import SystemClock
 from kith.core.errors import NotFound
 from kith.core.message import Image, Message, Part, Text
@@ -24,6 +23,7 @@ from kith.runtime.locale import tr
 from kith.runtime.settings import home
 from kith.runtime.supervisor import Supervisor
 from kith.runtime.telemetry import configure_logs
+from kith.settings import load_settings
 
 json_option = click.option("--json", "as_json", is_flag=True, help=tr("traffic.option.json"))
 config_option = click.option("--config", type=click.Path(path_type=Path), help=tr("traffic.option.config"))

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from kith.app import load_settings
 from kith.cli.arrival import arrive, fetch, output, size
 from kith.cli.server import find_server
 from kith.core.clock import SystemClock
@@ -24,6 +23,7 @@ from kith.runtime.locale import tr
 from kith.runtime.settings import home
 from kith.runtime.supervisor import Supervisor
 from kith.runtime.telemetry import configure_logs
+from kith.settings import load_settings
 
 json_option = click.option("--json", "as_json", is_flag=True, help=tr("models.option.json"))
 
