@@ -105,7 +105,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         ids=ids,
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
-    doors = ChannelPorts(talk, storage.outbox, storage.store, streams, health, bus)
+    doors = ChannelPorts(talk, storage.outbox, storage.store, streams, health, bus, storage.records, blobs)
     channels = ChannelManager(doors, settings.channels, clock, ids)
     return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids, ports, blobs)
 

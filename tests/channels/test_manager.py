@@ -24,7 +24,7 @@ def test_the_local_channels_are_on_by_default_and_can_be_switched_off(house: Ope
     async def story(settings: dict[str, Any]) -> set[str]:
         async with house(**settings) as home:
             await home.manager.start("w")
-            on = set(home.manager._built)
+            on = set(home.manager._keepers)
             await home.manager.stop()
             return on
 

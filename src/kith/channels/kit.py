@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import httpx
 from pydantic import Field
 
+from kith.channels.text import Unit, measure, split
+from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 from kith.core.ids import Ids
 from kith.core.message import Data, Media, Message, Text
 from kith.core.people import Parcel
-from kith.core.ports import Store
-from kith.core.turn import Turn
+from kith.core.ports import Records, Store
+from kith.core.turn import Sent, Turn
+from kith.runtime.blobs import Blobs
+from kith.runtime.http import http_client
 from kith.runtime.locale import tr
 from kith.runtime.settings import Section
 from kith.runtime.streams import Streams
@@ -36,15 +41,57 @@ class ChannelSettings(Section):
     )
 
 
+class Notes:
+    """`Records` in memory, for tests and for channels that are tried out: what a Kit has when nobody gives it any."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], Mapping[str, Any]] = {}
+
+    async def get(self, kind: str, key: str) -> Mapping[str, Any] | None:
+        """What was put under `key`, or None."""
+        return self._kept.get((kind, key))
+
+    async def put(self, kind: str, key: str, value: Mapping[str, Any]) -> None:
+        """Keep `value`, in place of what was there."""
+        self._kept[kind, key] = dict(value)
+
+    async def delete(self, kind: str, key: str) -> bool:
+        """Whether there was something to forget."""
+        return self._kept.pop((kind, key), None) is not None
+
+    async def all(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
+        """Everything of one kind, by key."""
+        return {key: value for (group, key), value in self._kept.items() if group == kind}
+
+
+def _nothing() -> None:
+    """Nobody watches."""
+
+
+def _unheard(reason: str) -> None:
+    """Nobody listens to `reason`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What a channel may use. An entry is called as ``entry(settings, kit)``; `cancel` stops the making of a turn."""
+    """What a channel may use. An entry is called as ``entry(settings, kit)``.
+
+    `cancel` stops the making of a turn. `records` keeps cursors (see `load_cursor`), `blobs` media on their way in and
+    out, `http` makes a client for everything that goes out. A channel calls `alive` on any traffic from its platform,
+    pings included: it is the proof of life; and `lost` with a sentence when its connection has gone for good or a
+    loop of its own died: it is then taken down and brought up again. Both may be called from any thread.
+    """
 
     store: Store
     streams: Streams
     clock: Clock
     ids: Ids
     cancel: Callable[[str], None]
+    records: Records = field(default_factory=Notes)
+    blobs: Blobs = field(default_factory=Blobs)
+    http: Callable[..., httpx.AsyncClient] = http_client
+    alive: Callable[[], None] = _nothing
+    lost: Callable[[str], None] = _unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +172,57 @@ def sorry(error: KithError, locale: str = "") -> Mapping[str, Any]:
     if isinstance(error, Refused | Unavailable) and error.retry_after is not None:
         told["retry_after"] = error.retry_after
     return told
+
+
+async def load_cursor(kit: Kit, channel: str, account: str) -> Mapping[str, Any]:
+    """Where the channel was in its platform's stream of updates; empty before the first `save_cursor`."""
+    return await kit.records.get("cursor", f"{channel}:{account}") or {}
+
+
+async def save_cursor(kit: Kit, channel: str, account: str, value: Mapping[str, Any]) -> None:
+    """Keep the place up to which everything has been accepted. To be called only after `accept` returned."""
+    await kit.records.put("cursor", f"{channel}:{account}", value)
+
+
+P = TypeVar("P")
+
+
+async def deliver(kit: Kit, parcel: Parcel, pieces: Sequence[P], send: Callable[[int, P], Awaitable[str]]) -> Sent:
+    """Send the pieces of one parcel in order with ``send(index, piece) -> receipt``, each once however often it is
+    tried: which of them went out is kept (records of kind ``pieces``) and they are left out the next time.
+
+    A piece whose send failed in a way that does not tell whether it arrived is sent again: where the platform takes a
+    key, ``f"{parcel.id}-{index}"`` is one. Returns `Sent` with the receipts, joined by spaces.
+    """
+    receipts: list[str] = []
+    if len(pieces) > 1 and (kept := await kit.records.get("pieces", parcel.id)):
+        receipts = [str(receipt) for receipt in kept.get("receipts", ())]
+    for index in range(len(receipts), len(pieces)):
+        receipts.append(await send(index, pieces[index]))
+        if len(pieces) > 1:
+            await kit.records.put("pieces", parcel.id, {"at": kit.clock.now(), "receipts": receipts})
+    return Sent(" ".join(receipt for receipt in receipts if receipt))
+
+
+__all__ = [
+    "LINE_LIMIT",
+    "Arrival",
+    "ChannelSettings",
+    "Hook",
+    "HookReply",
+    "Kit",
+    "Notes",
+    "Unit",
+    "check_name",
+    "check_text",
+    "deliver",
+    "describe",
+    "load_cursor",
+    "measure",
+    "message_id",
+    "origin",
+    "plain",
+    "save_cursor",
+    "sorry",
+    "split",
+]

@@ -6,20 +6,23 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, get_args, runtime_checkable
 
-from kith.channels.kit import ChannelSettings, Kit
+from kith.channels.keeper import Keeper
+from kith.channels.kit import ChannelSettings, Kit, Notes
 from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
+from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
-from kith.core.errors import Broken, Invalid, KithError, Missing, NotFound, Unavailable
+from kith.core.errors import Broken, Invalid, KithError, Missing, NotFound
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.core.manifest import Manifest
 from kith.core.message import Envelope
-from kith.core.ports import Accept, Channel, Line, Outbox, Store, Talk
+from kith.core.ports import Accept, Channel, Hooked, Line, Outbox, Records, Store, Talk
 from kith.core.turn import Accepted
+from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 from kith.runtime.documents import Document, validate
 from kith.runtime.health import Health
@@ -30,7 +33,6 @@ from kith.runtime.telemetry import counter, get_logger, span
 _log = get_logger(__name__)
 _heard = counter("kith_channels_heard_total", "Messages that channels handed over.", ("channel", "result"))
 _STOP = 5.0
-_RESTART_LIMIT = 60.0
 
 
 @runtime_checkable
@@ -50,6 +52,8 @@ class ChannelPorts:
     streams: Streams
     health: Health
     bus: Bus | None = None
+    records: Records = field(default_factory=Notes)
+    blobs: Blobs = field(default_factory=Blobs)
 
 
 class ChannelManager:
@@ -73,9 +77,8 @@ class ChannelManager:
         check_channels(settings, self._registry)
         self._chance = chance or random.SystemRandom()
         self._routes: dict[str, Route] = {}
-        self._built: dict[str, Channel] = {}
+        self._keepers: dict[str, Keeper] = {}
         self._added: dict[str, Channel] = {}
-        self._starting: dict[str, asyncio.Task[None]] = {}
         self._sender = Sender(
             ports.outbox, self._routes, settings.delivery, clock, ports.health, ports.bus, self._chance
         )
@@ -96,14 +99,14 @@ class ChannelManager:
                 continue
             if local and not _is_local(manifest):
                 continue
-            self._build(name, manifest, settings)
+            self._set_up(name, manifest, settings)
         for name, channel in self._added.items():
-            self._register(name, channel, "", "idempotent", local=True)
+            self._keep(Route(name, "", "idempotent", True), lambda _, one=channel: one, 0.0)
         self._sender.others = local
-        tried = {name: asyncio.Event() for name in self._built}
-        self._starting = {name: asyncio.create_task(self._bring_up(name, tried[name])) for name in self._built}
+        for keeper in self._keepers.values():
+            keeper.start()
         with contextlib.suppress(TimeoutError):  # what lives in this process is there at once, or not at once
-            local_ones = (event.wait() for name, event in tried.items() if self._routes[name].local)
+            local_ones = (keeper.tried.wait() for keeper in self._keepers.values() if keeper.route.local)
             async with asyncio.timeout(_STOP):
                 await asyncio.gather(*local_ones)
         if self._ports.bus is not None:
@@ -112,13 +115,10 @@ class ChannelManager:
 
     async def stop(self) -> None:
         """Accept nothing more, finish what is being sent, disconnect."""
-        for task in self._starting.values():
-            task.cancel()
-        await asyncio.gather(*self._starting.values(), return_exceptions=True)
         await self._sender.stop()
-        await asyncio.gather(*(self._take_down(name) for name in self._built))
+        await asyncio.gather(*(keeper.stop() for keeper in self._keepers.values()))
         self._routes.clear()
-        self._built.clear()
+        self._keepers.clear()
 
     async def _spoken(self, _: TurnFinished) -> None:
         self.nudge()
@@ -130,19 +130,27 @@ class ChannelManager:
     @property
     def lines(self) -> Mapping[str, Line]:
         """The channels whose clients come through Kith's own door, by name."""
-        return {name: cast("Line", channel) for name, channel in self._built.items() if hasattr(channel, "converse")}
+        there = ((name, keeper.channel) for name, keeper in self._keepers.items())
+        return {name: cast("Line", channel) for name, channel in there if hasattr(channel, "converse")}
 
     def channel(self, name: str) -> Channel:
         """A configured channel. Raises `NotFound`."""
-        if name not in self._built:
-            raise NotFound(f"the channel {name!r} is not on; there are {', '.join(sorted(self._built)) or 'none'}")
-        return self._built[name]
+        if name not in self._keepers:
+            raise NotFound(f"the channel {name!r} is not on; there are {', '.join(sorted(self._keepers)) or 'none'}")
+        return self._keepers[name].channel
 
     def having(self, capability: str) -> Channel | None:
         """The first channel that is on and whose manifest names `capability`."""
         manifests = self._registry.manifests()
-        names = [name for name in self._built if name in manifests and capability in manifests[name].capabilities]
-        return self._built[names[0]] if names else None
+        names = [name for name in self._keepers if name in manifests and capability in manifests[name].capabilities]
+        return self._keepers[names[0]].channel if names else None
+
+    async def hook(self, channel: str, account: str, request: Hook) -> HookReply:
+        """Hand a platform's call to its channel. Raises `NotFound` for one that takes none, and what it raises."""
+        keeper = self._keepers.get(channel)
+        if keeper is None or keeper.route.account != account or not hasattr(keeper.channel, "hook"):
+            raise NotFound("no channel takes calls at this address")
+        return await cast("Hooked", keeper.channel).hook(request)
 
     def _chosen(self, name: str, manifest: Manifest) -> ChannelSettings | None:
         """The settings of a channel that is on."""
@@ -157,68 +165,46 @@ class ChannelManager:
             return None
         return settings if settings.enabled else None
 
-    def _build(self, name: str, manifest: Manifest, settings: ChannelSettings) -> None:
+    def _set_up(self, name: str, manifest: Manifest, settings: ChannelSettings) -> None:
         policy = str(manifest.details.get("delivery", ""))
         if policy not in get_args(Policy):
             raise Invalid(f"{manifest.path} names no delivery policy; it is one of {', '.join(get_args(Policy))}")
-        entry = cast("Callable[[Any, Kit], Channel]", self._registry.load(name))
+        try:
+            entry = cast("Callable[[Any, Kit], Channel]", self._registry.load(name))
+        except Missing as error:
+            self._ports.health.report(f"channel:{name}", "failed", f"{error.message}: {error.hint}", required=False)
+            return
+
+        def build(keeper: Keeper) -> Channel:
+            return entry(settings, self._kit(keeper))
+
+        route = Route(name, settings.account, cast("Policy", policy), _is_local(manifest))
+        keeper = self._keep(route, build, float(manifest.details.get("liveness", 0)))
+        if policy == "reconcile" and not hasattr(keeper.channel, "arrived"):
+            raise Broken(f"{manifest.path} promises to reconcile, but its channel cannot be asked what arrived")
+
+    def _kit(self, keeper: Keeper) -> Kit:
         ports = self._ports
         cancel = ports.talk.cancel if isinstance(ports.talk, _Stopper) else _cannot_cancel
-        built = entry(settings, Kit(ports.store, ports.streams, self._clock, self._ids, cancel))
-        if policy == "reconcile" and not hasattr(built, "arrived"):
-            raise Broken(f"{manifest.path} promises to reconcile, but its channel cannot be asked what arrived")
-        self._register(name, built, settings.account, cast("Policy", policy), local=_is_local(manifest))
+        return Kit(
+            ports.store, ports.streams, self._clock, self._ids, cancel, ports.records, ports.blobs,
+            alive=keeper.alive, lost=keeper.lost,
+        )  # fmt: skip
 
-    def _register(self, name: str, channel: Channel, account: str, policy: Policy, *, local: bool) -> None:
-        slots = asyncio.Semaphore(self._settings.delivery.concurrency)
-        self._built[name] = channel
-        self._routes[name] = Route(name, account, policy, local, slots=slots)
-
-    async def _bring_up(self, name: str, tried: asyncio.Event) -> None:
-        """Start one channel, again and again with growing waits while it says that it cannot yet."""
-        delivery = self._settings.delivery
-        wait = delivery.backoff
-        self._ports.health.report(f"channel:{name}", "starting", required=False)
-        while await self._begin(name):
-            tried.set()
-            await self._clock.sleep(wait * (0.5 + self._chance.random() / 2))
-            wait = min(wait * 2, delivery.backoff_limit, _RESTART_LIMIT)
-        tried.set()
-
-    async def _begin(self, name: str) -> bool:
-        """Start one channel once, and report how it went; true when trying again may help."""
-        route = self._routes[name]
-        try:
-            await self._built[name].start(self._accept(name))
-        except Unavailable as error:
-            route.note = error.message
-        except KithError as error:
-            route.note = error.message
-            self._ports.health.report(f"channel:{name}", "failed", str(error), required=False)
-            return False
-        except Exception as error:  # noqa: BLE001  # a channel's bug stays the channel's: the others start
-            _log.exception("channel did not start", channel=name, error=type(error).__name__)
-            route.note = f"the channel {name!r} failed to start ({type(error).__name__})"
-        else:
-            route.channel, route.note = self._built[name], ""
-            self._ports.health.report(f"channel:{name}", "ready", required=False)
-            self._sender.nudge()
-            return False
-        self._ports.health.report(f"channel:{name}", "degraded", route.note, required=False)
-        return True
-
-    async def _take_down(self, name: str) -> None:
-        try:
-            async with asyncio.timeout(_STOP):
-                await self._built[name].stop()
-        except Exception as error:  # noqa: BLE001  # stopping goes on whatever one channel does
-            _log.warning("channel did not stop cleanly", channel=name, error=type(error).__name__)
-        self._ports.health.report(f"channel:{name}", "stopped", required=False)
+    def _keep(self, route: Route, build: Callable[[Keeper], Channel], liveness: float) -> Keeper:
+        route.slots = asyncio.Semaphore(self._settings.delivery.concurrency)
+        delivery, health = self._settings.delivery, self._ports.health
+        keeper = Keeper(route, build, self._accept(route.name), liveness, delivery, self._clock, health, self._chance)
+        keeper.up = self._sender.nudge
+        self._keepers[route.name], self._routes[route.name] = keeper, route
+        return keeper
 
     def _accept(self, name: str) -> Accept:
         async def accept(envelope: Envelope) -> Accepted:
             if envelope.channel != name:
                 raise Broken(f"the channel {name!r} hands over a message in the name of {envelope.channel!r}")
+            if (keeper := self._keepers.get(name)) is not None:
+                keeper.heard()
             try:
                 with span("channel.accept", channel=name):
                     accepted = await self._ports.talk.hear(envelope)

@@ -43,7 +43,8 @@ _ABSENT = 30.0
 
 @dataclass(slots=True)
 class Route:
-    """A configured channel as the sender sees it. `channel` is None until it has started."""
+    """A configured channel as the sender sees it. `channel` is None until it has started; `took` is told of a reply
+    that it sent."""
 
     name: str
     account: str
@@ -53,6 +54,7 @@ class Route:
     note: str = ""
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     held: int = 0
+    took: Callable[[], None] = lambda: None
 
 
 class Sender:
@@ -196,7 +198,9 @@ class Sender:
                 if parcel.expires and self._clock.now() > parcel.expires:
                     return Stale()
                 with span("channel.send", channel=route.name):
-                    return await channel.send(parcel)
+                    sent = await channel.send(parcel)
+                route.took()
+                return sent
         except Unavailable as error:
             return self._again(parcel, error.message, error.retry_after)
         except Refused as error:

@@ -105,6 +105,11 @@ class Envelope:
     (`channel`, `account`, `platform_id`) identifies it for deduplication; (`channel`, `account`, `conversation`)
     is the conversation's handle, in whose order messages are answered. With `deliver` false the sender waits for the
     live stream, and the reply is kept with the turn but not sent by the outbox.
+
+    `mentioned` says that the bot was addressed by name or by an answer to it, `bot` that another program wrote this,
+    `thread` names the thread within the conversation. `edits` is the platform's id of the earlier message that this
+    one replaces (without parts: takes back), and `reaction` what was put to the message `reply_to` (``👍``; with a
+    ``-`` in front: taken away again). They are empty for an ordinary new message.
     """
 
     channel: str
@@ -119,6 +124,11 @@ class Envelope:
     locale: str = ""
     persona: str = ""
     deliver: bool = True
+    mentioned: bool = False
+    bot: bool = False
+    thread: str = ""
+    edits: str = ""
+    reaction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, Protocol
 
 from kith.core.audit import Act, Change, Entry
+from kith.core.channel import Hook, HookReply, Welcome
 from kith.core.message import Delta, Envelope, Message, Part, ToolCall, ToolResult
 from kith.core.model import ChatRequest, ModelCard, ToolSpec
 from kith.core.people import Conversation, Parcel, Person, Principal
@@ -37,6 +38,28 @@ class Reconciler(Protocol):
     """A channel with delivery policy ``reconcile``: it can ask its platform what arrived."""
 
     async def arrived(self, parcel: Parcel) -> bool: ...
+
+
+class Hooked(Protocol):
+    """A channel whose platform calls us. Raises `Refused` for a wrong signature, `Invalid` for what is no call."""
+
+    async def hook(self, request: Hook) -> HookReply: ...
+
+
+class Hooks(Protocol):
+    """Every channel's webhooks behind one door. Raises `NotFound` for a channel that takes none."""
+
+    async def hook(self, channel: str, account: str, request: Hook) -> HookReply: ...
+
+
+class Access(Protocol):
+    """Who may come in through a channel: asked before a message is kept, and again by the guard."""
+
+    async def greet(self, envelope: Envelope) -> Welcome: ...
+
+    async def admitted(self, envelope: Envelope) -> Principal | None:
+        """Who speaks, if they have been let in."""
+        ...
 
 
 class Peer(Protocol):

@@ -1,0 +1,225 @@
+"""The keeper of one channel: brings it up, watches that it is alive, and brings it up again when it is not.
+
+A channel is alive while its platform is heard of: by a message, by a reply that it took, by a ping (`Kit.alive`), or by
+an answer to a question of ours (`probe`). After a third of the manifest's ``liveness`` without a sign the question is
+put; when the silence has lasted the whole of it, the channel is taken down and built anew. What it had not yet
+acknowledged comes again from the platform, and what it had not yet sent is still in the outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from kith.channels.sender import Route
+from kith.channels.settings import DeliverySettings
+from kith.core.clock import Clock
+from kith.core.errors import KithError, Unavailable
+from kith.core.ports import Accept, Channel
+from kith.runtime.health import Condition, Health
+from kith.runtime.telemetry import counter, get_logger
+
+_log = get_logger(__name__)
+_restarts = counter("kith_channels_restarts_total", "Channels taken down and brought up again.", ("channel",))
+_STOP = 5.0
+_START = 60.0
+_LONGEST = 60.0
+_CALM = 60.0
+
+
+@runtime_checkable
+class Prober(Protocol):
+    """A channel that can ask its platform something. Raises `Unavailable` when there is no answer."""
+
+    async def probe(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Watch:
+    """What is known of a channel's life; instants are of the wall clock, 0 for never. `errors` counts since start."""
+
+    condition: Condition = "stopped"
+    note: str = ""
+    last_in: float = 0.0
+    last_out: float = 0.0
+    errors: int = 0
+    restarts: int = 0
+    since: float = 0.0
+    sign: float = field(default=0.0, repr=False)
+
+
+class Keeper:
+    """Keeps one channel up from `start` to `stop`. `build` makes a fresh one for each try, given its keeper."""
+
+    def __init__(
+        self,
+        route: Route,
+        build: Callable[[Keeper], Channel],
+        accept: Accept,
+        liveness: float,
+        delivery: DeliverySettings,
+        clock: Clock,
+        health: Health,
+        chance: random.Random,
+    ) -> None:
+        self.route, self.liveness, self.watch = route, liveness, Watch()
+        self.channel = build(self)
+        self.tried = asyncio.Event()
+        self._build, self._accept, self._delivery = build, accept, delivery
+        self._clock, self._health, self._chance = clock, health, chance
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lost = asyncio.Event()
+        self._fresh = True
+        self.up: Callable[[], None] = lambda: None
+        route.took = self._took
+
+    @property
+    def name(self) -> str:
+        return self.route.name
+
+    def alive(self) -> None:
+        """The platform was heard of."""
+        self.watch.sign = self._clock.monotonic()
+
+    def heard(self) -> None:
+        """A message came in."""
+        self.watch.last_in = self._clock.now()
+        self.alive()
+
+    def _took(self) -> None:
+        self.watch.last_out = self._clock.now()
+        self.alive()
+
+    def lost(self, reason: str) -> None:
+        """The connection has gone for good; from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._mark, reason)
+
+    def _mark(self, reason: str) -> None:
+        if not self._lost.is_set():
+            self.watch.note = reason or "the connection was lost"
+            self._lost.set()
+
+    def start(self) -> None:
+        """Bring the channel up and keep it so."""
+        if self._task is None or self._task.done():
+            self._loop = asyncio.get_running_loop()
+            self.tried.clear()
+            self._report("starting", "")
+            self._task = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Let go of it; the sender has to be through with it, or gives its replies back."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._take_down()
+        self._report("stopped", "")
+
+    async def _keep(self) -> None:
+        """Up, watch, down, and again after a wait that grows while it fails and is short after a good while."""
+        wait = self._delivery.backoff
+        while await self._begin():
+            began = self._clock.monotonic()
+            if self.route.channel is not None:
+                await self._until_lost()
+                if self._clock.monotonic() - began > _CALM:
+                    wait = self._delivery.backoff
+                self.watch.restarts += 1
+                self.watch.errors += 1
+                _restarts.add(1, channel=self.name)
+                _log.warning("channel lost", channel=self.name, reason=self.watch.note)
+            self._report("degraded", self.watch.note)
+            await self._take_down()
+            self.tried.set()
+            await self._clock.sleep(wait * (0.5 + self._chance.random() / 2))
+            wait = min(wait * 2, self._delivery.backoff_limit, _LONGEST)
+        self.tried.set()
+
+    async def _begin(self) -> bool:
+        """Start once. False when trying again cannot help; `route.channel` is set when it is up."""
+        if not self._fresh:
+            self.channel = self._build(self)
+        self._fresh = False
+        self._lost.clear()
+        try:
+            async with asyncio.timeout(_START):
+                await self.channel.start(self._accept)
+        except (Unavailable, TimeoutError) as error:
+            self.watch.note = error.message if isinstance(error, Unavailable) else "the platform did not answer"
+        except KithError as error:
+            self._report("failed", str(error))
+            await self._take_down()
+            return False
+        except Exception as error:  # noqa: BLE001  # a channel's bug stays the channel's: the others start
+            _log.exception("channel did not start", channel=self.name, error=type(error).__name__)
+            self.watch.note = f"the channel {self.name!r} failed to start ({type(error).__name__})"
+        else:
+            self.alive()
+            self.route.channel = self.channel
+            self.watch.since = self._clock.now()
+            self._report("ready", "")
+            self.tried.set()
+            self.up()
+            return True
+        self.watch.errors += 1
+        return True
+
+    async def _until_lost(self) -> None:
+        """Returns when the channel said so itself, or has been silent for too long."""
+        if self.liveness <= 0:
+            await self._lost.wait()
+            return
+        step = self.liveness / 3
+        while not self._lost.is_set():
+            silent = self._clock.monotonic() - self.watch.sign
+            if silent >= self.liveness:
+                self._mark(f"nothing was heard of the platform for {silent:.0f} s")
+                return
+            if silent >= step and isinstance(self.channel, Prober):
+                await self._ask(self.channel, self.liveness - silent)
+                if self._clock.monotonic() - self.watch.sign >= step and not self._lost.is_set():
+                    await self._pause(min(1.0, step / 4))
+                continue
+            await self._pause((step if silent < step else self.liveness) - silent)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0.001)):
+                await self._lost.wait()
+
+    async def _ask(self, channel: Prober, seconds: float) -> None:
+        """Put the question; only its answer is a sign of life. Given up at once when the channel says it is lost."""
+        question = asyncio.ensure_future(channel.probe())
+        gone = asyncio.ensure_future(self._lost.wait())
+        try:
+            await asyncio.wait({question, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            question.cancel()
+            outcome = (await asyncio.gather(question, gone, return_exceptions=True))[0]
+        if outcome is None:
+            self.alive()
+        elif isinstance(outcome, Exception):
+            self.watch.errors += 1
+            _log.info("channel does not answer", channel=self.name, error=type(outcome).__name__)
+
+    async def _take_down(self) -> None:
+        self.route.channel = None
+        try:
+            async with asyncio.timeout(_STOP):
+                await self.channel.stop()
+        except Exception as error:  # noqa: BLE001  # stopping goes on whatever one channel does
+            _log.warning("channel did not stop cleanly", channel=self.name, error=type(error).__name__)
+
+    def _report(self, condition: Condition, note: str) -> None:
+        self.watch.condition, self.watch.note = condition, note
+        if condition != "ready":
+            self.route.note = note
+        self._health.report(f"channel:{self.name}", condition, note, required=False)
