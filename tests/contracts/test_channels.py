@@ -6,7 +6,9 @@ import asyncio
 import dataclasses
 import importlib
 import json
+import random
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
@@ -15,9 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kith.channels.kit import Arrival, ChannelSettings, Kit
+from kith.channels.marks import DIALECTS
+from kith.channels.pace import Rate
 from kith.channels.sender import Policy
 from kith.core.clock import FrozenClock
-from kith.core.errors import Invalid, Unavailable
+from kith.core.errors import Invalid, Refused, Unavailable
 from kith.core.ids import Ids
 from kith.core.manifest import Manifest
 from kith.core.message import Envelope, Message, Text
@@ -29,6 +33,10 @@ from kith.runtime.streams import Streams
 
 REGISTRY = Registry("channels")
 NAMES = sorted(REGISTRY.manifests())
+CAPABILITIES = {
+    "local", "live", "streaming", "resume", "terminal", "text", "image", "audio", "file", "reply", "thread", "group",
+    "mention", "typing", "reaction", "edited", "deleted", "streaming-edit", "webhook", "encrypted", "qr",
+}  # fmt: skip
 ARRIVAL = Arrival("local", 1_700_000_000.0, "t_1")
 
 
@@ -48,11 +56,24 @@ class Shelf:
         return ()
 
 
+def fixtures(manifest: Manifest) -> list[Path]:
+    """The payloads recorded beside the channel; `settings.json` there is what it is built with."""
+    folder = manifest.path.parent / "tests" / "fixtures"
+    return sorted(path for path in folder.glob("*") if path.is_file() and path.name != "settings.json")
+
+
+def configuration(manifest: Manifest) -> Any:
+    """The channel's settings: its defaults, or for one that needs an account, `settings.json` beside its payloads,
+    with an address at which nothing listens."""
+    cls: Callable[..., Any] = REGISTRY.settings(manifest.name) or ChannelSettings
+    path = manifest.path.parent / "tests" / "fixtures" / "settings.json"
+    return cls(**json.loads(path.read_text("utf-8"))) if path.exists() else cls()
+
+
 def build(manifest: Manifest) -> Any:
     clock = FrozenClock()
-    cls: Callable[[], Any] = REGISTRY.settings(manifest.name) or ChannelSettings
     kit = Kit(Shelf(), Streams(), clock, Ids(clock), lambda turn: None)  # pyright: ignore
-    return REGISTRY.load(manifest.name)(cls(), kit)
+    return REGISTRY.load(manifest.name)(configuration(manifest), kit)
 
 
 def parcel(manifest: Manifest, text: str = "hello") -> Parcel:
@@ -75,51 +96,77 @@ def test_the_manifest_is_complete(manifest: Manifest) -> None:
 def test_the_settings_have_defaults_and_descriptions(manifest: Manifest) -> None:
     cls = REGISTRY.settings(manifest.name)
     assert cls is not None
-    assert issubclass(cls, ChannelSettings)
-    undescribed = [name for name, field in cls.model_fields.items() if not field.description]
-    assert not undescribed
-    assert cls.model_config.get("extra") == "forbid"
-    if manifest.details["default"]:
-        cls()
+    for name, field in cls.model_fields.items():
+        assert field.description, f"{name} has no description"
+    assert configuration(manifest).enabled is True
 
 
-def test_the_channels_own_name_is_the_manifests(manifest: Manifest) -> None:
-    assert manifest.name == module(manifest, "parse").NAME
+def test_what_the_manifest_promises_is_there(manifest: Manifest) -> None:
+    details, offered = manifest.details, set(manifest.capabilities)
+    assert offered <= CAPABILITIES, offered - CAPABILITIES
+    if "local" not in offered:
+        assert float(details["liveness"]) > 0
+        assert details.get("unit", "chars") in ("chars", "utf16", "bytes")
+        assert int(details["limit"]) > 0
+        assert details.get("dialect", "plain") in DIALECTS
+        assert details.get("isolation", "loop") in ("loop", "thread", "process")
+        assert Rate.read(str(details.get("rate", ""))) is not None
+    cls = REGISTRY.load(manifest.name)
+    for capability, method in (("streaming-edit", "edit"), ("typing", "typing"), ("webhook", "hook")):
+        assert (capability in offered) is callable(getattr(cls, method, None)), capability
+    if details["delivery"] == "reconcile":
+        assert callable(getattr(cls, "arrived", None))
 
 
-def test_it_accepts_nothing_before_start_and_after_stop(manifest: Manifest) -> None:
-    async def accept(envelope: Envelope) -> Accepted:
-        return Accepted("t", "c")
+async def nobody(envelope: Envelope) -> Accepted:
+    raise Unavailable("not now")
 
+
+def test_it_starts_and_stops_and_starts_again(manifest: Manifest) -> None:
     async def story() -> None:
         channel = build(manifest)
         await channel.stop()  # harmless before start
-        await channel.start(accept)
+        await channel.start(nobody)
         assert isinstance(await channel.send(parcel(manifest)), Sent)
         assert isinstance(await channel.send(parcel(manifest)), Sent)
         await channel.stop()
         await channel.stop()
-        await channel.start(accept)  # and it can be started again
+        await channel.start(nobody)
         await channel.stop()
 
-    asyncio.run(story())
+    async def unreachable() -> None:
+        channel = build(manifest)
+        await channel.stop()
+        with pytest.raises((Unavailable, Refused)):
+            await channel.send(parcel(manifest))
+        for _ in range(2):
+            with pytest.raises((Unavailable, Refused)):
+                async with asyncio.timeout(30):
+                    await channel.start(nobody)
+            await channel.stop()
+        await channel.stop()
+
+    asyncio.run(story() if reachable(manifest) else unreachable())
+
+
+def reachable(manifest: Manifest) -> bool:
+    """Whether it can start here: it needs no platform, or only listens."""
+    return "local" in manifest.capabilities or bool(manifest.details.get("listens", False))
 
 
 def test_sending_shows_what_was_said(manifest: Manifest) -> None:
-    async def accept(envelope: Envelope) -> Accepted:
-        raise Unavailable("not now")
-
     async def story() -> None:
         channel = build(manifest)
-        await channel.start(accept)
+        await channel.start(nobody)
         for text in ("hello", "你好 \U0001f600", "x" * 100_000, "\x1b[2J\x00"):
             await channel.send(dataclasses.replace(parcel(manifest, text), id=f"m_{len(text)}"))
         await channel.stop()
 
-    asyncio.run(story())
+    if "local" in manifest.capabilities:
+        asyncio.run(story())
 
 
-def outcome(parse: Callable[..., Any], raw: str | bytes) -> Any:
+def outcome(parse: Callable[..., Any], raw: Any) -> Any:
     """What `parse` makes of `raw`: only a typed result or `Invalid` is allowed."""
     try:
         return parse(raw, ARRIVAL)
@@ -127,7 +174,7 @@ def outcome(parse: Callable[..., Any], raw: str | bytes) -> Any:
         return str(error)
 
 
-def check(manifest: Manifest, raw: str | bytes) -> None:
+def check(manifest: Manifest, raw: Any) -> None:
     parse = module(manifest, "parse").parse
     first = outcome(parse, raw)
     assert first == outcome(parse, raw)  # pure: no clock, no chance, no memory
@@ -186,3 +233,59 @@ def test_hostile_payloads(manifest: Manifest) -> None:
         b"\xff",
     ):
         check(manifest, raw)
+
+
+def payload(path: Path) -> Any:
+    """A recorded payload: an object from ``*.json``, bytes from anything else."""
+    return json.loads(path.read_bytes()) if path.suffix == ".json" else path.read_bytes()
+
+
+def test_recorded_payloads_are_understood(manifest: Manifest) -> None:
+    parse = module(manifest, "parse").parse
+    found = [outcome(parse, payload(path)) for path in fixtures(manifest)]
+    for path in fixtures(manifest):
+        check(manifest, payload(path))
+    if manifest.quality != "bronze" and "local" not in manifest.capabilities:
+        assert any(isinstance(one, Envelope) for one in found), "no recorded payload is a message"
+
+
+class Mutant:
+    """Recorded payloads with something in them exchanged, taken out, doubled or torn."""
+
+    STRANGE = (None, True, -1, 1 << 70, 1e308, "", "\x00", "\ud800", "x" * 70_000, [], {}, [[]], {"id": {}}, b"\xff")
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+
+    def change(self, value: Any) -> Any:
+        if isinstance(value, bytes):
+            return self._torn(value)
+        if self.chance.random() < 0.2 or not isinstance(value, dict | list) or not value:
+            return self.chance.choice(self.STRANGE)
+        if isinstance(value, dict):
+            key = self.chance.choice(sorted(value))
+            rest = {k: v for k, v in value.items() if k != key}
+            return rest if self.chance.random() < 0.2 else rest | {key: self.change(value[key])}
+        place = self.chance.randrange(len(value))
+        return [*value[:place], self.change(value[place]), *value[place + self.chance.randrange(2) :]]
+
+    def _torn(self, raw: bytes) -> bytes:
+        start, end = sorted(self.chance.randrange(len(raw) + 1) for _ in range(2))
+        middle = self.chance.choice((b"", b"\xff\xfe", b"\r\n\r\n", b"\x00", raw[start:end] * 2, b"9" * 5000))
+        return raw[:start] + middle + raw[end:]
+
+
+def test_recorded_payloads_mutated(manifest: Manifest) -> None:
+    for path in fixtures(manifest):
+        whole = payload(path)
+        for seed in range(150):
+            mutant = Mutant(seed)
+            changed = whole
+            for _ in range(1 + seed % 3):
+                changed = mutant.change(changed)
+            check(manifest, changed)
+
+
+def test_payloads_of_another_kind_altogether(manifest: Manifest) -> None:
+    for strange in (*Mutant.STRANGE, {"message": {"text": "x"}}, object()):
+        check(manifest, strange)

@@ -86,6 +86,11 @@ class Keeper:
         """The platform was heard of."""
         self.watch.sign = self._clock.monotonic()
 
+    async def pace(self, chat: str) -> None:
+        """Wait until the platform takes one more message to `chat`."""
+        if self.route.pace is not None:
+            await self.route.pace.wait(chat)
+
     def heard(self) -> None:
         """A message came in."""
         self.watch.last_in = self._clock.now()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import Field
 
+from kith.channels.marks import Dialect, convert, pieces
 from kith.channels.text import Unit, measure, split
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
@@ -64,6 +65,10 @@ class Notes:
         return {key: value for (group, key), value in self._kept.items() if group == kind}
 
 
+async def _no_hurry(chat: str) -> None:
+    """No rate is kept for `chat`."""
+
+
 def _nothing() -> None:
     """Nobody watches."""
 
@@ -79,7 +84,9 @@ class Kit:
     `cancel` stops the making of a turn. `records` keeps cursors (see `load_cursor`), `blobs` media on their way in and
     out, `http` makes a client for everything that goes out. A channel calls `alive` on any traffic from its platform,
     pings included: it is the proof of life; and `lost` with a sentence when its connection has gone for good or a
-    loop of its own died: it is then taken down and brought up again. Both may be called from any thread.
+    loop of its own died: it is then taken down and brought up again. Both may be called from any thread. `pace` waits
+    until the platform's declared rate allows one more message to a chat: the sender does so before `send`, `deliver`
+    before each further piece.
     """
 
     store: Store
@@ -92,6 +99,7 @@ class Kit:
     http: Callable[..., httpx.AsyncClient] = http_client
     alive: Callable[[], None] = _nothing
     lost: Callable[[str], None] = _unheard
+    pace: Callable[[str], Awaitable[None]] = _no_hurry
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +205,10 @@ async def deliver(kit: Kit, parcel: Parcel, pieces: Sequence[P], send: Callable[
     receipts: list[str] = []
     if len(pieces) > 1 and (kept := await kit.records.get("pieces", parcel.id)):
         receipts = [str(receipt) for receipt in kept.get("receipts", ())]
-    for index in range(len(receipts), len(pieces)):
+    first = len(receipts)
+    for index in range(first, len(pieces)):
+        if index > first:
+            await kit.pace(parcel.target)
         receipts.append(await send(index, pieces[index]))
         if len(pieces) > 1:
             await kit.records.put("pieces", parcel.id, {"at": kit.clock.now(), "receipts": receipts})
@@ -208,6 +219,7 @@ __all__ = [
     "LINE_LIMIT",
     "Arrival",
     "ChannelSettings",
+    "Dialect",
     "Hook",
     "HookReply",
     "Kit",
@@ -215,12 +227,14 @@ __all__ = [
     "Unit",
     "check_name",
     "check_text",
+    "convert",
     "deliver",
     "describe",
     "load_cursor",
     "measure",
     "message_id",
     "origin",
+    "pieces",
     "plain",
     "save_cursor",
     "sorry",

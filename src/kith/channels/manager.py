@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast, get_args, runtime_checkable
 
 from kith.channels.keeper import Keeper
 from kith.channels.kit import ChannelSettings, Kit, Notes
+from kith.channels.pace import Pace, Rate
 from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.core.channel import Hook, HookReply
@@ -178,8 +179,11 @@ class ChannelManager:
         def build(keeper: Keeper) -> Channel:
             return entry(settings, self._kit(keeper))
 
+        details = manifest.details
         route = Route(name, settings.account, cast("Policy", policy), _is_local(manifest))
-        keeper = self._keep(route, build, float(manifest.details.get("liveness", 0)))
+        account, chat = (Rate.read(str(details.get(key, ""))) for key in ("rate", "chat_rate"))
+        route.pace = Pace(account, chat, self._clock)
+        keeper = self._keep(route, build, float(details.get("liveness", 0)))
         if policy == "reconcile" and not hasattr(keeper.channel, "arrived"):
             raise Broken(f"{manifest.path} promises to reconcile, but its channel cannot be asked what arrived")
 
@@ -188,7 +192,7 @@ class ChannelManager:
         cancel = ports.talk.cancel if isinstance(ports.talk, _Stopper) else _cannot_cancel
         return Kit(
             ports.store, ports.streams, self._clock, self._ids, cancel, ports.records, ports.blobs,
-            alive=keeper.alive, lost=keeper.lost,
+            alive=keeper.alive, lost=keeper.lost, pace=keeper.pace,
         )  # fmt: skip
 
     def _keep(self, route: Route, build: Callable[[Keeper], Channel], liveness: float) -> Keeper:

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from kith.channels.pace import Pace
 from kith.channels.settings import DeliverySettings
 from kith.core.clock import Clock
 from kith.core.errors import KithError, NotFound, Refused, Unavailable
@@ -39,12 +40,13 @@ _settled = counter("kith_channels_parcels_total", "Replies that left the outbox.
 _BATCH = 64
 _BUSY = 2.0
 _ABSENT = 30.0
+_PATIENCE = 5.0
 
 
 @dataclass(slots=True)
 class Route:
     """A configured channel as the sender sees it. `channel` is None until it has started; `took` is told of a reply
-    that it sent."""
+    that it sent, `pace` is its platform's, `waiting` when each reply was made that it has not got rid of yet."""
 
     name: str
     account: str
@@ -55,6 +57,8 @@ class Route:
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     held: int = 0
     took: Callable[[], None] = lambda: None
+    pace: Pace | None = None
+    waiting: dict[str, float] = field(default_factory=dict[str, float])
 
 
 class Sender:
@@ -137,8 +141,12 @@ class Sender:
 
     async def _carry(self, parcel: Parcel) -> None:
         """Send one parcel and settle it."""
+        waiting = route.waiting if (route := self._routes.get(parcel.channel)) else {}
+        waiting.setdefault(parcel.id, parcel.message.at)
         try:
             outcome = await self._decide(parcel)
+            if not isinstance(outcome, Later):
+                waiting.pop(parcel.id, None)
             await self._settle(parcel, outcome)
         finally:
             del self._flying[parcel.id]
@@ -163,7 +171,7 @@ class Sender:
             if not await self._slot(route):
                 return Later(self._clock.now(), f"the channel {route.name!r} is busy")
             try:
-                return await self._send(route, route.channel, parcel)
+                return await self._paced(route, parcel) or await self._send(route, parcel)
             finally:
                 route.slots.release()
         finally:
@@ -188,8 +196,19 @@ class Sender:
             return False
         return True
 
-    async def _send(self, route: Route, channel: Channel, parcel: Parcel) -> Outcome:
+    async def _paced(self, route: Route, parcel: Parcel) -> Later | None:
+        """Wait for the platform's rate; for long waits the reply goes back into the outbox."""
+        while route.pace is not None and (wait := route.pace.take(parcel.target)) > 0:
+            if wait > _PATIENCE:
+                return Later(self._clock.now() + wait, f"{route.name!r} takes no more messages for {wait:.0f} s")
+            await self._clock.sleep(wait)
+        return None
+
+    async def _send(self, route: Route, parcel: Parcel) -> Outcome:
         """Send as the channel's policy says, and translate whatever goes wrong."""
+        channel = route.channel
+        if channel is None:  # it was lost while this waited
+            return Later(self._clock.now() + self._delay(parcel), route.note)
         try:
             async with asyncio.timeout(self._settings.timeout):
                 known = await _recover(route, channel, parcel)

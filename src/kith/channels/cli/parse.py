@@ -25,7 +25,7 @@ def parse(raw: str | bytes, arrival: Arrival) -> Envelope:
     """A `Typed` as JSON. Raises `Invalid`."""
     try:
         return envelope(msgspec.json.decode(raw, type=Typed), arrival)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError) as error:
         raise Invalid(f"not a message: {error}", code="bad_frame") from None
 
 

@@ -23,7 +23,7 @@ def parse(raw: str | bytes, arrival: Arrival) -> Envelope:
     """``{"id", "text", "conversation", "sender", "locale"}``. Raises `Invalid`."""
     try:
         line = msgspec.json.decode(raw, type=_Line)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError) as error:
         raise Invalid(f"not a message: {error}", code="bad_frame") from None
     platform_id = check_name(line.id, "id")
     return Envelope(

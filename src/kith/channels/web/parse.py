@@ -75,7 +75,7 @@ def decode(raw: str | bytes) -> Frame:
     """The frame in `raw`, its names checked. Raises `Invalid`."""
     try:
         frame = msgspec.json.decode(raw, type=Frame)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError) as error:
         raise Invalid(f"not a frame: {error}", code="bad_frame") from None
     if isinstance(frame, Say | Resume):
         check_name(frame.conversation, "conversation")
