@@ -9,7 +9,7 @@ DEV_STAMP = $(VENV)/.dev-stamp
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
        --custom-compile-command "make lock"
 
-.PHONY: help run web setup dev test fast check lock clean bench crash simulate
+.PHONY: help run web setup dev test fast check proto lock clean bench crash simulate
 
 help:
 	@echo "make run      set up what is missing, start Kith and talk with it"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench    every benchmark, one after the other"
 	@echo "make crash    kill a real server KILLS times on BACKEND (sqlite, postgres, all)"
 	@echo "make simulate live SEEDS lives of a simulated household"
+	@echo "make proto    compile the description of the gRPC door again"
 	@echo "make lock     work out the locked requirements again (needs uv)"
 	@echo "make clean    remove .venv and everything that was built"
 
@@ -73,6 +74,9 @@ simulate: dev
 # What tests run with: every extra except transformers and diffusion, whose torch alone is larger than all the rest.
 EXTRAS = acme ctranslate2 delta dingtalk discord email feishu grpc irc llama matrix mcp mqtt oidc onnx passkeys postgres \
          s3 slack telegram xmpp
+proto: dev
+	@$(PY) scripts/make_proto.py
+
 lock:
 	$(LOCK) pyproject.toml requirements/build.in --extra llama -o requirements/run.txt
 	$(LOCK) pyproject.toml requirements/build.in $(EXTRAS:%=--extra %) --group dev -c requirements/run.txt -o requirements/dev.txt

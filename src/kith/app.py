@@ -153,6 +153,7 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         ids=house.ids,
         blobs=house.blobs,
         knowledge=house.parts.knowledge,
+        cancel=house.talk.cancel,
     )
     gateway = Gateway(ports, house.settings.gateway)
     await gateway.start()

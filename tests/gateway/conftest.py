@@ -87,7 +87,7 @@ class Voice:
             "away": Unavailable("the model is being loaded", retry_after=3, code="model_loading"),
             "bug": RuntimeError(SECRET),
         }
-        self.fails = 0
+        self.fails = self.said = 0
 
     async def say(self, text: str, model: str) -> AsyncGenerator[Delta]:
         try:
@@ -105,6 +105,7 @@ class Voice:
             if text == "start late":
                 raise self.trouble["away"]
             while text == "go forever":
+                self.said += 1
                 yield Delta(text="x" * 1000)
                 await asyncio.sleep(0)
             if text == "then wait":
@@ -257,6 +258,7 @@ class House:
         self.auth = Identity(self.shelf, self.log, SecuritySettings(), self.clock, self.ids)
         self.streams, self.health, self.line = Streams(), Health(), EchoLine()
         lines: dict[str, Line] = {"live": self.line}
+        self.cancelled: list[str] = []
         self.ports = GatewayPorts(
             talk=self.talk,
             models=self.models,
@@ -271,6 +273,7 @@ class House:
             lines=lines,
             clock=self.clock,
             ids=self.ids,
+            cancel=self.cancelled.append,
         )
         self.gateway = Gateway(self.ports, GatewaySettings.model_validate({"port": 0, **settings}))
 

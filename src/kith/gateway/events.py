@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
@@ -17,15 +16,13 @@ from kith.core.message import Delta, Message, Text, Usage
 from kith.gateway.acting import acting
 from kith.gateway.body import Call, read_json
 from kith.gateway.failures import Failure
+from kith.gateway.feed import Feed
 from kith.gateway.mind import Chunks
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.rest import MessageBody, letter, visible
 from kith.gateway.sentences import sentences
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import PLAIN, SSE, Streamed, Whole, closing, sse
-from kith.runtime.streams import Subscription
-
-_CAUGHT_UP = 100  # turns sent to a reader who missed some and does not say which was the last it has
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -43,12 +40,10 @@ class AskBody(MessageBody, frozen=True):
 
 
 class Events:
-    """The streaming routes of ``/api``. `closing` is set when the server stops, which ends every follower."""
+    """The streaming routes of ``/api``."""
 
-    def __init__(self, ports: GatewayPorts, settings: GatewaySettings, closing: asyncio.Event) -> None:
-        self._ports, self._settings, self._stop = ports, settings, closing
-        # Ids of live events start anew with every process: without this mark, an id of the last one would look valid.
-        self._epoch = ports.ids.new("e")[-8:]
+    def __init__(self, ports: GatewayPorts, settings: GatewaySettings, feed: Feed) -> None:
+        self._ports, self._settings, self._feed = ports, settings, feed
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
@@ -82,7 +77,7 @@ class Events:
             async with closing(deltas) as running:
                 async for delta in running:
                     texts.append(delta.text)
-                    last = _merge(last, delta)
+                    last = merged(last, delta)
             return 200, {"text": "".join(texts), **_ending(last)}
 
         return Whole(work)
@@ -97,30 +92,9 @@ class Events:
         return Streamed(chunks, SSE, patience=self._settings.write_timeout, failed=_failed, heartbeat=beat)
 
     async def _live(self, conversation: str, last: str, after: str) -> AsyncGenerator[bytes]:
-        number = self._number(last)
-        reader = self._ports.streams.subscribe(conversation, number)
-        ending = asyncio.create_task(self._end(reader))
-        try:
-            if reader.gap or after or (last and number is None):
-                for turn in await self._ports.store.turns(conversation, _CAUGHT_UP, after):
-                    yield sse(msgspec.json.encode(asdict(turn)), "turn")
-            async for event in reader:
-                yield sse(msgspec.json.encode(event.data), event.kind, f"{self._epoch}-{event.id}")
-            if reader.lagged:
-                yield sse(b"{}", "lagged")
-        finally:
-            ending.cancel()
-            reader.close()
-
-    def _number(self, last: str) -> int | None:
-        """The event number in a `Last-Event-ID` of this process, else None: then the store fills in."""
-        epoch, _, number = last.partition("-")
-        usable = epoch == self._epoch and number.isascii() and number.isdecimal() and len(number) <= 15
-        return int(number) if usable else None
-
-    async def _end(self, reader: Subscription) -> None:
-        await self._stop.wait()
-        reader.close()
+        async with self._feed.follow(conversation, last, after) as news:
+            async for one in news:
+                yield sse(msgspec.json.encode(one.data), one.kind, one.id)
 
 
 async def _plain(deltas: AsyncIterator[Delta]) -> AsyncGenerator[bytes]:
@@ -134,13 +108,13 @@ async def _answer_events(deltas: AsyncIterator[Delta]) -> AsyncGenerator[bytes]:
     last = Delta()
     async with closing(deltas) as running:
         async for delta in running:
-            last = _merge(last, delta)
+            last = merged(last, delta)
             if delta.text:
                 yield sse(msgspec.json.encode({"text": delta.text}), "delta")
     yield sse(msgspec.json.encode(_ending(last)), "done")
 
 
-def _merge(last: Delta, delta: Delta) -> Delta:
+def merged(last: Delta, delta: Delta) -> Delta:
     """What is known of the reply's end after `delta`."""
     return Delta(
         finish=delta.finish or last.finish,

@@ -80,18 +80,33 @@ class Gate:
             return
         await self._app(scope, receive, guarded)
 
+    async def admit(self, scope: Scope, *, is_open: bool = False) -> Principal | None:
+        """The same for a call that did not come as HTTP, described as a request: who makes it, None where it is open.
+
+        Such a call names no host and comes from no page. Raises `Refused`.
+        """
+        headers = _headers(scope)
+        caller = self._callers.identify(scope, headers)
+        self._come(caller)
+        return None if is_open else await self._enter(scope, headers, caller)
+
     async def _check(self, scope: Scope, headers: Headers, caller: Address | None) -> None:
-        remote = caller is not None and not caller.is_loopback
-        if remote:
-            self._rate.take(str(caller))
+        self._come(caller)
         self._place(headers)
         if scope["type"] == "http" and self._open(scope["method"], scope["path"]):
             return
+        cast("dict[str, Any]", scope)["user"] = await self._enter(scope, headers, caller)
+
+    def _come(self, caller: Address | None) -> None:
+        if caller is not None and not caller.is_loopback:
+            self._rate.take(str(caller))
+
+    async def _enter(self, scope: Scope, headers: Headers, caller: Address | None) -> Principal:
         principal = await self._auth.authenticate(_credential(scope, headers))
-        cast("dict[str, Any]", scope)["user"] = principal
-        if remote:
+        if caller is not None and not caller.is_loopback:
             self._rate.take(("principal", principal.id))
         self._limit(scope["path"], principal)
+        return principal
 
     def _place(self, headers: Headers) -> None:
         """The host that the request names, and the page that it comes from."""

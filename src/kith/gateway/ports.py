@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -60,7 +60,7 @@ class Versioning(Protocol):
 class GatewayPorts:
     """Everything behind the door. `lines` are the channels that speak over this server's own WebSocket, by name.
 
-    `blobs` holds the pictures of requests for the models that look at them.
+    `blobs` holds the pictures of requests for the models that look at them; `cancel` stops the making of a reply.
     """
 
     talk: Talk
@@ -80,3 +80,4 @@ class GatewayPorts:
     judge: Judge | None = None
     knowledge: Recall | None = None
     memory: Memory | None = None
+    cancel: Callable[[str], None] | None = None

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import errno
 import socket
+import ssl
 from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.types import ASGIApp
 
-from kith.core.errors import Invalid, Unavailable
+from kith.core.errors import Invalid, KithError, Unavailable
 from kith.gateway.access import openness, permit
 from kith.gateway.catalogue import Catalogue
 from kith.gateway.certificate import Certificate, obtain
@@ -20,7 +21,9 @@ from kith.gateway.desk import Desk
 from kith.gateway.entrance import Entrance
 from kith.gateway.events import Events
 from kith.gateway.failures import Gone, translate
+from kith.gateway.feed import Feed
 from kith.gateway.gate import Gate
+from kith.gateway.grpc import Rpc
 from kith.gateway.live import Live
 from kith.gateway.mail import Mail
 from kith.gateway.mcp import Mcp
@@ -47,9 +50,12 @@ class Gateway:
         self._running: asyncio.Task[None] | None = None
         self._address = ""
         self._mcp = Mcp(ports, settings)
-        self.app: ASGIApp = self._guarded(ports)
+        self._feed = Feed(ports.streams, ports.store, ports.ids, self._closing)
+        gate = self._guarded(ports)
+        self.app: ASGIApp = gate
+        self._rpc = Rpc(ports, settings, gate, self._feed) if settings.grpc.enabled else None
 
-    def _guarded(self, ports: GatewayPorts) -> ASGIApp:
+    def _guarded(self, ports: GatewayPorts) -> Gate:
         settings = self._settings
         rooms = (
             Pulse(ports.health),
@@ -61,7 +67,7 @@ class Gateway:
             Rest(ports, settings),
             Workshop(ports, settings),
             Desk(ports),
-            Events(ports, settings, self._closing),
+            Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
         )
         routes = [route for room in rooms for route in room.routes()]
@@ -83,12 +89,26 @@ class Gateway:
 
     def note(self) -> dict[str, str]:
         """What a command on this machine needs in order to reach it: the address, and the certificate to expect."""
-        return {"url": self._address, "certificate": str(self.certificate.certificate) if self.certificate else ""}
+        told = {"url": self._address, "certificate": str(self.certificate.certificate) if self.certificate else ""}
+        return told | ({"grpc": str(self._rpc.port)} if self._rpc else {})
 
     async def start(self) -> None:
         """Bind and serve. Raises `Unavailable` when the port is taken, `Invalid` for a wrong address or certificate."""
         self.certificate = await asyncio.to_thread(obtain, self._settings, home() / "keys", self._clock)
         tls = self.certificate.context() if self.certificate else None
+        if self._rpc is not None:
+            await self._rpc.start(self.certificate)
+        try:
+            port = await self._serve(tls)
+        except KithError:
+            await self.stop()
+            raise
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)  # noqa: S104
+        scheme = "https" if tls else "http"
+        self._address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    async def _serve(self, tls: ssl.SSLContext | None) -> int:
+        """Begin to serve HTTP; the port."""
         listener = _bind(self._settings.host, self._settings.port)
         port = listener.getsockname()[1]
         self._server = make_server(self.app, self._settings, tls)
@@ -100,14 +120,14 @@ class Gateway:
             listener.close()
             self._running.result()
             raise Unavailable("the gateway stopped while it was starting")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)  # noqa: S104
-        scheme = "https" if tls else "http"
-        self._address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        return port
 
     async def stop(self) -> None:
         """Refuse new connections, end followers, let running answers finish for up to `grace` seconds."""
         self._closing.set()
         await self._mcp.stop()
+        if self._rpc is not None:
+            await self._rpc.stop()
         if self._server is not None and self._running is not None:
             self._server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):

@@ -32,12 +32,20 @@ class TlsSettings(Section):
         return self
 
 
+class GrpcSettings(Section):
+    """The door for gRPC, on a port of its own with the same host, TLS, lists and limits."""
+
+    enabled: bool = Field(default=False, description="Whether it is open; needs the extra grpc.")
+    port: int = Field(default=8788, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+
+
 class GatewaySettings(Section):
     """The door for programs and browsers. Times are in seconds, sizes in bytes."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; beyond loopback only with TLS.")
     port: int = Field(default=8787, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     tls: TlsSettings = Field(default_factory=TlsSettings)
+    grpc: GrpcSettings = Field(default_factory=GrpcSettings)
     origins: list[str] = Field(
         default_factory=list[str], description="Addresses under which people reach it, such as https://kith.home:8787."
     )
