@@ -16,6 +16,8 @@ from kith.gateway import Gateway, GatewayPorts
 from kith.knowledge import Library
 from kith.media import Senseless
 from kith.models import ModelService
+from kith.models.intake import Intake
+from kith.ops import suggest
 from kith.plugins import Outside
 from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
@@ -154,7 +156,10 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         blobs=house.blobs,
         knowledge=house.parts.knowledge,
         cancel=house.talk.cancel,
+        intake=(intake := Intake(home() / "models", house.clock, house.ids, house.models.refresh)),
+        advise=suggest,
     )
+    stack.push_async_callback(intake.stop)
     gateway = Gateway(ports, house.settings.gateway)
     await gateway.start()
     stack.push_async_callback(gateway.stop)

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { House } from "./house";
-import { browser, enter, house, PHONE, PICTURES, say, WIDE } from "./house";
+import { browser, enter, house, PASSWORD, PHONE, PICTURES, say, WIDE } from "./house";
 
 const RICH = [
   "**bold** and a formula $E = mc^2$", "", "| fruit | price |", "|---|--:|", "| apple 苹果 | 3.20 |", "",
@@ -24,19 +24,56 @@ afterAll(async () => {
   await at?.stop();
 });
 
-test("a wrong token is refused in words, and help is at hand", async () => {
-  const page = await chrome.newPage();
+test("the first start: a code from the console, a password, the rooms of the house, and a conversation", async () => {
+  const page = await chrome.newPage({ locale: "en-GB", viewport: WIDE });
+  await page.goto(`${at.address}/app/#code=${at.code}`);
+  await page.getByRole("heading", { name: "Welcome: this house is new" }).waitFor();
+  await page.screenshot({ path: `${PICTURES}/door-first.png` });
+  await page.getByLabel("New password").fill(PASSWORD);
+  await page.getByLabel("The same again").fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("heading", { name: "How should it look?" }).waitFor();
+  expect(page.url()).not.toContain(at.code);
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("heading", { name: "Choose a mind" }).waitFor();
+  await page.locator(".advice").waitFor();
+  await page.screenshot({ path: `${PICTURES}/welcome-model.png` });
+  await page.getByRole("button", { name: "Go on without" }).click();
+  await page.getByRole("heading", { name: "Whom would you like" }).waitFor();
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Begin to talk" }).click();
+  await say(page, "hello");
+  await page.close();
+});
+
+test("a wrong password and a wrong token are refused in words; the right password lets in, and out again", async () => {
+  const page = await chrome.newPage({ locale: "en-GB" });
   await page.goto(at.address);
   expect(page.url()).toBe(`${at.address}/app/`);
-  await page.locator("input[type=password]").fill("kith_wrong");
+  await page.getByRole("radio", { name: "Token" }).check();
+  await page.getByRole("textbox", { name: "Token" }).fill("kith_wrong");
   await page.keyboard.press("Enter");
   await page.getByRole("alert").waitFor();
   expect(await page.getByRole("alert").textContent()).toContain("not valid");
+  await page.getByRole("radio", { name: "Password" }).check();
+  await page.getByRole("textbox", { name: "Name" }).fill("owner");
+  await page.getByRole("textbox", { name: "Password" }).fill("not the right one");
+  await page.keyboard.press("Enter");
+  await page.getByText("Name or password is wrong.").waitFor();
+  await page.getByRole("textbox", { name: "Password" }).fill(PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.locator(".composer textarea").waitFor();
+  await page.goto(`${at.address}/app/settings`);
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.getByRole("textbox", { name: "Name" }).waitFor();
+  await page.reload();
+  await page.getByRole("textbox", { name: "Name" }).waitFor();
   await page.close();
 });
 
 test("a conversation: asked, answered with its source, found again after a reload and by search", async () => {
   const { page, complaints } = await enter(chrome, at);
+  await page.goto(`${at.address}/app/c/asked`);
   await page.getByRole("button", { name: "How do I add a model?" }).click();
   await page.locator(".sources").waitFor();
   await page.reload();

@@ -15,7 +15,8 @@ models:
 
 export const PICTURES = resolve(import.meta.dirname, "../../build/screenshots");
 
-export type House = { address: string; token: string; stop: () => Promise<void> };
+export type House = { address: string; token: string; code: string; stop: () => Promise<void> };
+export const PASSWORD = "three old words";
 
 /** A real Kith in a folder of its own, with an echo for a model. */
 export async function house(): Promise<House> {
@@ -24,18 +25,19 @@ export async function house(): Promise<House> {
   const command = process.env.KITH ?? resolve(import.meta.dirname, "../../.venv/bin/kith");
   const server = spawn(command, ["serve"], { env: { ...process.env, KITH_HOME: home, LANG: "C.UTF-8", PYTHONUNBUFFERED: "1" } });
   let said = "";
-  const found = new Promise<[string, string]>((done, failed) => {
+  const found = new Promise<[string, string, string]>((done, failed) => {
     const hear = (piece: Buffer): void => {
       said += piece.toString();
       const address = /http:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0];
       const token = /kith_[\w-]{20,}(?=\s)/.exec(said)?.[0];
-      if (address && token) done([address, token]);
+      const code = /#code=([\w-]+)/.exec(said)?.[1];
+      if (address && token && code) done([address, token, code]);
     };
     server.stdout.on("data", hear);
     server.stderr.on("data", hear);
     server.on("exit", () => failed(new Error(`the server stopped: ${said}`)));
   });
-  const [address, token] = await found;
+  const [address, token, code] = await found;
   const stop = (): Promise<void> =>
     new Promise((done) => {
       server.on("exit", () => {
@@ -44,7 +46,7 @@ export async function house(): Promise<House> {
       });
       server.kill("SIGTERM");
     });
-  return { address, token, stop };
+  return { address, token, code, stop };
 }
 
 export async function browser(): Promise<Browser> {
@@ -64,9 +66,10 @@ export async function enter(from: Browser, at: House, options: BrowserContextOpt
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (line) => line.type() === "error" && complaints.push(line.text()));
+  const seated = await context.request.post(`${at.address}/api/session`, { data: { token: at.token }, headers: { Origin: at.address } });
+  if (!seated.ok()) throw new Error(await seated.text());
+  await context.addInitScript(() => localStorage.setItem("kith.known", "yes"));
   await page.goto(`${at.address}/app/`);
-  await page.locator("input[type=password]").fill(at.token);
-  await page.keyboard.press("Enter");
   await page.locator(".composer textarea").waitFor();
   return { page, complaints };
 }

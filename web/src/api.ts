@@ -84,16 +84,21 @@ export class Failure extends Error {
   }
 }
 
-export const token = new Store(kept("session", "token") || kept("local", "token"));
 export const me = new Store<Me | null>(null);
+/** Whether the person who is here has just become the owner: the house is then shown room by room. */
+export const fresh = new Store(false);
+export type Proof = { code?: string; name?: string; password?: string; totp?: string; token?: string };
+
+/** Whether this browser was signed in before. The session itself is a cookie that no script can read. */
+export const known = (): boolean => kept("local", "known") === "yes";
 
 export async function call<T>(path: string, method = "GET", body?: unknown): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
-  if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const raw = body instanceof Blob;
+  if (body !== undefined) headers["Content-Type"] = raw ? body.type || "application/octet-stream" : "application/json";
   let answer: Response;
   try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : raw ? body : JSON.stringify(body) });
   } catch {
     throw new Failure(0, "unreachable", "Kith cannot be reached");
   }
@@ -110,28 +115,27 @@ export async function call<T>(path: string, method = "GET", body?: unknown): Pro
   );
 }
 
-/** Sign in with a token; it stays in this tab unless `stay`. Throws `Failure`. */
-export async function enter(given: string, stay: boolean): Promise<void> {
-  token.set(given);
-  try {
-    me.set(await call<Me>("/api/me"));
-  } catch (error) {
-    token.set("");
-    throw error;
-  }
-  keep(stay ? "local" : "session", "token", given);
-}
-
-/** Sign in again with the token that was kept, if any. */
-export async function resume(): Promise<void> {
-  if (!token.get()) return;
+/** Sign in: the server sets the session's cookie. Throws `Failure`, with the code `second_factor_needed` as well. */
+export async function enter(proof: Proof): Promise<void> {
+  await call("/api/session", "POST", proof);
+  keep("local", "known", "yes");
   me.set(await call<Me>("/api/me"));
 }
 
+/** Go on with the session of this browser. */
+export async function resume(): Promise<void> {
+  me.set(await call<Me>("/api/me"));
+}
+
+/** Sign out, here or in every browser. */
+export async function leave(everywhere = false): Promise<void> {
+  await call(everywhere ? "/api/sessions" : "/api/session", "DELETE").catch(() => undefined);
+  forget();
+}
+
 export function forget(): void {
-  keep("session", "token", "");
-  keep("local", "token", "");
-  token.set("");
+  keep("local", "known", "");
+  fresh.set(false);
   me.set(null);
 }
 

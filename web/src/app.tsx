@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import { Component, lazy, Suspense, useEffect, useState } from "react";
 import { Link, Redirect, Route, Router, Switch } from "wouter";
-import { me, resume, token } from "./api";
+import { forget, fresh, known, me, resume } from "./api";
 import { Chat } from "./chat";
 import { Archive } from "./chat/archive";
 import { Door } from "./pages/door";
@@ -15,6 +15,7 @@ const State = lazy(() => import("./pages/state"));
 const Flow = lazy(() => import("./pages/flow"));
 const Outbox = lazy(() => import("./pages/outbox"));
 const Tokens = lazy(() => import("./pages/tokens"));
+const Welcome = lazy(() => import("./pages/welcome"));
 const Settings = lazy(() => import("./pages/settings"));
 
 export function App() {
@@ -49,16 +50,21 @@ function Broken() {
 }
 
 function Rooms() {
+  const t = useWords();
   const who = useStore(me);
-  const [known, setKnown] = useState(!token.get());
+  const first = useStore(fresh);
+  const [asked, setAsked] = useState(!known());
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
-    if (known) return;
-    void resume().catch((reason: unknown) => token.get() && setError(reason)).finally(() => setKnown(true));
-  }, [known]);
-  if (!known) return <Waiting />;
-  if (!who && token.get()) return <Wrong error={error} again={() => setKnown(false)} />;
+    if (asked) return;
+    void resume().then(() => setError(null), (reason: unknown) => known() && setError(reason)).finally(() => setAsked(true));
+  }, [asked]);
+  if (!asked) return <Waiting />;
+  if (!who && error && known()) {
+    return <Empty><Wrong error={error} again={() => setAsked(false)} /><Button kind="quiet" onClick={() => (forget(), setError(null))}>{t("door.other")}</Button></Empty>;
+  }
   if (!who) return <Door />;
+  if (first) return <Suspense fallback={<Waiting />}><Welcome /></Suspense>;
   return (
     <Shell>
       <Suspense fallback={<Waiting />}>

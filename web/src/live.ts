@@ -10,8 +10,8 @@ const SILENCE = 15_000;
 const SLOWEST = 15_000;
 
 /**
- * One WebSocket to the channel `web` that comes back by itself. A browser cannot set headers here, so the token travels
- * as a subprotocol, never in the address.
+ * One WebSocket to the channel `web` that comes back by itself. The browser sends the session's cookie along, so no
+ * secret passes through a script.
  */
 export class Live {
   readonly line = new Store<Line>("closed");
@@ -22,7 +22,6 @@ export class Live {
   #closed = true;
 
   constructor(
-    private readonly token: () => string,
     private readonly hooks: Hooks,
     private readonly make: (url: string, protocols: string[]) => WebSocket = (url, p) => new WebSocket(url, p),
   ) {}
@@ -61,8 +60,7 @@ export class Live {
   #connect(): void {
     this.line.set("connecting");
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/channels/web/live`;
-    const bearer = this.token();
-    const socket = this.make(url, bearer ? ["kith", `bearer.${bearer}`] : ["kith"]);
+    const socket = this.make(url, ["kith"]);
     this.#socket = socket;
     let opened = false;
     socket.onopen = () => {

@@ -1,5 +1,5 @@
 import type { Part, Talked, Turn } from "./api";
-import { call, path, token } from "./api";
+import { call, path } from "./api";
 import type { Frame } from "./live";
 import { Live } from "./live";
 import { language } from "./prefs";
@@ -37,7 +37,7 @@ export class Talk {
       open: () => this.#opened(),
       refused: () => void call("/api/me").catch(() => undefined),
     };
-    this.live = make ? new Live(token.get, hooks, make) : new Live(token.get, hooks);
+    this.live = make ? new Live(hooks, make) : new Live(hooks);
   }
 
   thread(name: string): Store<Thread> {

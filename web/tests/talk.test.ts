@@ -91,15 +91,15 @@ describe("the line", () => {
     const heard: string[] = [];
     let opened = 0;
     const hooks = { frame: (frame: Frame) => heard.push(frame.type), open: () => opened++, refused: () => undefined };
-    const live = new Live(() => "kith_x", hooks, (url, protocols) => new Socket(url, protocols) as unknown as WebSocket);
+    const live = new Live(hooks, (url, protocols) => new Socket(url, protocols) as unknown as WebSocket);
     live.start();
     return { live, heard, opened: () => opened };
   }
 
-  test("the token is a subprotocol and never in the address", () => {
+  test("no secret passes through the script", () => {
     line();
-    expect(Socket.all[0]?.protocols).toEqual(["kith", "bearer.kith_x"]);
-    expect(Socket.all[0]?.url).not.toContain("kith_x");
+    expect(Socket.all[0]?.protocols).toEqual(["kith"]);
+    expect(Socket.all[0]?.url).toMatch(/\/api\/channels\/web\/live$/);
   });
 
   test("it comes back after it broke, ever more slowly, and stays away after stop", () => {

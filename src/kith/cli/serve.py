@@ -97,7 +97,7 @@ def _banner(house: Household, code: str | None, *, talk: bool) -> None:
     if house.first_token:
         click.echo(tr("cli.serve.token", token=house.first_token))
     if code:
-        click.echo(tr("cli.serve.code", code=code))
+        click.echo(tr("cli.serve.code", code=code, page=page or f"{address}/app/"))
     if not any("chat" in card.capabilities for card in house.models.cards()):
         click.echo(tr("cli.serve.no_model"))
     if not talk:

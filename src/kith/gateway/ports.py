@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from kith.core.audit import By
 from kith.core.clock import Clock
 from kith.core.ids import Ids
+from kith.core.model import ChatRequest
 from kith.core.ports import Auth, Journal, Line, Models, Outbox, Recall, Store, Talk
 from kith.gateway.accounts import Accounts
 from kith.runtime.blobs import Blobs
@@ -56,6 +58,51 @@ class Versioning(Protocol):
         ...
 
 
+@runtime_checkable
+class Shelved(Protocol):
+    """The models that were added, and why one is asked: what the port `Models` can do besides where it keeps them."""
+
+    async def remove(self, name: str) -> None:
+        """Take a model away. Raises `NotFound`, or `Refused` for one of the settings."""
+        ...
+
+    async def versions(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """What is kept of a model, oldest first."""
+        ...
+
+    def route(self, request: ChatRequest, kind: str = "chat") -> Any:
+        """Which models would answer, as a dataclass with reasons. Raises when none can."""
+        ...
+
+
+class Intake(Protocol):
+    """Models on their way into the house."""
+
+    def begin(self, source: str, name: str = "") -> Mapping[str, Any]:
+        """Begin to fetch a model. Raises `Invalid`, `NotFound` or `Refused`."""
+        ...
+
+    def all(self) -> Sequence[Mapping[str, Any]]:
+        """What is on its way or was lately, with its progress."""
+        ...
+
+    async def cancel(self, coming: str) -> None:
+        """Stop one. Raises `NotFound`."""
+        ...
+
+
+class Preferences(Protocol):
+    """The settings of the house, as its owner may change them."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Their schema, what the file says with secrets masked, and where the file is."""
+        ...
+
+    async def change(self, changes: Mapping[str, Any], by: By) -> Sequence[str]:
+        """Set keys by their dotted path, or with None take them out; returns what changed. Raises `Invalid`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayPorts:
     """Everything behind the door. `lines` are the channels that speak over this server's own WebSocket, by name.
@@ -81,3 +128,6 @@ class GatewayPorts:
     knowledge: Recall | None = None
     memory: Memory | None = None
     cancel: Callable[[str], None] | None = None
+    intake: Intake | None = None
+    preferences: Preferences | None = None
+    advise: Callable[[str], Mapping[str, Any]] | None = None

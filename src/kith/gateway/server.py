@@ -34,6 +34,7 @@ from kith.gateway.rest import Rest
 from kith.gateway.schema import Schema
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.site import Site
+from kith.gateway.visits import Visits
 from kith.gateway.wire import Server, make_server
 from kith.gateway.workshop import Workshop
 from kith.runtime.settings import home
@@ -69,6 +70,7 @@ class Gateway:
             Desk(ports),
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
+            Visits(ports.accounts),
         )
         routes = [route for room in rooms for route in room.routes()]
         schema, site = Schema(routes), Site().routes()

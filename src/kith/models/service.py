@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from kith.core.clock import Clock
-from kith.core.errors import Invalid, KithError, NotFound
+from kith.core.errors import Invalid, KithError, NotFound, Refused
 from kith.core.events import ModelChanged
 from kith.core.message import Delta, Usage
 from kith.core.model import ChatRequest, ModelCard
@@ -117,6 +117,28 @@ class ModelService:
         for settings in fresh:
             await self.add_model(settings)
         return [settings.name for settings in fresh]
+
+    async def remove(self, name: str) -> None:
+        """Take a model that was added off the shelf, and let what it has begun end. Raises `NotFound` or `Refused`."""
+        if any(settings.name == name for settings in self._wanted):
+            raise Refused(f"the model {name!r} stands in kith.yaml; take it out there", code="in_settings")
+        await asyncio.to_thread(Shelf(self._folder).remove, name)
+        entry = self._entries.pop(name, None)
+        self.cache.forget(model=name)
+        if entry is not None and entry.pool is not None:
+            for replica in entry.pool.live:
+                self._later(_put_away(entry.pool, replica))
+        self._changed(name, "stopped", "")
+
+    async def versions(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """The kept versions of a model, oldest first; ``used`` marks the one in use."""
+
+        def read() -> list[Mapping[str, Any]]:
+            versions = Shelf(self._folder).versions(name)
+            current = versions.current
+            return [{**row.model_dump(mode="json"), "used": row.version == current} for row in versions.all()]
+
+        return await asyncio.to_thread(read)
 
     async def swap(self, name: str, version: str = "", *, drain: bool = False) -> Swapped:
         """Change a model to another version, by default its newest, while it serves.

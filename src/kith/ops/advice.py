@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from kith.ops.finding import size
 from kith.runtime.locale import tr
-from kith.runtime.machine import CEILING, GIB, Machine
+from kith.runtime.machine import CEILING, GIB, Machine, measure
+from kith.runtime.settings import home
 
 Tier = Literal["small", "basic", "professional", "enterprise"]
 
@@ -83,6 +84,14 @@ def recommend(machine: Machine) -> Advice:
     speed = bandwidth / _weights(found, quantisation)
     reasons = _reasons(machine, memory, speed)
     return Advice(tier(machine), found[0], quantisation, context, machine.threads, memory, round(speed, 1), reasons)
+
+
+def suggest(locale: str = "") -> dict[str, Any]:
+    """What suits this machine, JSON-shaped: its figures, the advice and its reasons as sentences. Looks for a while."""
+    machine = measure(home())
+    advice = recommend(machine)
+    about = {"memory": machine.memory, "available": machine.available, "disk": machine.disk, "cores": machine.cores}
+    return {"machine": about, **{k: v for k, v in asdict(advice).items() if k != "reasons"}, "text": advice.say(locale)}
 
 
 def _reasons(machine: Machine, memory: int, speed: float) -> tuple[tuple[str, dict[str, str]], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from pyotp.totp import TOTP
 
 from kith.core.audit import Act, By, Change
 from kith.core.clock import Clock
-from kith.core.errors import Invalid, Refused
+from kith.core.errors import Invalid, NotFound, Refused
 from kith.core.ids import Ids
 from kith.core.people import Principal
 from kith.core.ports import Journal, Records
@@ -21,7 +21,7 @@ from kith.security.passes import Passes
 from kith.security.passwords import check_password, digest, new_secret
 from kith.security.settings import SecuritySettings
 from kith.security.tokens import TokenAuth
-from kith.security.users import Users
+from kith.security.users import USER, Users
 
 SESSION = "session"
 _SECONDS = 2.0
@@ -93,7 +93,7 @@ class Identity(TokenAuth):
             raise
         secret, now = new_secret("session_"), self._clock.now()
         session = {"id": self._ids.new("s"), "principal": principal.id, "created": now}
-        session["until"] = now + self.session_seconds
+        session |= {"until": now + self.session_seconds, "origin": by.origin}
         act = Act("session.open", principal.id, str(session["id"]), by.origin)
         await self._journal.act(act, [Change(SESSION, digest(secret), session, "absent")])
         return secret, principal
@@ -102,6 +102,30 @@ class Identity(TokenAuth):
         """End a browser session."""
         self._sessions.pop(digest(secret), None)
         await self._journal.act(Act("session.close", by.actor, "", by.origin), [Change(SESSION, digest(secret), None)])
+
+    async def claimed(self) -> bool:
+        """Whether the owner has chosen a password."""
+        return bool((await self._records.get(USER, "owner") or {}).get("password"))
+
+    async def visits(self, principal: str, secret: str = "") -> Sequence[Mapping[str, Any]]:
+        """The open browser sessions of a principal, latest first; ``here`` marks the one that `secret` belongs to."""
+        here, now = digest(secret) if secret else "", self._clock.now()
+        kept = (await self._records.all(SESSION)).items()
+        mine = [
+            {name: one.get(name, "") for name in ("id", "created", "until", "origin")} | {"here": key == here}
+            for key, one in kept
+            if one["principal"] == principal and float(one["until"]) > now
+        ]
+        return sorted(mine, key=lambda one: -float(one["created"]))
+
+    async def end_visit(self, principal: str, session: str, by: By) -> None:
+        """End one browser session of a principal. Raises `NotFound`."""
+        kept = (await self._records.all(SESSION)).items()
+        key = next((key for key, one in kept if one["principal"] == principal and one["id"] == session), None)
+        if key is None:
+            raise NotFound("there is no such session", code="session_not_found")
+        self._sessions.pop(key, None)
+        await self._journal.act(Act("session.close", by.actor, session, by.origin), [Change(SESSION, key, None)])
 
     async def end_all(self, principal: str, by: By) -> None:
         """End every session and grant of a principal: after a change of role, or when something was stolen."""

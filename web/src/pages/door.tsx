@@ -1,47 +1,147 @@
-import type { FormEvent } from "react";
-import { useState } from "react";
-import { enter, Failure } from "../api";
+import type { FormEvent, ReactNode } from "react";
+import { useEffect, useState } from "react";
+import type { Proof } from "../api";
+import { call, enter, Failure, fresh } from "../api";
 import { Button, Command, Wrong } from "../ui";
-import { Language } from "../ui/choose";
+import { Choose, Language } from "../ui/choose";
+import type { Key } from "../words/en";
 import { useWords } from "../words";
 
-/** Where one signs in. */
+type Way = "password" | "code" | "token";
+const WAYS: Way[] = ["password", "code", "token"];
+const SHORTEST = 10;
+
+/** The one-time code that an address brings along, behind the # so that it never reaches a log. */
+const brought = (): string => /^#code=([\w-]{4,64})$/.exec(location.hash)?.[1] ?? "";
+
+/** Where one signs in: with a password, with a one-time code that sets one, or with an access token. */
 export function Door() {
   const t = useWords();
-  const [given, setGiven] = useState("");
-  const [stay, setStay] = useState(false);
+  const [claimed, setClaimed] = useState<boolean | null>(null);
+  const [way, setWay] = useState<Way>(brought() ? "code" : "password");
+  useEffect(() => {
+    const found = ({ claimed }: { claimed: boolean }): void => {
+      setClaimed(claimed);
+      if (!claimed) setWay("code");
+    };
+    void call<{ claimed: boolean }>("/api/start").then(found, () => setClaimed(true));
+  }, []);
+  const first = claimed === false;
+  return (
+    <main className="door">
+      <div className="card">
+        <img src="/app/icon.svg" alt="" width="56" height="56" />
+        <h1>{t(first ? "door.first" : "door.title")}</h1>
+        <p>{t(first ? "door.first.text" : "door.text")}</p>
+        <Choose label={t("door.way")} value={way} all={WAYS} name={(one) => t(`door.way.${one}`)} choose={setWay} />
+        {way === "password" && <Password />}
+        {way === "code" && <Code first={first} />}
+        {way === "token" && <Token />}
+        <Language />
+      </div>
+    </main>
+  );
+}
+
+/** A form that signs in with what `proof` gives. */
+function Form({ proof, ready, wrong, children }: { proof: () => Proof; ready: boolean; wrong?: (failure: Failure) => Key | null; children: ReactNode }) {
+  const t = useWords();
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     setBusy(true);
     setError(null);
-    const failed = (reason: unknown): void =>
-      setError(reason instanceof Failure && reason.status === 401 ? new Error(t("door.wrong")) : reason);
-    void enter(given.trim(), stay).catch(failed).finally(() => setBusy(false));
+    const failed = (reason: unknown): void => {
+      const key = reason instanceof Failure ? (wrong?.(reason) ?? null) : null;
+      setError(key ? new Error(t(key)) : reason);
+      setBusy(false);
+    };
+    void enter(proof()).catch(failed);
   };
   return (
-    <main className="door">
-      <form className="card" onSubmit={submit}>
-        <img src="/app/icon.svg" alt="" width="56" height="56" />
-        <h1>{t("door.title")}</h1>
-        <p>{t("door.text")}</p>
-        <label className="field">
-          <span>{t("door.token")}</span>
-          <input type="password" value={given} onChange={(e) => setGiven(e.target.value)} placeholder="kith_…" autoComplete="current-password" spellCheck={false} required autoFocus />
-        </label>
-        <label className="check">
-          <input type="checkbox" checked={stay} onChange={(e) => setStay(e.target.checked)} /> {t("door.stay")}
-        </label>
-        {Boolean(error) && <Wrong error={error} />}
-        <Button kind="main" type="submit" disabled={busy || !given.trim()}>{t("door.enter")}</Button>
-        <details>
-          <summary>{t("door.help")}</summary>
-          <p>{t("door.help.text")}</p>
-          <Command text="kith token new" />
-        </details>
-        <Language />
-      </form>
-    </main>
+    <form className="stack" onSubmit={submit}>
+      {children}
+      {Boolean(error) && <Wrong error={error} />}
+      <Button kind="main" type="submit" disabled={busy || !ready}>{t("door.enter")}</Button>
+    </form>
+  );
+}
+
+function Password() {
+  const t = useWords();
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const [totp, setTotp] = useState("");
+  const [second, setSecond] = useState(false);
+  const wrong = (failure: Failure): Key | null => {
+    if (failure.code === "second_factor_needed") setSecond(true);
+    if (failure.code === "second_factor_needed") return "door.totp.needed";
+    if (failure.code === "second_factor") return "door.totp.wrong";
+    return failure.status === 401 ? "door.password.wrong" : null;
+  };
+  return (
+    <Form proof={() => ({ name: name.trim(), password, totp: totp.trim() })} ready={Boolean(name.trim() && password)} wrong={wrong}>
+      <Field label={t("door.name")} value={name} set={setName} complete="username" first />
+      <Field label={t("door.password")} value={password} set={setPassword} kind="password" complete="current-password" />
+      {second && <Field label={t("door.totp")} value={totp} set={setTotp} complete="one-time-code" digits first />}
+      <details>
+        <summary>{t("door.lost")}</summary>
+        <p>{t("door.lost.text")}</p>
+        <Command text="kith users code owner" />
+      </details>
+    </Form>
+  );
+}
+
+function Code({ first }: { first: boolean }) {
+  const t = useWords();
+  const [code, setCode] = useState(brought());
+  const [password, setPassword] = useState("");
+  const [again, setAgain] = useState("");
+  const good = password.length >= SHORTEST && password === again;
+  const proof = (): Proof => {
+    if (first) fresh.set(true);
+    history.replaceState(null, "", location.pathname);
+    return { code: code.trim(), password };
+  };
+  const wrong = (failure: Failure): Key | null => {
+    fresh.set(false);
+    return failure.status === 401 ? "door.code.wrong" : null;
+  };
+  return (
+    <Form proof={proof} ready={Boolean(code.trim()) && good} wrong={wrong}>
+      <Field label={t("door.code")} value={code} set={setCode} complete="one-time-code" first />
+      {first && <p className="hint">{t("door.code.where")}</p>}
+      <Field label={t("door.password.new")} value={password} set={setPassword} kind="password" complete="new-password" />
+      <Field label={t("door.password.again")} value={again} set={setAgain} kind="password" complete="new-password" />
+      <p className="hint" role="status">{password && password.length < SHORTEST ? t("door.password.short", { n: SHORTEST }) : again && again !== password ? t("door.password.other") : ""}</p>
+    </Form>
+  );
+}
+
+function Token() {
+  const t = useWords();
+  const [token, setToken] = useState("");
+  return (
+    <Form proof={() => ({ token: token.trim() })} ready={Boolean(token.trim())} wrong={(failure) => (failure.status === 401 ? "door.wrong" : null)}>
+      <Field label={t("door.token")} value={token} set={setToken} kind="password" complete="off" hint="kith_…" first />
+      <details>
+        <summary>{t("door.help")}</summary>
+        <p>{t("door.help.text")}</p>
+        <Command text="kith token new" />
+      </details>
+    </Form>
+  );
+}
+
+type FieldProps = { label: string; value: string; set: (value: string) => void; complete: string; kind?: string; hint?: string; first?: boolean; digits?: boolean };
+
+function Field({ label, value, set, complete, kind = "text", hint, first, digits }: FieldProps) {
+  return (
+    <label className="field">
+      <span>{label}</span>
+      <input type={kind} value={value} onChange={(e) => set(e.target.value)} autoComplete={complete} placeholder={hint} spellCheck={false} autoCapitalize="off" inputMode={digits ? "numeric" : undefined} required autoFocus={first} />
+    </label>
   );
 }

@@ -1,6 +1,6 @@
 import { LogOut } from "lucide-react";
 import { useEffect, useState } from "react";
-import { forget, me } from "../api";
+import { leave, me } from "../api";
 import type { Theme } from "../prefs";
 import { theme } from "../prefs";
 import { useStore } from "../store";
@@ -25,7 +25,7 @@ export default function Settings() {
         <section className="card">
           <h2>{t("settings.me")}</h2>
           <p className="row">{who?.name} {who && <Badge tone="plain">{t(`role.${who.role}`)}</Badge>}</p>
-          <Button onClick={forget}><LogOut aria-hidden /> {t("settings.leave")}</Button>
+          <Button onClick={() => void leave()}><LogOut aria-hidden /> {t("settings.leave")}</Button>
         </section>
         <Install />
         <section className="card">

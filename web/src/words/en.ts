@@ -1,5 +1,8 @@
+import { rooms } from "./rooms.en";
+
 /** Every text of the interface in English; `{name}` is filled in. The Chinese catalogue has the same keys. */
 export const en = {
+  ...rooms,
   "app.skip": "Skip to the content",
   "app.menu": "Menu",
   "app.close": "Close",
@@ -24,9 +27,8 @@ export const en = {
   "nav.tokens": "Access tokens",
   "nav.settings": "Settings",
   "door.title": "Welcome home",
-  "door.text": "Kith runs on a machine of your own. Show it your token once, and you are in.",
+  "door.text": "Kith runs on a machine of your own.",
   "door.token": "Token",
-  "door.stay": "Stay signed in on this device",
   "door.enter": "Sign in",
   "door.help": "Where is my token?",
   "door.help.text": "Kith printed one at its first start. This command makes another:",

@@ -1,6 +1,8 @@
 import type { Key } from "./en";
+import { rooms } from "./rooms.zh";
 
 export const zh: Record<Key, string> = {
+  ...rooms,
   "app.skip": "跳到正文",
   "app.menu": "菜单",
   "app.close": "关闭",
@@ -25,9 +27,8 @@ export const zh: Record<Key, string> = {
   "nav.tokens": "访问令牌",
   "nav.settings": "设置",
   "door.title": "欢迎回家",
-  "door.text": "Kith 运行在你自己的机器上。出示一次令牌即可进入。",
+  "door.text": "Kith 运行在你自己的机器上。",
   "door.token": "令牌",
-  "door.stay": "在此设备上保持登录",
   "door.enter": "登录",
   "door.help": "令牌在哪里？",
   "door.help.text": "Kith 首次启动时显示过一个。用这条命令可以再生成一个：",

@@ -1,5 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
-import { call } from "../api";
+import { call, Failure } from "../api";
+import { useWords } from "../words";
+import { Empty, Wrong } from ".";
 
 type Loaded<T> = { data: T | null; error: unknown; again: () => void };
 
@@ -26,4 +28,12 @@ export function useLoad<T>(path: string, every = 0): Loaded<T> {
     return () => clearInterval(timer);
   }, [again, every]);
   return { data, error, again };
+}
+
+/** Why a page has nothing to show: kindly where this house has not got that part, in the server's words otherwise. */
+export function Absent({ error, again }: { error: unknown; again?: () => void }) {
+  const t = useWords();
+  const missing = error instanceof Failure && (error.status === 404 || error.status === 405 || error.status === 501);
+  if (missing) return <Empty><p>{t("app.absent")}</p></Empty>;
+  return <Wrong error={error} again={again} />;
 }

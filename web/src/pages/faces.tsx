@@ -1,0 +1,39 @@
+import { useState } from "react";
+import { call } from "../api";
+import { Badge, Wrong } from "../ui";
+import { Absent, useLoad } from "../ui/load";
+import { useWords } from "../words";
+
+export type Persona = { name: string; title: string; description: string; greeting: string; style: string; avatar: string; builtin: boolean };
+
+/** The personas, to choose the one that answers where nobody chose another. */
+export function Faces() {
+  const t = useWords();
+  const { data, error, again } = useLoad<{ personas: Persona[]; default: string }>("/api/personas");
+  const [refused, setRefused] = useState<unknown>(null);
+  if (error) return <Absent error={error} again={again} />;
+  const choose = (name: string): void => void call("/api/personas/default", "PUT", { name }).then(again, setRefused);
+  return (
+    <>
+      {Boolean(refused) && <Wrong error={refused} />}
+      <div className="faces" role="radiogroup" aria-label={t("welcome.persona")}>
+        {data?.personas.map((one) => (
+          <button key={one.name} type="button" role="radio" aria-checked={one.name === data.default} className="face" onClick={() => choose(one.name)}>
+            <Portrait persona={one} />
+            <strong>{one.title || one.name}</strong>
+            <span className="hint">{one.description}</span>
+            {one.name === data.default && <Badge tone="good">{t("personas.default")}</Badge>}
+          </button>
+        ))}
+      </div>
+    </>
+  );
+}
+
+/** A persona's picture, or the first letter of its name. */
+export function Portrait({ persona }: { persona: Persona }) {
+  const picture = /^(data:image\/|\/api\/|[a-f0-9]{64}$)/.test(persona.avatar) ? persona.avatar : "";
+  if (picture) return <img className="portrait" src={picture.length === 64 ? `/api/blobs/${picture}` : picture} alt="" width="48" height="48" />;
+  const short = persona.avatar && [...persona.avatar].length <= 2 ? persona.avatar : [...(persona.title || persona.name)][0];
+  return <span className="portrait" aria-hidden>{short}</span>;
+}
