@@ -41,8 +41,9 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh $(VENV) requirements/run.txt
 	@touch $@
 
-$(DEV_STAMP): requirements/dev.txt $(RUN_STAMP)
+$(DEV_STAMP): requirements/dev.txt scripts/servers.sh $(RUN_STAMP)
 	@sh scripts/setup.sh $(VENV) requirements/dev.txt
+	@sh scripts/servers.sh
 	@touch $@
 
 test: dev

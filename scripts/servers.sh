@@ -1,0 +1,39 @@
+#!/bin/sh
+# servers.sh: the real servers that the channels' tests talk with. Debian's packages where we may install them (as root
+# or with a password-less sudo), else their names. Outside of CI a missing one is no failure: its tests are skipped.
+set -eu
+
+# Each as program:package.
+wanted="ngircd:ngircd mosquitto:mosquitto prosody:prosody dovecot:dovecot-imapd openssl:openssl"
+
+missing() {
+    for pair in $wanted; do
+        PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || printf '%s ' "${pair#*:}"
+    done
+}
+
+absent=$(missing)
+[ -n "$absent" ] || exit 0
+if command -v apt-get >/dev/null 2>&1; then
+    as=none
+    if [ "$(id -u)" -eq 0 ]; then
+        as=
+    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+        as=sudo
+    fi
+    if [ "$as" != none ]; then
+        echo "kith: installing servers for the tests: $absent"
+        # Installed is not started: the tests start their own, on free ports.
+        policy=/usr/sbin/policy-rc.d
+        [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' | $as tee "$policy" >/dev/null && $as chmod 755 "$policy" && own=yes; }
+        # shellcheck disable=SC2086
+        $as env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $absent >/dev/null 2>&1 || {
+            $as apt-get update -q >/dev/null 2>&1 || true
+            $as env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $absent >/dev/null || true
+        }
+        [ "${own:-}" != yes ] || $as rm -f "$policy"
+    fi
+fi
+absent=$(missing)
+[ -z "$absent" ] || echo "kith: the tests of some channels need: $absent(Debian, Ubuntu: apt install $absent)" >&2
+[ -z "$absent" ] || [ -z "${CI:-}" ]

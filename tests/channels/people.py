@@ -1,0 +1,88 @@
+"""People on each platform: plain clients, written apart from the channels that they test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tests.channels.rig import Stage
+from tests.channels.servers import Server, irc_server
+
+
+class IrcPerson:
+    """A nick. `say` repeats while the server says that the bot is not there."""
+
+    def __init__(self, nick: str, bot: str = "kith") -> None:
+        self.nick, self.bot = nick, bot
+        self.heard: list[str] = []
+        self.lines: list[str] = []
+        self._pong = asyncio.Event()
+        self._absent = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self, server: Server) -> None:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", server.port)
+        self.raw(f"NICK {self.nick}", f"USER {self.nick} 0 * :{self.nick}")
+        self._task = asyncio.create_task(self._listen())
+        await self.ping()
+
+    async def close(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._writer.transport.abort()
+
+    def raw(self, *lines: str) -> None:
+        self._writer.write("".join(f"{line}\r\n" for line in lines).encode())
+
+    async def ping(self) -> None:
+        """Returns when the server has worked through everything."""
+        self._pong.clear()
+        self.raw("PING :done")
+        async with asyncio.timeout(60):
+            await self._pong.wait()
+
+    async def say(self, text: str) -> None:
+        while True:
+            self._absent = False
+            self.raw(f"PRIVMSG {self.bot} :{text}")
+            await self.ping()
+            if not self._absent:
+                return
+            await asyncio.sleep(0.2)
+
+    async def _listen(self) -> None:
+        while line := (await self._reader.readline()).decode().rstrip("\r\n"):
+            self.lines.append(line)
+            words = line.split(" ")
+            if words[0] == "PING":
+                self.raw(f"PONG {words[1]}")
+            elif words[1] in ("PONG", "001"):
+                self._pong.set()
+            elif words[1] == "401":
+                self._absent = True
+            elif words[1] == "PRIVMSG" and words[0].startswith(f":{self.bot}!"):
+                self.heard.append(line.split(" :", 1)[1])
+
+
+@contextlib.asynccontextmanager
+async def irc_stage(folder: Path, people: int) -> AsyncIterator[Stage]:
+    with irc_server(folder) as server:
+        crowd = [IrcPerson(f"person{number}") for number in range(people)]
+        for one in crowd:
+            await one.open(server)
+
+        def settings(port: int) -> dict[str, Any]:
+            return {"host": "127.0.0.1", "port": port, "tls": False, "burst": 100, "per_second": 100}
+
+        try:
+            yield Stage("irc", server.port, settings, crowd)
+        finally:
+            for one in crowd:
+                await one.close()
+
+
+STAGES = {"irc": irc_stage}

@@ -1,0 +1,129 @@
+"""Real servers on free loopback ports, from the system's packages (scripts/servers.sh), each in a folder of its own.
+
+Each `..._server(folder)` is a context manager that gives the `Server` when it answers, and ends it. Where a program is
+missing the test is skipped, except in CI, where that is a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+_PATIENCE = 30.0
+
+
+@dataclass(slots=True)
+class Server:
+    """A server that answers on `port` of 127.0.0.1; `more` are its other ports by name."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    folder: Path
+    more: dict[str, int] = field(default_factory=dict)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def program(name: str) -> str:
+    """The path of a server's program; skips the test where it is missing, and fails in CI."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is missing: run scripts/servers.sh")
+    return found
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], folder: Path, port: int, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of `command`, from the moment when `port` takes connections."""
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environ}
+        )
+    try:
+        _until_open(process, folder, port)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _until_open(process: subprocess.Popen[bytes], folder: Path, port: int) -> None:
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"the server does not answer: {(folder / 'server.log').read_text(errors='replace')[-2000:]}")
+
+
+def certificate(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
+    """A certificate of its own for `name` and 127.0.0.1, and its key, as files."""
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    if not cert.exists():
+        subprocess.run(
+            [
+                program("openssl"), "req", "-x509", "-newkey", "ec", "-nodes",
+                "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                "-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", f"/CN={name}",
+                "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1",
+            ],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    return cert, key
+
+
+@contextlib.contextmanager
+def irc_server(folder: Path, *, tls: bool = False, password: str = "") -> Iterator[Server]:
+    """ngircd; with `tls` the only port is encrypted, with the certificate in `folder`."""
+    ngircd, port = program("ngircd"), free_port()
+    lines = [
+        "[Global]", "Name = irc.test", "Info = test", "Listen = 127.0.0.1", "PidFile =", "MotdPhrase = hello",
+        f"Password = {password}" if password else "",
+        *(["ServerUID = irc", "ServerGID = irc"] if os.getuid() == 0 else []),
+        "[Limits]", "MaxConnectionsIP = 0", "MaxJoins = 50", "MaxPenaltyTime = 0",
+        "PingTimeout = 20", "PongTimeout = 10",
+        "[Options]", "DNS = no", "Ident = no", "PAM = no", "SyslogFacility = local1", "MorePrivacy = no",
+    ]  # fmt: skip
+    if tls:
+        cert, key = certificate(folder)
+        folder.chmod(0o755)
+        key.chmod(0o644)
+        lines += ["[SSL]", f"CertFile = {cert}", f"KeyFile = {key}", f"Ports = {port}"]
+    else:
+        lines.insert(1, f"Ports = {port}")
+    (folder / "ngircd.conf").write_text("\n".join(lines) + "\n")
+    with running([ngircd, "-n", "-f", str(folder / "ngircd.conf")], folder, port) as process:
+        yield Server(port, process, folder)
+
+
+@contextlib.contextmanager
+def mqtt_server(folder: Path, port: int = 0) -> Iterator[Server]:
+    """mosquitto, open to everybody, keeping sessions and messages in `folder`."""
+    mosquitto, port = program("mosquitto"), port or free_port()
+    lines = [
+        f"listener {port} 127.0.0.1", "allow_anonymous true", "persistence true", f"persistence_location {folder}/",
+        "autosave_on_changes true", "autosave_interval 1", "max_queued_messages 100000", "max_inflight_messages 20",
+        *(["user root"] if os.getuid() == 0 else []),
+    ]  # fmt: skip
+    (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+    with running([mosquitto, "-c", str(folder / "mosquitto.conf")], folder, port) as process:
+        yield Server(port, process, folder)
