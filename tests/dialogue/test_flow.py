@@ -161,8 +161,8 @@ def test_a_slot_is_asked_for_only_so_often(pizza: Flow) -> None:
 def test_another_phrase_interrupts_a_question(pizza: Flow) -> None:
     state = read(pizza, "i want a pizza").state
     other = read(pizza, "hello", state)
-    assert other.answer == "Hello!"
-    assert "asking" not in other.state
+    assert other.answer == "Hello! Back to your order: Which size?"
+    assert read(pizza, "the big one", other.state).answer == "For how many?"
 
 
 def test_silence_moves_a_state(pizza: Flow) -> None:
@@ -184,7 +184,7 @@ def test_silence_moves_a_state(pizza: Flow) -> None:
 )
 def test_a_state_of_another_flow_does_no_harm(pizza: Flow, state: dict[str, Any]) -> None:
     reading = read(pizza, "hello", state)
-    assert reading.answer == "Hello!"
+    assert (reading.answer or "").startswith("Hello!")
     assert reading.state["at"] == "start"
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kith.core.errors import Invalid
 from kith.dialogue.flow import build_flow, load_flow
-from kith.dialogue.schema import FlowPart, IntentPart, StatePart, TransitionPart
+from kith.dialogue.schema import CheckPart, FlowPart, FormPart, IntentPart, SlotPart, StatePart, TransitionPart
 from kith.dialogue.trial import run_trial
 from kith.runtime.documents import parse_document
 
@@ -269,5 +269,9 @@ def test_the_documented_flows_are_flows(page: Path) -> None:
         flow = build_flow(parse_document(body, str(page), kind))
         assert flow.warnings == ()
         assert run_trial(flow).failures == ()
-    keys = {name for part in (FlowPart, IntentPart, StatePart, TransitionPart) for name in part.model_fields}
+    keys = {
+        name
+        for part in (FlowPart, IntentPart, SlotPart, CheckPart, FormPart, StatePart, TransitionPart)
+        for name in part.model_fields
+    }
     assert {key for key in keys if key.rstrip("_") not in text} == set()

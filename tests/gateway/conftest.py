@@ -211,6 +211,9 @@ class FakeFlows:
     def describe(self) -> Mapping[str, Any]:
         return {"name": "house", "intents": []}
 
+    def standing(self, state: Mapping[str, Any], now: float) -> Mapping[str, Any]:
+        return {"state": "start", "form": None, "slots": dict(state)}
+
     def reload(self) -> object:
         if self.broken:
             raise Invalid("flow.json cannot be used", faults=(Fault("intents[0].name", "is required", 3),))

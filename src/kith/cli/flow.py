@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import yaml
 
+from kith.cli.talks import state, story
 from kith.core.errors import Fault, Invalid
 from kith.dialogue.flow import DEFAULT, Flow, load_flow
 from kith.dialogue.graph import draw, mermaid
@@ -29,6 +30,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help=tr("flow.help
 @click.group(help=tr("flow.help"))
 def flow() -> None:
     """The group."""
+
+
+flow.add_command(story)
+flow.add_command(state)
 
 
 @flow.command(help=tr("flow.help_check"))

@@ -44,8 +44,23 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One edge of a dialogue's path: from a state, by an intent ("" for none), to a state, and what came of it.
+
+    `outcome`: ``answered``, ``asked`` (for a slot), ``again`` (once more), ``corrected``, ``confirm``, ``done`` (a form
+    is complete), ``cancelled``, ``gave_up``, ``expired``, ``queued``, ``passed`` (on to model, tool or knowledge),
+    ``handed_over`` or ``unknown``.
+    """
+
+    start: str
+    intent: str
+    end: str
+    outcome: str = "answered"
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
-    """The record of one turn. `timings` maps a stage to seconds."""
+    """The record of one turn. `timings` maps a stage to seconds; `path` is how the dialogue's state moved."""
 
     id: str
     conversation: str
@@ -60,6 +75,7 @@ class Turn:
     usage: Usage = field(default_factory=Usage)
     timings: Mapping[str, float] = field(default_factory=dict[str, float])
     outcome: Literal["answered", "refused", "failed", "handed_over"] = "answered"
+    path: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +147,7 @@ __all__ = [
     "Passage",
     "Sent",
     "Stale",
+    "Step",
     "Turn",
     "Understanding",
 ]

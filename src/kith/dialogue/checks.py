@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from kith.core.errors import Fault
 from kith.dialogue.entities import BUILT_IN, FREE, Lexicon
+from kith.dialogue.expressions import compile_safe
 from kith.dialogue.normal import normal
 from kith.dialogue.phrases import GAPS, gaps
-from kith.dialogue.schema import RESERVED, ActionPart, FlowPart, IntentPart, Replies, every, listed
+from kith.dialogue.schema import RESERVED, ActionPart, CheckPart, FlowPart, IntentPart, Replies, every, listed
 from kith.dialogue.state import sources
 from kith.dialogue.templates import PLACEHOLDER, strings
 from kith.runtime.documents import Document, Place, dotted
@@ -106,6 +107,26 @@ class Checker:
             if slot.required and not every(slot.prompt):
                 self._fault(here, "needs a prompt, because it is required")
             self._check_replies((*here, "prompt"), slot.prompt)
+            if slot.check is not None:
+                self._check_value((*here, "check"), slot.check)
+        if intent.form is not None:
+            self._check_form((*place, "form"), intent)
+
+    def _check_value(self, place: Place, check: CheckPart) -> None:
+        if check.min is not None and check.max is not None and check.min > check.max:
+            self._fault((*place, "min"), "is more than max")
+        if check.regex is not None:
+            try:
+                compile_safe(check.regex)
+            except ValueError as error:
+                self._fault((*place, "regex"), str(error))
+        self._check_replies((*place, "reason"), check.reason)
+
+    def _check_form(self, place: Place, intent: IntentPart) -> None:
+        if not intent.slots:
+            self._fault(place, "needs slots beside it")
+        for key in ("title", "confirm", "expired", "cancelled", "gave_up"):
+            self._check_replies((*place, key), getattr(intent.form, key))
 
     def _check_claims(self) -> None:
         """A phrase belongs to one intent, unless the states in which the two are understood differ."""

@@ -18,6 +18,7 @@ from kith.core.errors import Fault, Invalid
 from kith.dialogue.checks import Checker
 from kith.dialogue.reading import Action, Pick, Reader, Reading, Rules
 from kith.dialogue.schema import FlowPart, IntentPart
+from kith.dialogue.standing import standing
 from kith.runtime.documents import Document, read_document, validate
 
 DEFAULT = Path(kith.__path__[0]) / "dialogue" / "flows" / "default.yaml"
@@ -55,6 +56,10 @@ class Flow:
         default the machine's own.
         """
         return Reader(self.rules, text, locale, now, pick, zone).read(state, values)
+
+    def standing(self, state: Mapping[str, Any], now: float) -> dict[str, Any]:
+        """Where a dialogue stands, as JSON: `state` is that of its last reading; what ran out of time is closed."""
+        return standing(self.part, self.rules.machine, state, now)
 
     def describe(self) -> dict[str, Any]:
         """The flow as JSON: for the interface and `kith flow show`."""
@@ -118,6 +123,12 @@ class FlowBook:
     def describe(self) -> dict[str, Any]:
         """The flow in force, and what is wrong with the file if its last reload was refused."""
         return {**self.current.describe(), "error": str(self.error) if self.error else ""}
+
+    def standing(self, state: Mapping[str, Any], now: float) -> dict[str, Any]:
+        """Where a dialogue stands in the flow in force; `state` is what is kept with the conversation."""
+        flow = state.get("flow")
+        found = self.current.standing(cast("Mapping[str, Any]", flow) if isinstance(flow, Mapping) else {}, now)
+        return {**found, "rounds": state.get("rounds", 0), "seen": state.get("seen", 0.0)}
 
     def _stamp(self) -> tuple[int, ...]:
         try:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Any, Literal, cast
 
-from kith.core.turn import Entity, Understanding
+from kith.core.turn import Entity, Step, Understanding
 from kith.dialogue.entities import FREE, Lexicon, extract
+from kith.dialogue.forms import Heard, Move, fill, move, question, title, words
 from kith.dialogue.intents import Intents, Match
 from kith.dialogue.normal import language
 from kith.dialogue.quantities import moment
-from kith.dialogue.schema import ActionPart, FlowPart, IntentPart, SlotPart, spoken
+from kith.dialogue.schema import ActionPart, FlowPart, IntentPart, spoken
 from kith.dialogue.state import Asking, Machine, Place
 from kith.dialogue.templates import deep, filled, loose
+from kith.runtime.locale import tr
 
 _SURE = 0.6
 _SHORT, _CLAUSES = 300, 6
@@ -42,6 +44,7 @@ class Reading:
     """What the flow makes of a message. `answer` None: it has none, something else has to answer.
 
     `state` is the dialogue's new state, JSON-shaped, to be handed to the next reading. `language` is ``en`` or ``zh``.
+    `coda` is said after what somebody else answers; `path` tells how the state moved.
     """
 
     understanding: Understanding
@@ -49,6 +52,8 @@ class Reading:
     state: dict[str, Any]
     action: Action | None = None
     language: str = "en"
+    coda: str = ""
+    path: tuple[Step, ...] = ()
 
 
 class Rules:
@@ -69,122 +74,287 @@ class Reader:
     def __init__(
         self, rules: Rules, text: str, locale: str, now: float, pick: Pick, zone: tzinfo | None = None
     ) -> None:
-        default = rules.part.locale if not locale else "zh" if locale.lower().startswith("zh") else "en"
+        self._default = rules.part.locale if not locale else "zh" if locale.lower().startswith("zh") else "en"
         self._rules, self._text, self._now, self._pick = rules, text, now, pick
         self._zone = zone
-        self._language = language(text, default)
+        self._language = self._default
         self._entities = extract(text, rules.lexicons, now, zone)
         self._captured: tuple[Entity, ...] = ()
         self._given: dict[str, str] = {}
         self._place = Place()
+        self._start = ""
+        self._steps: list[Step] = []
 
     def read(self, state: Mapping[str, Any], values: Mapping[str, str]) -> Reading:
         """Understand the message where the dialogue stands, and answer it if the flow knows how."""
         self._place = place = self._rules.machine.restore(state, self._now)
+        self._language = place.language = language(self._text, place.language or self._default)
+        self._start = place.node()
         own = {**dict(moment(self._now, self._language, self._zone)), "last": place.last, **values}
         own |= {"text": self._text, "locale": self._language}
         self._given = {name: value for name, value in own.items() if value}
-        allowed = self._rules.machine.allowed(place.at)
+        reading = self._understood()
+        return self._lapsed(reading, *place.lapsed) if place.lapsed else reading
+
+    def _understood(self) -> Reading:
+        place, allowed = self._place, self._rules.machine.allowed(self._place.at)
         match = self._rules.matcher.recognise(self._text, self._entities, allowed)
-        asking = place.asking
-        if asking is not None and (match.by != "rule" or match.intent == asking.intent):
-            reading = self._answered(asking, match)
-            if reading is not None:
-                return reading
-        if asking is None and match.by != "rule" and (several := self._several(allowed)):
+        if place.asking is not None and (reading := self._in_form(place.asking, match)):
+            return reading
+        if place.asking is None and match.by != "rule" and (several := self._several(allowed)):
             return several
-        place.asking = None
         intent = self._rules.intents.get(match.intent)
         if intent is None:
             return self._unknown(match)
         self._captured = match.entities
         self._entities = (*self._entities, *(entity for entity in match.entities if entity not in self._entities))
+        if not intent.slots:
+            return self._aside(intent, match) if place.asking else self._complete(intent, match)
+        self._pause()
         for slot in intent.slots:
             place.slots.pop(slot.name, None)
-        return self._complete(intent, match)
+        return self._advance(intent, match)
+
+    def _heard(self, match: Match) -> Heard:
+        return Heard(self._text, self._entities, match, self._rules.free, self._now, self._zone)
+
+    def _in_form(self, asking: Asking, match: Match) -> Reading | None:
+        """What the open form makes of the message; None when it is about something else."""
+        intent = self._rules.intents[asking.intent]
+        heard = self._heard(match)
+        found = move(intent, asking, self._place.slots, heard)
+        understood = Match(intent.name, 1.0, "rule")
+        match found.kind:
+            case "next" | "corrected":
+                changed = found.kind == "corrected" and found.slot is None
+                lead = tr("dialogue.form.noted", self._language) if changed else ""
+                return self._advance(intent, understood, found.used, lead, found.kind)
+            case "done":
+                self._place.asking = None
+                return self._complete(intent, understood, "done")
+            case "again" | "invalid" | "change":
+                return self._once_more(intent, asking, found)
+            case "cancelled" | "gave_up":
+                return self._closed(intent, found.kind, match)
+            case "digress":
+                return self._unknown(match)
+            case "other":
+                return None
+
+    def _once_more(self, intent: IntentPart, asking: Asking, found: Move) -> Reading:
+        """Ask again: for the same value, with the reason when it was not good, or for what has to be changed."""
+        self._place.asking = Asking(intent.name, asking.slot, asking.tries + 1, self._now)
+        understood = Match(intent.name, 1.0, "rule")
+        if found.kind == "change":
+            return self._reading(understood, tr("dialogue.form.change", self._language), outcome="again")
+        check = found.slot.check if found.slot else None
+        reason = self._say(spoken(check.reason, self._language)) if check and found.kind == "invalid" else None
+        if found.kind == "invalid" and reason is None:
+            reason = tr("dialogue.form.invalid", self._language)
+        return self._reading(understood, self._joined(reason, self._prompt(intent)), outcome="again")
+
+    def _closed(self, intent: IntentPart, kind: Literal["cancelled", "gave_up"], match: Match) -> Reading:
+        """The form ends without being done; what was interrupted by it goes on."""
+        place = self._place
+        place.asking = None
+        for slot in intent.slots:
+            place.slots.pop(slot.name, None)
+        if kind == "gave_up" and intent.form is None:
+            return self._unknown(match, "gave_up")
+        said = self._say(words(intent, kind, self._language))
+        return self._onward(self._reading(Match(intent.name, 1.0, "rule"), said, outcome=kind))
+
+    def _pause(self) -> None:
+        """Another form begins: the open one waits with its values."""
+        place = self._place
+        if place.asking is not None:
+            own = {slot.name for slot in self._rules.intents[place.asking.intent].slots}
+            place.asking.slots = {name: value for name, value in place.slots.items() if name in own}
+            place.paused.append(place.asking)
+            place.asking = None
+
+    def _aside(self, intent: IntentPart, match: Match) -> Reading:
+        """Something else in between: it is answered, and then the question is put again."""
+        part = self._part(intent.action)
+        if part is not None and part.handover:
+            self._place.asking = None
+            return self._complete(intent, match)
+        return self._reminded(self._complete(intent, match))
+
+    def _onward(self, reading: Reading) -> Reading:
+        """After a form: what was said in the same message and waits, or the form that was interrupted."""
+        place = self._place
+        if place.asking is not None or reading.understanding.intent == "":
+            return reading
+        if place.queue:
+            waiting = place.queue.pop(0)
+            intent = self._rules.intents[waiting.intent]
+            lead = tr("dialogue.form.then", self._language, title=title(intent, self._language))
+        elif place.paused:
+            waiting = place.paused.pop()
+            intent = self._rules.intents[waiting.intent]
+            lead = tr("dialogue.form.back", self._language, title=title(intent, self._language))
+        else:
+            return reading
+        place.slots.update(waiting.slots)
+        asked = question(intent, place.slots, self._language)
+        if asked is None:
+            return reading
+        place.asking = Asking(intent.name, asked[0], since=self._now)
+        return self._followed(reading, self._joined(lead, self._say(asked[1])))
+
+    def _reminded(self, reading: Reading) -> Reading:
+        """The reply, and then the open question again."""
+        asking = self._place.asking
+        if asking is None:
+            return reading
+        intent = self._rules.intents[asking.intent]
+        asking.since = self._now
+        lead = tr("dialogue.form.back", self._language, title=title(intent, self._language))
+        return self._followed(reading, self._joined(lead, self._prompt(intent)))
+
+    def _followed(self, reading: Reading, more: str) -> Reading:
+        """The reading with more to say: with the answer, or after what somebody else answers."""
+        place = self._place
+        steps = (*reading.path[:-1], replace(reading.path[-1], end=place.node()))
+        if reading.answer is None or (reading.action and reading.action.kind in ("tool", "recall")):
+            return replace(reading, state=place.keep(), coda=more, path=steps)
+        place.last = self._joined(reading.answer, more)
+        return replace(reading, state=place.keep(), answer=place.last, path=steps)
+
+    def _lapsed(self, reading: Reading, node: str, name: str) -> Reading:
+        """A form ran out of time before this message: the reply says so first."""
+        intent = self._rules.intents[name]
+        told = self._say(words(intent, "expired", self._language)) or ""
+        first = Step(node, "", self._start, "expired")
+        path = (first, *reading.path)
+        if reading.action is not None or (reading.answer is None and reading.understanding.intent):
+            return replace(reading, coda=self._joined(told, reading.coda), path=path)
+        if reading.answer is None:  # it was the answer to a question that is closed
+            return replace(reading, answer=told, path=path)
+        return replace(reading, answer=self._joined(told, reading.answer), path=path)
+
+    def _joined(self, *texts: str | None) -> str:
+        return (" " if self._language == "en" else "").join(text.strip() for text in texts if text and text.strip())
+
+    def _prompt(self, intent: IntentPart) -> str | None:
+        asked = question(intent, self._place.slots, self._language)
+        return self._say(asked[1]) if asked else None
 
     def _several(self, allowed: Collection[str] | None) -> Reading | None:
-        """Several things said in one message, when each is understood for sure and has a plain answer; else None."""
-        found: dict[str, tuple[IntentPart, Match]] = {}
+        """Several things said in one message, when each is understood for sure; else None.
+
+        Those with a plain answer are answered, then the first form begins, and the others wait in the queue.
+        """
+        found: dict[str, tuple[IntentPart, Match, tuple[Entity, ...]]] = {}
         for part in clauses(self._text):
             entities = extract(part, self._rules.lexicons, self._now, self._zone)
             match = self._rules.matcher.recognise(part, entities, allowed)
             intent = self._rules.intents.get(match.intent)
-            if intent is None or match.confidence < _SURE or intent.slots or intent.action:
+            if intent is None or match.confidence < _SURE or (intent.action and not intent.slots):
                 return None
-            found.setdefault(intent.name, (intent, match))
+            found.setdefault(intent.name, (intent, match, (*match.entities, *entities)))
         if len(found) < 2:
             return None
+        plain = [(intent, match) for intent, match, _ in found.values() if not intent.slots]
+        answers = self._plain(plain)
+        if answers is None:
+            return None
+        steps = tuple(Step(self._start, intent.name, self._place.node()) for intent, _ in plain)
+        first, *others = found
+        match = Match(first, min(match.confidence for _, match, _ in found.values()), found[first][1].by)
+        forms = [(intent, entities) for intent, _, entities in found.values() if intent.slots]
+        if forms:
+            reading = self._begin(forms, match, self._joined(*answers))
+        else:
+            reading = self._reading(match, self._joined(*answers))
+        path = (*steps, *reading.path) if forms else steps
+        return replace(reading, understanding=replace(reading.understanding, others=tuple(others)), path=path)
+
+    def _plain(self, plain: Sequence[tuple[IntentPart, Match]]) -> list[str] | None:
+        """The plain answers to each; None when one has none."""
         at, answers = self._place.at, list[str]()
-        for intent, match in found.values():
+        for intent, match in plain:
             self._captured = match.entities
             reading = self._complete(intent, match)
             if reading.answer is None or reading.action is not None:
                 self._place.at, self._captured = at, ()
                 return None
             answers.append(reading.answer)
-        first, *others = found
-        match = Match(first, min(match.confidence for _, match in found.values()), found[first][1].by)
-        joined = self._reading(match, (" " if self._language == "en" else "").join(answers))
-        return replace(joined, understanding=replace(joined.understanding, others=tuple(others)))
+        return answers
 
-    def _answered(self, asking: Asking, match: Match) -> Reading | None:
-        """The answer to a question of ours; None when the message was about something else."""
-        intent = self._rules.intents.get(asking.intent)
-        slot = next((s for s in intent.slots if s.name == asking.slot), None) if intent else None
-        if intent is None or slot is None:
-            return None
-        name = slot.entity or slot.name
-        value = next((entity.value for entity in self._entities if entity.name == name), "")
-        if not value and name in self._rules.free and match.by != "classifier":
-            value = self._text.strip()
-        understood = Match(intent.name, 1.0, "rule")
-        if value:
-            self._place.slots[slot.name] = value
-            self._place.asking = None
-            return self._complete(intent, understood, but=name)
-        if match.by == "classifier" and match.intent != intent.name:
-            return None
-        if asking.tries >= slot.tries:
-            self._place.asking = None
-            return self._unknown(match)
-        self._place.asking = Asking(intent.name, slot.name, asking.tries + 1)
-        return self._reading(understood, self._say(spoken(slot.prompt, self._language)))
+    def _begin(self, forms: Sequence[tuple[IntentPart, tuple[Entity, ...]]], match: Match, lead: str) -> Reading:
+        """Open the first of several forms, each with what its own part of the message says."""
+        place = self._place
+        for intent, entities in forms:
+            for slot in intent.slots:
+                place.slots.pop(slot.name, None)
+            waiting = Asking(intent.name, intent.slots[0].name, since=self._now)
+            fill(intent, entities, waiting.slots, "", self._heard(match))
+            place.queue.append(waiting)
+        (first, _), waiting = forms[0], place.queue.pop(0)
+        place.slots.update(waiting.slots)
+        self._entities = ()
+        return self._advance(first, Match(first.name, match.confidence, match.by), lead=lead)
 
-    def _complete(self, intent: IntentPart, match: Match, but: str = "") -> Reading:
+    def _advance(
+        self, intent: IntentPart, match: Match, used: str = "", lead: str = "", outcome: str = "asked"
+    ) -> Reading:
         """Fill what the message says, ask for what is missing, else move on and answer.
 
-        `but` is the entity whose first value has been used.
+        `used` is the entity whose first value has been taken; `lead` is said first.
         """
-        slots = self._place.slots
+        place = self._place
         ordered = [*self._captured, *(entity for entity in self._entities if entity not in self._captured)]
-        used = {index for index, entity in enumerate(ordered) if entity.name == but}
-        for slot in intent.slots:
-            if slot.name not in slots and (value := _take(slot, ordered, used)):
-                slots[slot.name] = value
-        missing = next((slot for slot in intent.slots if slot.required and not slots.get(slot.name)), None)
-        if missing is not None:
-            self._place.asking = Asking(intent.name, missing.name)
-            return self._reading(match, self._say(spoken(missing.prompt, self._language)))
+        fill(intent, ordered, place.slots, used, self._heard(match))
+        asked = question(intent, place.slots, self._language)
+        if asked is None:
+            place.asking = None
+            done = self._complete(intent, match, "done")
+            return replace(done, answer=self._joined(lead, done.answer)) if lead and done.answer else done
+        name, prompts = asked
+        place.asking = Asking(intent.name, name, since=self._now)
+        outcome = "confirm" if not name and outcome in ("asked", "next") else outcome
+        said = self._joined(lead, self._say(prompts))
+        return self._reading(match, said, outcome="asked" if outcome == "next" else outcome)
+
+    def _complete(self, intent: IntentPart, match: Match, outcome: str = "answered") -> Reading:
+        """All is known: take the transition, and answer."""
         transition = self._rules.machine.step(self._place, intent.name, self._facts())
         if transition is not None and (transition.responses or transition.action):
-            return self._reading(match, self._say(spoken(transition.responses, self._language)), transition.action)
-        templates = spoken(intent.response_template, self._language) + spoken(intent.responses, self._language)
-        replies = spoken(intent.response, self._language) + filled(templates, self._known())
-        return self._reading(match, self._choose(replies), intent.action)
+            said = self._say(spoken(transition.responses, self._language))
+            reading = self._reading(match, said, transition.action, outcome)
+        else:
+            templates = spoken(intent.response_template, self._language) + spoken(intent.responses, self._language)
+            replies = spoken(intent.response, self._language) + filled(templates, self._known())
+            reading = self._reading(match, self._choose(replies), intent.action, outcome)
+        return self._onward(reading) if intent.slots else reading
 
-    def _unknown(self, match: Match) -> Reading:
+    def _unknown(self, match: Match, outcome: str = "unknown") -> Reading:
+        """Nothing was understood: free talk, after which an open question is put again."""
         transition = self._rules.machine.step(self._place, "", self._facts())
         nothing = Match(confidence=match.confidence)
         if transition is not None and (transition.responses or transition.action):
-            return self._reading(nothing, self._say(spoken(transition.responses, self._language)), transition.action)
-        return self._reading(nothing, self._say(spoken(self._rules.part.otherwise, self._language)))
+            said = self._say(spoken(transition.responses, self._language))
+            reading = self._reading(nothing, said, transition.action, outcome)
+        else:
+            reading = self._reading(
+                nothing, self._say(spoken(self._rules.part.otherwise, self._language)), None, outcome
+            )
+        return self._reminded(reading)
 
-    def _reading(self, match: Match, answer: str | None, action: str | ActionPart | None = None) -> Reading:
+    def _reading(
+        self, match: Match, answer: str | None, action: str | ActionPart | None = None, outcome: str = "answered"
+    ) -> Reading:
         understood = Understanding(match.intent, self._entities, confidence=match.confidence, by=match.by)
         done = self._action(action)
         self._place.last = answer or ""
-        return Reading(understood, answer, self._place.keep(), done, self._language)
+        if done is not None and done.kind == "handover":
+            outcome = "handed_over"
+        elif outcome == "answered" and answer is None:
+            outcome = "passed"
+        step = Step(self._start, match.intent, self._place.node(), outcome)
+        return Reading(understood, answer, self._place.keep(), done, self._language, path=(step,))
 
     def _facts(self) -> dict[str, str]:
         return {**_first(self._entities), **_first(self._captured), **self._place.slots}
@@ -199,8 +369,11 @@ class Reader:
     def _choose(self, replies: Sequence[str]) -> str | None:
         return self._pick(replies) if replies else None
 
+    def _part(self, action: str | ActionPart | None) -> ActionPart | None:
+        return self._rules.part.actions.get(action) if isinstance(action, str) else action
+
     def _action(self, action: str | ActionPart | None) -> Action | None:
-        part = self._rules.part.actions.get(action) if isinstance(action, str) else action
+        part = self._part(action)
         if part is None:
             return None
         known = self._known()
@@ -226,15 +399,6 @@ def clauses(text: str) -> list[str]:
     parts = [part.strip() for part in _CLAUSE.split(text)]
     found = [part for part in parts if re.search(r"\w", part)]
     return found if len(found) <= _CLAUSES else []
-
-
-def _take(slot: SlotPart, entities: Sequence[Entity], used: set[int]) -> str:
-    """The value of the first entity of the slot's kind that no other slot has taken."""
-    for index, entity in enumerate(entities):
-        if index not in used and entity.name == (slot.entity or slot.name):
-            used.add(index)
-            return entity.value
-    return ""
 
 
 def _first(entities: Iterable[Entity]) -> dict[str, str]:

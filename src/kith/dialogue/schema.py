@@ -40,14 +40,48 @@ class ActionPart(Section):
     handover: bool | Words | dict[Language, Words] | None = None
 
 
+class CheckPart(Section):
+    """What a slot's value has to be; `reason` is said when it is not.
+
+    `min` and `max` are for the number with which a value begins, `future` for dates and times.
+    """
+
+    min: float | None = None
+    max: float | None = None
+    choices: list[Words] = Field(default_factory=list[str], max_length=500)
+    regex: Phrase | None = None
+    future: bool = False
+    reason: Replies | None = None
+
+
 class SlotPart(Section):
-    """Something that an intent has to know: an entity, and how to ask for it. Asked at most `tries` times."""
+    """Something that an intent has to know: an entity, and how to ask for it. Asked at most `tries` times.
+
+    `words` are what people call it when they correct it. One that is not `required` is asked for once, if it has a
+    prompt, and may be passed over.
+    """
 
     name: Name
     entity: Name | None = None
     prompt: Replies | None = None
     required: bool = True
     tries: int = Field(2, ge=1, le=10)
+    check: CheckPart | None = None
+    words: list[Phrase] = Field(default_factory=list[str], max_length=50)
+
+
+class FormPart(Section):
+    """How the slots of an intent are asked for. `title` is what the form is called, `confirm` what has to be agreed to.
+
+    After `timeout` seconds without an answer it is closed, and the next reply says so.
+    """
+
+    title: Replies | None = None
+    confirm: Replies | None = None
+    timeout: Seconds = 1800.0
+    expired: Replies | None = None
+    cancelled: Replies | None = None
+    gave_up: Replies | None = None
 
 
 class IntentPart(Section):
@@ -63,6 +97,7 @@ class IntentPart(Section):
     responses: Replies | None = None
     action: Name | ActionPart | None = None
     slots: list[SlotPart] = Field(default_factory=list[SlotPart], max_length=32)
+    form: FormPart | None = None
     states: list[Name] | None = None
 
 

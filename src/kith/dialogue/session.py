@@ -9,6 +9,7 @@ from typing import Any, cast
 from kith.dialogue.normal import language as seen
 from kith.runtime.locale import language
 
+_FORM = ("asking", "slots", "paused", "queue", "seen", "language")  # of the flow's part, what an open form needs
 PAUSE = 900.0  # seconds of silence that count as a break
 
 
@@ -28,15 +29,20 @@ class Session:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any], now: float, idle: float) -> Session:
-        """From what `keep` gave. After `idle` seconds of silence the flow starts anew; what was said stays known."""
+        """From what `keep` gave. After `idle` seconds of silence the flow starts anew; what was said stays known.
+
+        An open form stays for the flow to close, because the person is told so.
+        """
         flow = state.get("flow")
         seen = float(state.get("seen", 0.0))
         session = cls(rounds=int(state.get("rounds", 0)), seen=seen, locale=str(state.get("locale", "")))
         session.mood, session.began = float(state.get("mood", 0.0)), float(state.get("began", 0.0))
         if now - seen > PAUSE or not session.began or session.began > now:
             session.began = now
-        if isinstance(flow, Mapping) and now - seen <= idle:
-            session.flow = dict(cast("Mapping[str, Any]", flow))
+        if isinstance(flow, Mapping):
+            kept = dict(cast("Mapping[str, Any]", flow))
+            open_form = {name: kept[name] for name in _FORM if name in kept} if "asking" in kept else {}
+            session.flow = kept if now - seen <= idle else open_form
         return session
 
     def keep(self) -> Mapping[str, Any]:

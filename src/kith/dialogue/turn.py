@@ -21,7 +21,7 @@ from kith.core.message import Delta, Envelope, Message, Part, Text, ToolCall, To
 from kith.core.model import ChatRequest, Sampling, Scope
 from kith.core.people import Conversation, Parcel, Person, Principal
 from kith.core.ports import Guard, Inbox, Models, Recall, Senses, Store, Tools
-from kith.core.turn import Claim, Done, Passage, Turn, Understanding
+from kith.core.turn import Claim, Done, Passage, Step, Turn, Understanding
 from kith.dialogue.care import MINOR, alarm, safe_answer
 from kith.dialogue.context import STEP, Budget, compose, rounds_of, window
 from kith.dialogue.crisis import endangered
@@ -64,6 +64,8 @@ class Draft:
     recall_for: str = ""
     passages: Sequence[Passage] = ()
     instruction: str = ""
+    coda: str = ""
+    path: tuple[Step, ...] = ()
     prompt: Sequence[Message] = ()
     work: list[Message] = field(default_factory=list[Message])
     text: str = ""
@@ -96,6 +98,7 @@ class Draft:
             usage=self.usage,
             timings=dict(self.timings),
             outcome=self.outcome,
+            path=self.path,
         )
 
 
@@ -180,7 +183,7 @@ async def understand(
         zone=zone(settings.timezone),
     )
     draft.understanding = replace(reading.understanding, emotion=feeling)
-    draft.session.flow = dict(reading.state)
+    draft.session.flow, draft.path, draft.coda = dict(reading.state), reading.path, reading.coda
     draft.instruction = guidance(feeling, draft.session.mood)
     draft.locale = reading.language
     if reading.action and reading.action.kind == "handover" and reading.action.argument == "crisis":
@@ -266,6 +269,7 @@ async def speak(
         draft.text = tr("dialogue.silent", draft.locale)
         await draft.emit(Delta(draft.text))
     now = clock.now()
+    await _go_back(draft)
     await _suggest_break(draft, settings, now)
     if draft.text:
         draft.spoke = (Message(ids.new("m"), "assistant", (Text(draft.text),), now),)
@@ -350,6 +354,15 @@ async def _in_danger(draft: Draft, settings: DialogueSettings) -> bool:
 def _shelter(draft: Draft, settings: DialogueSettings) -> None:
     """The scripted answer, and whoever is to be told will be."""
     draft.answer, draft.outcome, draft.danger = safe_answer(settings.care, draft.locale), "handed_over", True
+
+
+async def _go_back(draft: Draft) -> None:
+    """After free talk, the question that is still open; never below words about danger or of failure."""
+    if not draft.coda or not draft.text or draft.danger or draft.outcome not in ("answered", "handed_over"):
+        return
+    line = "\n\n" + draft.coda
+    draft.text += line
+    await draft.emit(Delta(line))
 
 
 async def _suggest_break(draft: Draft, settings: DialogueSettings, now: float) -> None:

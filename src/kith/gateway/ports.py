@@ -24,6 +24,10 @@ class Flows(Protocol):
         """The flow in force, JSON-shaped."""
         ...
 
+    def standing(self, state: Mapping[str, Any], now: float) -> Mapping[str, Any]:
+        """Where a dialogue stands, JSON-shaped, from what is kept with its conversation."""
+        ...
+
     def reload(self) -> object:
         """Read the flow's file again. Raises `Invalid` with every mistake; the old flow then stays in force."""
         ...

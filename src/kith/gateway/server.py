@@ -34,6 +34,7 @@ from kith.gateway.rest import Rest
 from kith.gateway.schema import Schema
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.site import Site
+from kith.gateway.talks import Talks
 from kith.gateway.visits import Visits
 from kith.gateway.wire import Server, make_server
 from kith.gateway.workshop import Workshop
@@ -68,6 +69,7 @@ class Gateway:
             Rest(ports, settings),
             Workshop(ports, settings),
             Desk(ports),
+            Talks(ports),
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
             Visits(ports.accounts),
