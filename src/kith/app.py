@@ -23,6 +23,7 @@ from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 from kith.runtime.files import leave_note, private_folder
 from kith.runtime.health import Health
+from kith.runtime.leaks import masked
 from kith.runtime.registry import Registry
 from kith.runtime.settings import home
 from kith.runtime.streams import Streams
@@ -63,7 +64,7 @@ class Household:
 @contextlib.asynccontextmanager
 async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[Household]:
     """Build and start everything, from the ground up; stop it in the opposite order. With `serve`, open the door."""
-    configure_logs(settings.log.level, json=settings.log.json_lines)
+    configure_logs(settings.log.level, json=settings.log.json_lines, hide=masked)
     async with contextlib.AsyncExitStack() as stack:
         house = await _furnish(settings, stack)
         await house.models.start()

@@ -63,15 +63,21 @@ class Gate:
             raise Refused("no")
         return Principal(envelope.sender, envelope.sender)
 
-    async def release(self, text: str) -> str:
+    def release(self, envelope: Envelope, known: Sequence[str] = ()) -> Gate:
+        return self
+
+    def feed(self, text: str) -> str:
         return text.replace("\x07", "")
+
+    def finish(self) -> str:
+        return ""
 
 
 class Adder:
     """Implements `Tools`: one tool that adds."""
 
     def offered(self, principal: Principal) -> Sequence[ToolSpec]:
-        return (ToolSpec("add", "Adds.", {"type": "object"}),)
+        return (ToolSpec("add", "Adds.", {"type": "object"}, "read", outside=False),)
 
     async def call(self, call: ToolCall, principal: Principal) -> ToolResult:
         return ToolResult(call.call, "3")
@@ -102,15 +108,15 @@ class House:
     def __init__(self, models: Scripted, storage: Storage, **settings: Any) -> None:
         clock = SystemClock()
         self.models, self.storage, self.streams, self.health, self.bus = models, storage, Streams(), Health(), Bus()
-        ports = Ports(
+        ports = Ports(  # `senses` and `tools` may be among the settings
             guard=Gate(),
             store=storage.store,
             inbox=storage.inbox,
-            senses=Senseless(),
+            senses=settings.pop("senses", Senseless()),
             flows=flows(),
             knowledge=library(),
             models=models,
-            tools=Adder(),
+            tools=settings.pop("tools", Adder()),
             persona=load_persona(),
             settings=DialogueSettings(**settings),
             bus=self.bus,

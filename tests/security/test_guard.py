@@ -64,4 +64,5 @@ def test_a_long_text_is_refused() -> None:
 
 def test_control_characters_do_not_leave() -> None:
     text = "a\x1b[31mb\x00\r\nc\td\x9b\ud800"
-    assert asyncio.run(guard().release(text)) == "a[31mb\nc\td?"
+    way = guard().release(said())
+    assert way.feed(text) + way.finish() == "a[31mb\nc\td?"

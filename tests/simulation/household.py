@@ -16,6 +16,7 @@ from kith.core.manifest import Manifest
 from kith.core.message import Delta, Envelope, Part
 from kith.core.model import ChatRequest, ModelCard, ToolSpec
 from kith.core.people import Principal
+from kith.core.ports import Release
 from kith.core.turn import Passage
 from kith.dialogue import DialogueSettings, Engine, FlowBook, Ports, load_persona
 from kith.runtime.bus import Bus
@@ -89,8 +90,14 @@ class _Nothing:
     async def admit(self, envelope: Envelope) -> Principal:
         return Principal(envelope.sender, envelope.sender)
 
-    async def release(self, text: str) -> str:
+    def release(self, envelope: Envelope, known: Sequence[str] = ()) -> Release:
+        return self
+
+    def feed(self, text: str) -> str:
         return text
+
+    def finish(self) -> str:
+        return ""
 
 
 class _Registry:

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from kith.channels.pace import Pace
@@ -25,11 +25,13 @@ from kith.channels.settings import DeliverySettings
 from kith.core.clock import Clock
 from kith.core.errors import KithError, NotFound, Refused, Unavailable
 from kith.core.events import ParcelSettled
+from kith.core.message import Text
 from kith.core.people import Parcel
 from kith.core.ports import Channel, Outbox, Reconciler
 from kith.core.turn import Dead, Later, Sent, Stale
 from kith.runtime.bus import Bus
 from kith.runtime.health import Health
+from kith.runtime.leaks import masked
 from kith.runtime.telemetry import counter, get_logger, span
 
 Policy = Literal["idempotent", "at_most_once", "at_least_once", "reconcile"]
@@ -217,7 +219,7 @@ class Sender:
                 if parcel.expires and self._clock.now() > parcel.expires:
                     return Stale()
                 with span("channel.send", channel=route.name):
-                    sent = await channel.send(parcel)
+                    sent = await channel.send(_masked(parcel))
                 route.took()
                 return sent
         except Unavailable as error:
@@ -269,6 +271,13 @@ class Sender:
             _log.warning("parcel dead", parcel=parcel.id, channel=parcel.channel, reason=outcome.error)
         if self._bus is not None and not isinstance(outcome, Later):
             self._bus.publish(ParcelSettled(parcel.id, parcel.channel, state))
+
+
+def _masked(parcel: Parcel) -> Parcel:
+    """As it may leave: whoever wrote it, no key and no password goes to a platform."""
+    message = parcel.message
+    parts = tuple(replace(part, text=masked(part.text)) if isinstance(part, Text) else part for part in message.parts)
+    return parcel if parts == message.parts else replace(parcel, message=replace(message, parts=parts))
 
 
 async def _recover(route: Route, channel: Channel, parcel: Parcel) -> Outcome | None:

@@ -14,10 +14,11 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Plain or Markdown text."""
+    """Plain or Markdown text. `outside` when somebody else wrote it: what a file says, what was quoted or forwarded."""
 
     text: str
     type: Literal["text"] = "text"
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

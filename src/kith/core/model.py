@@ -31,11 +31,17 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool offered to a model; `schema` is the JSON Schema of its arguments."""
+    """A tool offered to a model; `schema` is the JSON Schema of its arguments.
+
+    `effect` is ``read`` only where a call changes nothing anywhere and tells nobody what it asks; `outside` is false
+    only where no stranger has a word in what it returns (a clock, a sum).
+    """
 
     name: str
     description: str
     schema: Mapping[str, Any]
+    effect: Literal["read", "write"] = "write"
+    outside: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,13 +217,25 @@ class Tools(Protocol):
     async def call(self, call: ToolCall, principal: Principal) -> ToolResult: ...
 
 
+class Release(Protocol):
+    """One reply on its way out, piece by piece. A piece that may be the beginning of a secret waits for the next."""
+
+    def feed(self, text: str) -> str:
+        """What may go out now."""
+        ...
+
+    def finish(self) -> str:
+        """What was held back and may go out at the end."""
+        ...
+
+
 class Guard(Protocol):
     """Who may speak, how often, and what may be said. Raises `Refused`."""
 
     async def admit(self, envelope: Envelope) -> Principal: ...
 
-    async def release(self, text: str) -> str:
-        """The reply as it may go out."""
+    def release(self, envelope: Envelope, known: Sequence[str] = ()) -> Release:
+        """The way out of one reply to `envelope`; `known` is what was said in that conversation before."""
         ...
 
 

@@ -35,12 +35,16 @@ class Understanding:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of knowledge that was found, with where it came from. A higher `score` is better."""
+    """A piece of knowledge that was found, with where it came from. A higher `score` is better.
+
+    `trusted` only where Kith itself, or the person who asks, wrote it; anything else is shown to a model as data.
+    """
 
     text: str
     source: str
     score: float
     title: str = ""
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

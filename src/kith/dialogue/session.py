@@ -17,7 +17,8 @@ PAUSE = 900.0  # seconds of silence that count as a break
 class Session:
     """The dialogue's state: the flow's own part, the rounds so far, when and in which language it last spoke.
 
-    `mood` is the person's, -1 to 1; `began` is when this stretch of talk without a pause began.
+    `mood` is the person's, -1 to 1; `began` is when this stretch of talk without a pause began. `tainted` is the round,
+    from 1, in which something was last read that others wrote; `asked` the call that waits for the person's word.
     """
 
     flow: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -26,6 +27,8 @@ class Session:
     locale: str = ""
     mood: float = 0.0
     began: float = 0.0
+    tainted: int = 0
+    asked: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
     def restore(cls, state: Mapping[str, Any], now: float, idle: float) -> Session:
@@ -37,6 +40,9 @@ class Session:
         seen = float(state.get("seen", 0.0))
         session = cls(rounds=int(state.get("rounds", 0)), seen=seen, locale=str(state.get("locale", "")))
         session.mood, session.began = float(state.get("mood", 0.0)), float(state.get("began", 0.0))
+        session.tainted = int(state.get("tainted", 0))
+        if isinstance(asked := state.get("asked"), Mapping):
+            session.asked = dict(cast("Mapping[str, Any]", asked))
         if now - seen > PAUSE or not session.began or session.began > now:
             session.began = now
         if isinstance(flow, Mapping):
@@ -48,6 +54,8 @@ class Session:
     def keep(self) -> Mapping[str, Any]:
         """As it is stored."""
         kept = {"flow": self.flow, "rounds": self.rounds, "seen": self.seen, "locale": self.locale}
+        kept |= {"tainted": self.tainted} if self.tainted else {}
+        kept |= {"asked": self.asked} if self.asked else {}
         return {**kept, "mood": round(self.mood, 3), "began": self.began}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,11 +17,12 @@ from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
-from kith.core.message import Delta, Envelope, Message, Part, Text, ToolCall, ToolResult, Usage
-from kith.core.model import ChatRequest, Sampling, Scope
+from kith.core.message import Audio, Delta, Envelope, Message, Part, Text, ToolCall, ToolResult, Usage
+from kith.core.model import ChatRequest, Sampling, Scope, ToolSpec
 from kith.core.people import Conversation, Parcel, Person, Principal
-from kith.core.ports import Guard, Inbox, Models, Recall, Senses, Store, Tools
+from kith.core.ports import Guard, Inbox, Models, Recall, Release, Senses, Store, Tools
 from kith.core.turn import Claim, Done, Passage, Step, Turn, Understanding
+from kith.dialogue import consent, outside
 from kith.dialogue.care import MINOR, alarm, safe_answer
 from kith.dialogue.context import STEP, Budget, compose, rounds_of, window
 from kith.dialogue.crisis import endangered
@@ -32,6 +33,7 @@ from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
 from kith.dialogue.zones import zone
 from kith.runtime.bus import Bus
+from kith.runtime.leaks import masked
 from kith.runtime.locale import tr
 from kith.runtime.telemetry import counter, get_logger, span
 
@@ -40,7 +42,7 @@ Stage = Callable[..., Awaitable[Any]]
 _log = get_logger(__name__)
 _turns = counter("kith_turns_total", "Turns that ended.", ("channel", "outcome", "by"))
 _STEPS = 64
-_TOO_MUCH = ("message_too_long", "rate_limited")
+_TOO_MUCH = ("message_too_long", "rate_limited", "content_refused")
 _LONG = 20_000  # characters from which a text is looked through beside the event loop
 
 
@@ -78,6 +80,7 @@ class Draft:
     outcome: Any = "answered"
     stopping: bool = False
     danger: bool = False
+    granted: str = ""
 
     def __post_init__(self) -> None:
         self.heard = self.envelope.message
@@ -156,7 +159,8 @@ async def sense(draft: Draft, senses: Senses) -> Stage | None:
     parts: list[Part] = []
     for part in draft.heard.parts:
         try:
-            parts += (part,) if isinstance(part, Text) else await senses.sense(part)
+            found = (part,) if isinstance(part, Text) else await senses.sense(part)
+            parts += found if isinstance(part, Text | Audio) else [_foreign(one) for one in found]
         except KithError as error:
             _log.warning("part unreadable", part=part.type, code=error.code)
             parts += (part, Text(f"[{part.type}, unreadable]"))
@@ -170,11 +174,13 @@ async def understand(
     """Danger before all; then rules, then the classifier; a rule may answer at once. What none knows is the model's."""
     if await _in_danger(draft, settings):
         return speak
+    if draft.session.asked and (chosen := _consented(draft, clock.now())):
+        return chosen
     feeling = emotion(draft.heard.text)
     draft.session.mood = moved(draft.session.mood, feeling, clock.now() - draft.session.seen)
     values = {"persona": persona.name, "name": draft.envelope.sender_name}
     reading = flows.current.read(
-        draft.heard.text,
+        outside.own(draft.heard),
         draft.session.flow,
         locale=draft.locale,
         now=clock.now(),
@@ -229,7 +235,7 @@ async def think(
         draft.prompt = prompt.messages
     person = draft.person.id if draft.person else ""
     request = ChatRequest(
-        (*draft.prompt, *draft.work),
+        (*draft.prompt, *outside.returned(draft.work, _specs(draft, tools), outside.nonce(draft.id))),
         name,
         Sampling(max_tokens=settings.reply_tokens),
         tools=tuple(tools.offered(draft.principal)) if draft.principal else (),
@@ -242,15 +248,22 @@ async def think(
 
 
 async def act(draft: Draft, tools: Tools, settings: DialogueSettings, clock: Clock, ids: Ids) -> Stage | None:
-    """Do what the model asked for, if it may, and let it go on with the results; a bounded number of times."""
+    """Do what the model asked for, if it may, and let it go on with the results; a bounded number of times.
+
+    What others wrote may have put the wish into the model: then only what changes nothing is done without the person.
+    """
     if not draft.pending or draft.principal is None:
         return None
     wanted, draft.pending = draft.pending, ()
     if len(draft.calls) + len(wanted) > settings.tool_rounds * 4 or _rounds(draft) >= settings.tool_rounds:
         return None
-    results = [await tools.call(call, draft.principal) for call in wanted]
+    known, now = {spec.name: spec for spec in tools.offered(draft.principal)}, clock.now()
+    wanted = tuple(replace(call, arguments=masked(call.arguments)) for call in wanted)
+    if await _must_ask(draft, wanted, known, settings, now):
+        return speak
+    tainted = _tainted(draft, known, settings)
+    results = [await _use(draft, call, tools, known.get(call.name), tainted) for call in wanted]
     draft.calls += wanted
-    now = clock.now()
     said = (Text(draft.text),) if draft.text else ()
     draft.work.append(Message(ids.new("m"), "assistant", (*said, *wanted), now))
     draft.work.append(Message(ids.new("m"), "tool", tuple(results), now))
@@ -259,11 +272,13 @@ async def act(draft: Draft, tools: Tools, settings: DialogueSettings, clock: Clo
 
 
 async def speak(
-    draft: Draft, guard: Guard, inbox: Inbox, settings: DialogueSettings, clock: Clock, ids: Ids
+    draft: Draft, guard: Guard, tools: Tools, inbox: Inbox, settings: DialogueSettings, clock: Clock, ids: Ids
 ) -> Stage | None:
     """Give the reply its last form, and commit it with the turn and the dialogue's state in one transaction."""
     if draft.answer is not None:
-        draft.text = await guard.release(draft.answer)
+        draft.text = (
+            draft.answer if draft.danger else _released(guard.release(draft.envelope, _known(draft)), draft.answer)
+        )
         await draft.emit(Delta(draft.text))
     elif not draft.text and draft.outcome == "answered" and not draft.stopping:
         draft.text = tr("dialogue.silent", draft.locale)
@@ -276,6 +291,8 @@ async def speak(
     if draft.claim is None:
         return None
     draft.session.rounds += 1 if draft.spoke else 0
+    if outside.read((draft.heard, *draft.work), draft.passages, _specs(draft, tools)):
+        draft.session.tainted = max(draft.session.rounds, 1)
     draft.session.seen, draft.session.locale = now, draft.locale
     parcels = tuple(_parcel(draft, message, now, settings) for message in draft.spoke) if draft.envelope.deliver else ()
     if draft.danger and settings.care.contact is not None:
@@ -391,6 +408,7 @@ def _follow(draft: Draft, reading: Reading) -> Stage | None:
     if kind == "tool" and action:
         arguments = json.dumps(action.arguments, ensure_ascii=False)
         draft.pending = (ToolCall(draft.id, action.argument, arguments),)
+        draft.granted = consent.digest(draft.pending[0])  # the person's own words chose it, by the owner's rule
         return act
     return None
 
@@ -418,10 +436,12 @@ async def _said(conversation: str, rounds: int, store: Store, settings: Dialogue
 
 
 async def _listen(draft: Draft, stream: AsyncIterator[Delta], guard: Guard) -> None:
+    way = guard.release(draft.envelope, _known(draft))
     try:
         async for heard in stream:
-            delta = replace(heard, text=await guard.release(heard.text)) if heard.text else heard
-            draft.text += delta.text
+            text = way.feed(heard.text) + (way.finish() if heard.finish else "")
+            delta = replace(heard, text=text)
+            draft.text += text
             draft.pending += delta.calls
             draft.model = delta.model or draft.model
             if delta.usage:
@@ -431,7 +451,14 @@ async def _listen(draft: Draft, stream: AsyncIterator[Delta], guard: Guard) -> N
                     before.completion + delta.usage.completion,
                     before.cached + delta.usage.cached,
                 )
-            await draft.emit(delta)
+            if delta.finish and text:  # whoever listens may take the last one for its figures alone
+                await draft.emit(Delta(text, model=delta.model))
+                delta = replace(delta, text="")
+            if delta != Delta(model=delta.model, fallback=delta.fallback):
+                await draft.emit(delta)
+        if rest := way.finish():
+            draft.text += rest
+            await draft.emit(Delta(rest))
     except asyncio.CancelledError:
         if not draft.stopping:
             raise
@@ -439,6 +466,77 @@ async def _listen(draft: Draft, stream: AsyncIterator[Delta], guard: Guard) -> N
         if task is not None:
             task.uncancel()
         draft.pending = ()
+
+
+def _known(draft: Draft) -> list[str]:
+    """What was said in this conversation already, as far as this turn knows it."""
+    return [draft.heard.text, *(message.text for message in draft.history or ())]
+
+
+def _released(way: Release, text: str) -> str:
+    return way.feed(text) + way.finish()
+
+
+def _foreign(part: Part) -> Part:
+    """What a file or picture says: nobody knows who wrote it."""
+    return replace(part, outside=True) if isinstance(part, Text) else part
+
+
+def _specs(draft: Draft, tools: Tools) -> dict[str, ToolSpec]:
+    """The tools that this person may use, by name."""
+    return {spec.name: spec for spec in tools.offered(draft.principal)} if draft.principal else {}
+
+
+def _tainted(draft: Draft, specs: Mapping[str, ToolSpec], settings: DialogueSettings) -> bool:
+    """Whether the model sees anything that others wrote: in this turn, or in the rounds that it is shown."""
+    since = draft.session.rounds - draft.session.tainted
+    if draft.session.tainted and since < settings.rounds + STEP:
+        return True
+    return outside.read((*(draft.history or ()), draft.heard, *draft.work), draft.passages, specs)
+
+
+async def _must_ask(
+    draft: Draft, wanted: Sequence[ToolCall], specs: Mapping[str, ToolSpec], settings: DialogueSettings, now: float
+) -> bool:
+    """Ask the person for the first call that needs their word, where there is somebody to ask."""
+    if draft.claim is None or draft.principal is None or not _tainted(draft, specs, settings):
+        return False
+    call = next((one for one in wanted if _needs_word(draft, one, specs.get(one.name))), None)
+    kept = consent.asked(call, draft.principal.id, now) if call is not None else None
+    if call is None or kept is None:
+        return False
+    draft.session.asked = dict(kept)
+    words = ("\n\n" if draft.text else "") + consent.question(call, draft.locale)  # its arguments are masked
+    draft.text += words
+    await draft.emit(Delta(words))
+    return True
+
+
+def _needs_word(draft: Draft, call: ToolCall, spec: ToolSpec | None) -> bool:
+    return spec is not None and spec.effect != "read" and consent.digest(call) != draft.granted
+
+
+async def _use(draft: Draft, call: ToolCall, tools: Tools, spec: ToolSpec | None, tainted: bool) -> ToolResult:
+    """Call a tool; one that needs a word which nobody can be asked for here is not called."""
+    assert draft.principal is not None
+    if tainted and _needs_word(draft, call, spec):
+        return ToolResult(call.call, tr("dialogue.confirm.cannot", draft.locale, name=call.name), failed=True)
+    return await tools.call(call, draft.principal)
+
+
+def _consented(draft: Draft, now: float) -> Stage | None:
+    """Go on with the call that waited for this person's word, if this is it; whatever they say, it waits no longer."""
+    kept, draft.session.asked = draft.session.asked, {}
+    if draft.principal is None or kept.get("who") != draft.principal.id:
+        return None
+    said = outside.own(draft.heard)
+    if call := consent.granted(kept, draft.principal.id, said, now, draft.id):
+        draft.pending, draft.granted = (call,), consent.digest(call)
+        return act
+    if consent.declined(kept, draft.principal.id, said):
+        draft.answer = tr("dialogue.confirm.no", draft.locale)
+        return speak
+    return None
 
 
 def _parcel(draft: Draft, message: Message, now: float, settings: DialogueSettings) -> Parcel:

@@ -69,4 +69,4 @@ def read(root: Traversable, lang: str) -> list[Section]:
 def _passage(hit: Hit, lang: str) -> Passage:
     section = hit.section
     source = tr("knowledge.source", lang, title=section.title, place=f"{section.page}#{section.anchor}")
-    return Passage(section.text, source, round(hit.score, 3), " › ".join(section.path))
+    return Passage(section.text, source, round(hit.score, 3), " › ".join(section.path), trusted=True)

@@ -138,7 +138,10 @@ class _Server:
             self._report("degraded", f"{why}; {hint}")
             return
         name = self._settings.name
-        self.specs = tuple(ToolSpec(f"{name}__{one.name}", described(name, one), one.schema) for one in offers)
+        self.specs = tuple(
+            ToolSpec(f"{name}__{one.name}", described(name, one), one.schema, "read" if one.closed else "write")
+            for one in offers
+        )
         self._report("ready", f"{len(self.specs)} tools")
 
     def _report(self, condition: Any, detail: str) -> None:
@@ -190,11 +193,18 @@ async def listed(client: Any) -> tuple[Offer, ...]:
     cursor: str | None = None
     for _ in range(TOOLS):
         page = await client.list_tools(cursor=cursor)
-        found += [Offer(tool.name, tool.description or "", dict(tool.input_schema)) for tool in page.tools]
+        found += [_offer(tool) for tool in page.tools]
         cursor = page.next_cursor
         if cursor is None or len(found) > TOOLS:
             return checked(found)
     raise Invalid("the tools cannot be used: they come on too many pages", code="bad_tools")
+
+
+def _offer(tool: Any) -> Offer:
+    """A tool counts as harmless only where its server says both: it changes nothing, and it asks nobody outside."""
+    said = tool.annotations
+    closed = bool(said and said.read_only_hint and said.open_world_hint is False and not said.destructive_hint)
+    return Offer(tool.name, tool.description or "", dict(tool.input_schema), closed)
 
 
 def _piece(piece: Any) -> str:

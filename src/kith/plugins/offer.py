@@ -21,16 +21,17 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One tool as its server describes it."""
+    """One tool as its server describes it. `closed` when it says that a call changes nothing and asks nobody else."""
 
     name: str
     about: str
     schema: Mapping[str, Any]
+    closed: bool = False
 
 
 def pinned(offers: Sequence[Offer]) -> str:
     """The SHA-256 of everything that a server says of its tools: it changes when one word or bound does."""
-    rows = sorted([one.name, one.about, dict(one.schema)] for one in offers)
+    rows = sorted([one.name, one.about, dict(one.schema), *(["closed"] if one.closed else [])] for one in offers)
     written = json.dumps(rows, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
 

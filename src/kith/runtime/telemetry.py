@@ -100,8 +100,8 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return structlog.get_logger(name)
 
 
-def configure_logs(level: str = "info", *, json: bool = False) -> None:
-    """Write logs to standard error, for people or (with `json`) one JSON object a line."""
+def configure_logs(level: str = "info", *, json: bool = False, hide: Callable[[str], str] = str) -> None:
+    """Write logs to standard error, for people or (with `json`) one JSON object a line, each passed through `hide`."""
     renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
@@ -110,6 +110,7 @@ def configure_logs(level: str = "info", *, json: bool = False) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
+            lambda _logger, _name, line: hide(str(line)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from kith.core.clock import Clock
 from kith.core.errors import Refused
 from kith.core.message import Envelope, Text
 from kith.core.people import Principal
+from kith.core.ports import Release
 from kith.runtime.buckets import Buckets
+from kith.security.outflow import outflow
 from kith.security.settings import SecuritySettings
-
-_CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
 
 class Principals(Protocol):
@@ -48,10 +48,9 @@ class HouseGuard:
         self._buckets.take((envelope.channel, envelope.account, envelope.sender))
         return principal
 
-    async def release(self, text: str) -> str:
-        """`text` without control characters (terminals obey them) and lone surrogates (nothing can encode them)."""
-        clean = text.replace("\r\n", "\n").translate(_CONTROLS)
-        return clean.encode("utf-8", "replace").decode("utf-8")
+    def release(self, envelope: Envelope, known: Sequence[str] = ()) -> Release:
+        """The way out of one reply; `kith.security.outflow` says what is hidden from whom."""
+        return outflow(envelope, known)
 
     async def _identify(self, envelope: Envelope) -> Principal:
         if envelope.channel not in self._local:

@@ -17,6 +17,7 @@ from kith.models.backend import Means, ModelSettings
 from kith.models.openai_compat.profiles import profile_of
 from kith.models.openai_compat.settings import OpenAIOptions
 from kith.models.openai_compat.wire import Chunks, body, refusal
+from kith.runtime.leaks import masked
 from kith.runtime.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -129,10 +130,23 @@ class OpenAICompat:
         return self._means.client.build_request(
             "POST",
             self._settings.url.rstrip("/") + path,
-            json=asked,
+            json=asked if self._settings.local else _masked(asked),
             headers={"Accept": "application/json, text/event-stream", **headers, **self._options.headers},
             timeout=httpx.Timeout(self._options.timeout, connect=10.0),
         )
+
+
+def _masked(value: Any, name: str = "") -> Any:
+    """The same without secrets, before it goes to a machine that its owner has not called trusted. Tools and pictures
+    stay as they are."""
+    if isinstance(value, str):
+        return value if value.startswith("data:image/") or name == "model" else masked(value)
+    if isinstance(value, list):
+        return [_masked(one) for one in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {key: one if key == "tools" else _masked(one, key) for key, one in fields.items()}
+    return value
 
 
 @asynccontextmanager

@@ -1,0 +1,98 @@
+"""The way out of one reply, piece by piece: no control characters, no secrets, nothing that the filter withholds.
+
+What comes in pieces is let go at once, except an end that may be the beginning of something to be hidden: that waits
+for the next piece, never longer than `LONGEST` characters. So the parts of a key cannot slip out one after the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from kith.core.message import Envelope
+from kith.runtime.leaks import CONTACTS, MARK, NUMBERS, SECRETS, begins, leaks, open_from, replaced, values
+
+LONGEST = 1024
+_BEFORE = 80  # characters that have gone out and decide what the next ones mean
+_CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+_RUN = re.compile(r"[A-Za-z0-9_\-+/=.]*")
+_CLOSED = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
+
+
+def clean(text: str) -> str:
+    """Without control characters (terminals obey them) and lone surrogates (nothing can encode them)."""
+    return text.translate(_CONTROLS).encode("utf-8", "replace").decode("utf-8")
+
+
+class Outflow:
+    """Implements the port `Release`."""
+
+    def __init__(self, kinds: Collection[str], known: Collection[str] = ()) -> None:
+        self._kinds, self._known = kinds, known
+        self._contacts = not CONTACTS.isdisjoint(kinds)
+        self._gone, self._held = "", ""
+        self._dropping: re.Pattern[str] | None = None
+
+    def feed(self, text: str) -> str:
+        """As the port says."""
+        text = self._held + clean(text)
+        self._held = ""
+        if self._dropping is not None:
+            text = self._drop(text)
+        place = max(open_from(self._gone + text, contacts=self._contacts) - len(self._gone), 0)
+        if len(text) - place > LONGEST:
+            return self._overflow(text, place)
+        return self._pass(text, place)
+
+    def finish(self) -> str:
+        """As the port says."""
+        text, self._held = self._held, ""
+        return "" if self._dropping is not None else self._pass(text, len(text))
+
+    def _pass(self, text: str, place: int) -> str:
+        """Let go what stands before `place`, or before the secret through which it goes; hold the rest."""
+        whole, start = self._gone + text, len(self._gone)
+        found = leaks(whole, self._kinds, start)
+        stop = min([start + place, *(leak.start for leak in found if leak.start < start + place < leak.end)])
+        self._gone, self._held = whole[max(stop - _BEFORE, 0) : stop], whole[stop:]
+        return replaced(whole, found, self._known, start, stop)
+
+    def _overflow(self, text: str, place: int) -> str:
+        """Too long to be held: what is hidden of it is dropped until it ends, anything else goes."""
+        held = text[place:]
+        if held.startswith("-----BEGIN"):
+            self._dropping, kind = _CLOSED, "private_key"
+        elif begins(held) or "://" in held[:20]:
+            self._dropping, kind = _RUN, "key"
+        else:
+            return self._pass(text, len(text))
+        shown = self._pass(text[:place], place)
+        self._held = ""
+        return shown + MARK.format(kind)
+
+    def _drop(self, text: str) -> str:
+        """The rest behind the end of what is being dropped, empty while that has not come."""
+        assert self._dropping is not None
+        if self._dropping is _RUN:
+            match = _RUN.match(text)
+            rest = text[match.end() :] if match else text
+            self._dropping = None if rest else _RUN
+            return rest
+        end = self._dropping.search(text)
+        if end is None:
+            self._held = text[-60:]
+            return ""
+        self._dropping, self._gone = None, ""
+        return text[end.end() :]
+
+
+def outflow(envelope: Envelope, known: Sequence[str]) -> Outflow:
+    """The way out of a reply to `envelope`.
+
+    In a talk of two, people hear again what they said. In a group, whose members are not all known, secrets and numbers
+    stay hidden, and so do addresses that nobody has named there.
+    """
+    kinds = SECRETS | NUMBERS
+    if envelope.kind == "direct":
+        return Outflow(kinds, values(known, kinds))
+    return Outflow(kinds | CONTACTS, values(known, CONTACTS))
