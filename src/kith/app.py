@@ -82,7 +82,8 @@ async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[H
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Household:
     clock, health, streams, bus, blobs = SystemClock(), Health(), Streams(), Bus(), Blobs()
     ids, supervisor, folder = Ids(clock), Supervisor(clock), home() / "models"
-    storage = await _keep_house(settings.storage, clock, ids, stack)
+    keys = KeyRing(home() / "keys", settings.storage.path.parent)
+    storage = await _keep_house(settings.storage, clock, ids, stack, keys)
     for close in (supervisor.close, bus.close):
         stack.push_async_callback(close)
     health.report("storage", "ready")
@@ -90,7 +91,14 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     flows = FlowBook(settings.dialogue.flow)
     tools = await stack.enter_async_context(Outside(settings.plugins.mcp, clock, health))
     models = ModelService(
-        settings.models, clock, supervisor, folder, publish=bus.publish, serving=settings.serving, fetch=blobs.fetch
+        settings.models,
+        clock,
+        supervisor,
+        folder,
+        publish=bus.publish,
+        serving=settings.serving,
+        fetch=blobs.fetch,
+        cipher=keys,
     )
     ports = Ports(
         guard=HouseGuard(settings.security, auth, clock, _authenticated()),
@@ -113,9 +121,11 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids, ports, blobs)
 
 
-async def _keep_house(settings: StorageSettings, clock: Clock, ids: Ids, stack: contextlib.AsyncExitStack) -> Storage:
+async def _keep_house(
+    settings: StorageSettings, clock: Clock, ids: Ids, stack: contextlib.AsyncExitStack, keys: KeyRing
+) -> Storage:
     """The open data, tidied every hour until the house is closed."""
-    storage = await open_data(settings, clock, ids)
+    storage = await open_data(settings, clock, ids, keys)
     stack.push_async_callback(storage.close)
     tasks = Tasks(clock, ids, workers=1)
     tasks.repeat("storage upkeep", storage.upkeep, 3600.0)
@@ -124,10 +134,10 @@ async def _keep_house(settings: StorageSettings, clock: Clock, ids: Ids, stack: 
     return storage
 
 
-async def open_data(settings: StorageSettings, clock: Clock, ids: Ids) -> Storage:
+async def open_data(settings: StorageSettings, clock: Clock, ids: Ids, keys: KeyRing | None = None) -> Storage:
     """Open the data with its key; a change of keys that was interrupted is brought to its end."""
     private_folder(home())
-    keys = KeyRing(home() / "keys", settings.path.parent)
+    keys = keys or KeyRing(home() / "keys", settings.path.parent)
     storage = await open_storage(settings, clock, ids, keys, keys.spare())
     if storage.spare_used:
         keys.promote()

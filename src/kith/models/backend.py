@@ -22,6 +22,7 @@ __all__ = [
     "Embeds",
     "Fetch",
     "GgufFile",
+    "Keeps",
     "Limits",
     "Means",
     "Media",
@@ -84,6 +85,15 @@ class Classifies(Protocol):
     """A backend that gives for each of n texts its labels with their probabilities in 0..1."""
 
     async def classify(self, texts: Sequence[str]) -> Sequence[Mapping[str, float]]: ...
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """A backend that can keep what it has read over a restart; it also does so when it is stopped."""
+
+    async def keep(self) -> int:
+        """Keep it now; returns the bytes written, 0 where nothing is new or nothing may be kept."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

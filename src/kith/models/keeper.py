@@ -16,7 +16,7 @@ from kith.core.errors import KithError, Unavailable
 from kith.core.message import Message, Text
 from kith.core.model import ChatRequest, Sampling
 from kith.models import metrics
-from kith.models.backend import ChatModel
+from kith.models.backend import ChatModel, Keeps
 from kith.models.maker import Entry, Maker
 from kith.models.memory import LeakWatch, Tenant, evictions, idle, resident
 from kith.models.pool import Pool, Replica
@@ -110,6 +110,8 @@ class Keeper:
         for entry in tuple(self._entries.values()):
             if entry.pool is not None and not entry.tending:
                 self._look(entry, entry.pool)
+            if entry.pool is not None and not entry.tending:
+                self._keep(entry, entry.pool)
 
     async def recycle(self, entry: Entry, pool: Pool, old: Replica) -> None:
         """Put a new copy in the place of one, without a request noticing. Raises `Unavailable`: the old one stays."""
@@ -164,6 +166,18 @@ class Keeper:
                 return
         if live and entry.scaler.most > 1:
             self._scale(entry, pool, live)
+
+    def _keep(self, entry: Entry, pool: Pool) -> None:
+        """Let a copy that rests keep what it has read, now and then."""
+        now, every = self._clock.monotonic(), self._serving.prefixes.every
+        for replica in pool.live:
+            backend, fresh = replica.backend, replica.served > replica.kept
+            if fresh and replica.loaded and isinstance(backend, Keeps) and not replica.running:
+                replica.kept_at = replica.kept_at or now
+                if now - replica.kept_at >= every:
+                    replica.kept, replica.kept_at = replica.served, now
+                    self._begin(entry, _kept(backend))
+                    return
 
     def _scale(self, entry: Entry, pool: Pool, live: list[Replica]) -> None:
         threads = entry.settings.threads or max(1, physical() - 1)
@@ -242,3 +256,7 @@ class Keeper:
 
     def _limit(self) -> int:
         return int(self._senses.total() * self._serving.ceiling) - self._senses.resident(os.getpid())
+
+
+async def _kept(backend: Keeps) -> None:
+    await backend.keep()

@@ -21,6 +21,7 @@ from kith.models.means import nowhere
 from kith.models.memory import LeakWatch
 from kith.models.pool import Pool, Replica
 from kith.models.power import profile
+from kith.models.prefixes import Prefixes
 from kith.models.replicas import Scaler
 from kith.models.settings import ModelSettings, ServingSettings
 from kith.models.shelf import bind, stamp
@@ -63,7 +64,10 @@ class Entry:
 
 
 class Maker:
-    """Opens models. `changed` is told (model, state, reason); `tuned` holds what `kith models tune` found out."""
+    """Opens models. `changed` is told (model, state, reason).
+
+    `prefixes` is where what models have read is kept, if anywhere.
+    """
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Maker:
         fetch: Fetch = nowhere,
     ) -> None:
         self._fetch = fetch
+        self.prefixes: Prefixes | None = None
         self._clock, self._supervisor, self._client, self._folder = clock, supervisor, client, folder
         self._serving, self._changed = serving, changed
         self._registry = Registry("models")
@@ -134,7 +139,7 @@ class Maker:
             if not silent:
                 self._changed(name, state, reason)
 
-        return Means(self._clock, self._supervisor, self._client, self._folder, changed, self._fetch)
+        return Means(self._clock, self._supervisor, self._client, self._folder, changed, self._fetch, self.prefixes)
 
 
 def choose(registry: Registry, settings: ModelSettings) -> Manifest:

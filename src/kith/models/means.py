@@ -11,6 +11,7 @@ import httpx
 from kith.core.clock import Clock
 from kith.core.errors import NotFound
 from kith.core.message import Media
+from kith.models.prefixes import Prefixes
 from kith.runtime.supervisor import Supervisor
 
 Fetch = Callable[[Media], Awaitable[bytes]]
@@ -24,7 +25,10 @@ async def nowhere(media: Media) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the house gives to a backend. `folder` is where relative paths begin; `changed` takes (state, reason)."""
+    """What the house gives to a backend. `folder` is where relative paths begin; `changed` takes (state, reason).
+
+    `prefixes` is absent where nothing may be kept.
+    """
 
     clock: Clock
     supervisor: Supervisor
@@ -32,3 +36,4 @@ class Means:
     folder: Path
     changed: Callable[[str, str], None]
     fetch: Fetch = nowhere
+    prefixes: Prefixes | None = None

@@ -21,12 +21,14 @@ Watcher = Callable[["Replica", KithError | None], None]
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """One loaded copy. A `retiring` one gets no new requests."""
+    """One loaded copy. A `retiring` one gets no new requests; what it had read was kept after `kept` requests."""
 
     backend: Backend
     slots: int
     running: int = 0
     served: int = 0
+    kept: int = 0
+    kept_at: float = 0.0
     retiring: bool = False
     loaded: bool = False
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -8,13 +8,12 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, NotFound, Refused
 from kith.core.events import ModelChanged
 from kith.core.message import Delta, Usage
 from kith.core.model import ChatRequest, ModelCard
+from kith.core.ports import Cipher
 from kith.models.backend import Backend, Classifies, Draws, Embeds, Fetch, Picture, Ranks
 from kith.models.cache import ResponseCache, Ticket
 from kith.models.keeper import Keeper, Senses
@@ -22,6 +21,7 @@ from kith.models.maker import Entry, Maker
 from kith.models.means import nowhere
 from kith.models.pool import Pool, Replica
 from kith.models.power import profile
+from kith.models.prefixes import Prefixes
 from kith.models.router import Candidate, Facts, Route, facts_of, route
 from kith.models.settings import ModelSettings, ServingSettings
 from kith.models.shelf import Shelf
@@ -40,7 +40,8 @@ log = get_logger(__name__)
 class ModelService:
     """The port `Models`. `models` are the settings' list; those in `folder`'s own register follow it.
 
-    `publish` gets a `ModelChanged` whenever a model becomes ready, fails or stops.
+    `publish` gets a `ModelChanged` whenever a model becomes ready, fails or stops. Only with a `cipher` is what models
+    have read kept over a restart.
     """
 
     def __init__(
@@ -50,20 +51,22 @@ class ModelService:
         supervisor: Supervisor,
         folder: Path,
         *,
-        client: httpx.AsyncClient | None = None,
         publish: Callable[[ModelChanged], None] | None = None,
         serving: ServingSettings | None = None,
         fetch: Fetch = nowhere,
+        cipher: Cipher | None = None,
     ) -> None:
         self._wanted = tuple(models)
         self._clock = clock
         self._folder = folder
-        self._given = client
-        self._client = client or http_client()
+        self._client = http_client()
         self._publish = publish
         self._serving = serving or ServingSettings()
         self._entries: dict[str, Entry] = {}
+        kept = self._serving.prefixes
+        self._prefixes = Prefixes(folder, cipher, kept) if cipher is not None and kept.size else None
         self._maker = Maker(clock, supervisor, self._client, folder, self._serving, self._changed, fetch)
+        self._maker.prefixes = self._prefixes
         self._keeper = Keeper(self._entries, self._maker, clock, self._serving, Senses())
         self._traffic = Traffic(self._entries, self._keeper, clock)
         self.cache = ResponseCache(self._serving.cache, clock, self._embed_for_cache)
@@ -72,6 +75,8 @@ class ModelService:
 
     async def start(self) -> None:
         """Read every model's card, and begin to load those marked `preload`. A model that is wrong stops nobody."""
+        if self._prefixes is not None:
+            await asyncio.to_thread(self._prefixes.tidy)
         for settings in self._wanted:
             await self.add_model(settings)
         self._later(self._keeper.run())
@@ -92,8 +97,7 @@ class ModelService:
         pools = [entry.pool for entry in self._entries.values() if entry.pool is not None]
         self._entries.clear()
         await asyncio.gather(*(replica.backend.stop() for pool in pools for replica in pool.replicas))
-        if self._given is None:
-            await self._client.aclose()
+        await self._client.aclose()
 
     async def add_model(self, settings: ModelSettings) -> ModelCard:
         """Add a model, or replace the one of the same name. What is wrong with it is told when it is asked."""
@@ -126,8 +130,7 @@ class ModelService:
         entry = self._entries.pop(name, None)
         self.cache.forget(model=name)
         if entry is not None and entry.pool is not None:
-            for replica in entry.pool.live:
-                self._later(_put_away(entry.pool, replica))
+            self._later(self._discard(name, entry.pool))
         self._changed(name, "stopped", "")
 
     async def versions(self, name: str) -> Sequence[Mapping[str, Any]]:
@@ -139,6 +142,12 @@ class ModelService:
             return [{**row.model_dump(mode="json"), "used": row.version == current} for row in versions.all()]
 
         return await asyncio.to_thread(read)
+
+    async def forget(self, person: str) -> None:
+        """Delete what may hold words of a person: replies remembered for them, and all that models have read."""
+        self.cache.forget(person=person)
+        if self._prefixes is not None:
+            await asyncio.to_thread(self._prefixes.forget)
 
     async def swap(self, name: str, version: str = "", *, drain: bool = False) -> Swapped:
         """Change a model to another version, by default its newest, while it serves.
@@ -271,6 +280,12 @@ class ModelService:
             entry.pool = pool
         for replica in old:
             self._later(_put_away(pool, replica))
+
+    async def _discard(self, name: str, pool: Pool) -> None:
+        for replica in pool.live:
+            await _put_away(pool, replica)
+        if self._prefixes is not None:
+            await asyncio.to_thread(self._prefixes.forget, name)
 
     def _renewed(self, name: str) -> None:
         self.cache.forget(model=name)

@@ -121,6 +121,14 @@ class CacheSettings(Section):
     )
 
 
+class PrefixSettings(Section):
+    """What models have read, kept over a restart: sealed, because it holds what people said."""
+
+    size: int = Field(default=512, ge=0, le=1_048_576, description="MiB of all files together; 0: nothing is kept")
+    every: float = Field(default=600.0, ge=10, description="seconds between two savings while a model is used")
+    lifetime: float = Field(default=604_800.0, gt=0, description="seconds after which a file is deleted")
+
+
 class ServingSettings(Section):
     """The section `serving`: how models are shared, chosen and kept. Durations are in seconds."""
 
@@ -144,3 +152,4 @@ class ServingSettings(Section):
     )
     cpu: float = Field(default=0.7, gt=0, le=1, description="use of its processors that replicas of a model aim at")
     cache: CacheSettings = Field(default_factory=CacheSettings)
+    prefixes: PrefixSettings = Field(default_factory=PrefixSettings)

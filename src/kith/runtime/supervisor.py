@@ -41,13 +41,14 @@ class ChildSpec:
     """How to run a child. Durations are in seconds, `memory` is the limit of resident bytes (0: none).
 
     A child that `speaks` uses `kith.runtime.child`: it says ``{"ready": true}`` when it is, and beats. Any other
-    command is ready when `probe` succeeds, at once without one. `hello` is the first frame sent after each start.
+    command is ready when `probe` succeeds, at once without one. `hello` is the first frame sent after each start;
+    it may hold a key.
     """
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    hello: Frame = field(default_factory=dict[str, Any])
+    hello: Frame = field(default_factory=dict[str, Any], repr=False)
     speaks: bool = True
     probe: Callable[[], Awaitable[bool]] | None = None
     ready: float = 60.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from kith.runtime.telemetry import get_logger
 _CONTEXT = 4096
 _SMALL = 50_000_000  # parameters below which a second thread costs more than it brings
 _COUNTS = 4096  # token counts that are remembered
+_KEEPING = 20.0  # seconds that keeping what was read may take
 _WORKER = "kith.models.llama_cpp.worker"
 _FINISH = {"stop": "stop", "length": "length", "cancelled": "cancelled"}
 
@@ -53,6 +55,7 @@ class LlamaCpp:
         limits = Limits(self._parallel, options.queue, options.stall, options.ready, options.memory << 20)
         self._process = ModelProcess(self.card, means, _WORKER, self._opening, limits, error=_error)
         self._counts: OrderedDict[str, int] = OrderedDict()
+        self._fresh = False  # whether anything was read since it was kept
 
     @property
     def load(self) -> tuple[int, int]:
@@ -76,8 +79,27 @@ class LlamaCpp:
         await self._process.start()
 
     async def stop(self) -> None:
-        """Unload; requests that are running end with `Unavailable`."""
+        """Unload, after keeping what was read; requests that are running end with `Unavailable`."""
+        if not self._process.load[0]:
+            await self.keep()
         await self._process.stop()
+
+    async def keep(self) -> int:
+        """Seal what the runtime has read; returns the bytes written. A failure is told to the log only."""
+        process, prefixes = self._process, self._means.prefixes
+        if prefixes is None or not self._fresh or not process.ready:
+            return 0
+        self._fresh = False
+        try:
+            with process.call({"keep": True}) as (key, frames):
+                deadline = self._means.clock.monotonic() + _KEEPING
+                found = int((await process.next(frames, deadline))["k"])
+                process.done(key)
+        except KithError as error:
+            log.warning("keep", model=self.card.name, error=error.message)
+            return 0
+        await asyncio.to_thread(prefixes.tidy)
+        return found
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
         """Continue a conversation. Raises `Invalid`, or `Unavailable` (code ``worker_lost``: worth another try)."""
@@ -94,6 +116,7 @@ class LlamaCpp:
                         yield Delta(text, model=name)
                     if "end" in frame:
                         process.done(key)
+                        self._fresh = True
                         yield _last(frame, splitter, name)
                         return
 
@@ -189,7 +212,21 @@ class LlamaCpp:
             "template": options.template or file.template,
             "controls": file.controls,
             "specials": {name: file.token(key) for name, key in ids.items()},
+            "kept": self._kept(),
         }
+
+    def _kept(self) -> dict[str, Any] | None:
+        """Where what is read is kept; nowhere without a key, and for models that only make numbers."""
+        prefixes = self._means.prefixes
+        if prefixes is None or self._pooling or self._projector is not None:
+            return None
+        over = [(prefixes.fingerprint(Path(path)), scale) for path, scale in self._adapters]
+        state = {"context": self._context, "kv_type": self._options.kv_type, "flash": self._options.flash, "over": over}
+        try:
+            return prefixes.opening(self.card.name, self._path.resolve(), state)
+        except (KithError, OSError) as error:
+            log.warning("keep", model=self.card.name, error=str(error))
+            return None
 
     async def _body(self, request: ChatRequest) -> dict[str, Any]:
         """The request in the words of llama.cpp's ``/completion``."""

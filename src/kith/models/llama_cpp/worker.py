@@ -1,14 +1,15 @@
 """The process that holds one model: it speaks frames with its supervisor and threads with the native runtime.
 
-In: ``open`` (the settings), ``chat``, ``cancel``, ``count``, ``embed``, ``rank``. Out, each with the id of what it
-answers: ``t`` (text), ``p`` (prompt tokens processed so far), ``end`` (finish and usage), ``n`` (a count), ``v``
-(vectors), ``s`` (scores), ``error``.
+In: ``open`` (the settings), ``chat``, ``cancel``, ``count``, ``embed``, ``rank``, ``keep``. Out, each with the id of
+what it answers: ``t`` (text), ``p`` (prompt tokens processed so far), ``end`` (finish and usage), ``n`` (a count),
+``v`` (vectors), ``s`` (scores), ``k`` (bytes kept), ``error``.
 """
 
 from __future__ import annotations
 
 import http.client
 import importlib
+import importlib.metadata
 import json
 import os
 import secrets
@@ -17,6 +18,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from kith.models.llama_cpp.kept import PLACE, Kept, can_keep
 from kith.runtime.child import Parent
 from kith.runtime.template import ChatTemplate
 
@@ -37,6 +39,9 @@ class Worker:
         self._cancelled: set[int] = set()
         self._running: set[int] = set()
         self._pool = ThreadPoolExecutor(options["parallel"] + 1, "request")
+        order = options.get("kept")
+        self._kept = Kept(order, options["parallel"], _version(), self._post) if order and can_keep() else None
+        self.restored = self._kept.restore() if self._kept else 0
 
     @property
     def flaw(self) -> str:
@@ -50,7 +55,7 @@ class Worker:
                 self._cancelled.add(key)
             return
         self._running.add(key)
-        works = {"count": self._count, "embed": self._embed, "rank": self._rank}
+        works = {"count": self._count, "embed": self._embed, "rank": self._rank, "keep": self._keep}
         if "chat" in frame:
             body = dict(frame["chat"])
             try:
@@ -160,6 +165,9 @@ class Worker:
             scores = {row["index"]: row["relevance_score"] for row in found["results"]}
             self._parent.send({"id": key, "s": [scores[index] for index in range(len(asked["texts"]))]})
 
+    def _keep(self, key: int, _: Any) -> None:
+        self._parent.send({"id": key, "k": self._kept.keep() if self._kept else 0})
+
     def _prefix(self) -> str:
         """The text of the token that the runtime itself puts first: a template must not write it a second time."""
         found = self._post("/tokenize", {"content": "", "add_special": True, "with_pieces": True})["tokens"]
@@ -188,6 +196,10 @@ class Worker:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         link.request(method, path, json.dumps(body) if body is not None else None, headers)
         return link.getresponse()
+
+
+def _version() -> str:
+    return f"xllamacpp {importlib.metadata.version('xllamacpp')}"
 
 
 def _usage(piece: dict[str, Any]) -> list[int]:
@@ -225,6 +237,8 @@ def _open(options: dict[str, Any], key: str) -> Any:
     params.ui = False
     params.endpoint_slots = False
     params.cors_origins = ""
+    if options.get("kept") and can_keep():
+        params.slot_save_path = PLACE
     return xllamacpp.Server(params)
 
 
@@ -268,7 +282,7 @@ def main() -> None:
     except (RuntimeError, ValueError) as error:
         parent.send({"fatal": f"the runtime cannot load the model: {error}"})
         sys.exit(1)
-    parent.send({"ready": True, "flaw": worker.flaw})
+    parent.send({"ready": True, "flaw": worker.flaw, "restored": worker.restored})
     for frame in frames:
         worker.handle(frame)
     os._exit(0)  # the parent is gone: nothing is worth waiting for
