@@ -27,6 +27,7 @@ def rows(found: Outcome) -> list[Row]:
     return [
         *figures,
         Row("replies given up and told (dead letters)", found.dead, ""),
+        Row("second copies, told by their key", found.copies, ""),
         Row("cuts", found.cuts, ""),
         Row("connected again after, median", recovered[len(recovered) // 2], "s"),
         Row("connected again after, longest", recovered[-1], "s"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from tests.channels.rig import Stage
-from tests.channels.servers import Server, irc_server
+from tests.channels.servers import Server, irc_server, mqtt_server
 
 
 class IrcPerson:
@@ -85,4 +86,66 @@ async def irc_stage(folder: Path, people: int) -> AsyncIterator[Stage]:
                 await one.close()
 
 
-STAGES = {"irc": irc_stage}
+class MqttPerson:
+    """A small program that publishes and subscribes, QoS 1; written on Paho, but apart from the channel."""
+
+    def __init__(self, name: str, prefix: str = "kith", *, ids: bool = True) -> None:
+        self.name, self.prefix, self._ids = name, prefix, ids
+        self.heard: list[str] = []
+        self.copies: list[str] = []
+        self.seen: set[str] = set()
+
+    async def open(self, server: Server) -> None:
+        import paho.mqtt.client as paho
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self._loop = asyncio.get_running_loop()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, f"person-{self.name}", reconnect_on_failure=False)
+        self._client.on_message = lambda *given: self._loop.call_soon_threadsafe(self._hear, given[2].payload)
+        subscribed = asyncio.Event()
+        self._client.on_subscribe = lambda *given: self._loop.call_soon_threadsafe(subscribed.set)
+        self._client.connect("127.0.0.1", server.port)
+        self._client.loop_start()
+        self._client.subscribe(f"{self.prefix}/out/{self.name}/#", 1)
+        await subscribed.wait()
+
+    def _hear(self, payload: bytes) -> None:
+        """A subscriber knows a second copy by its id; `copies` counts them."""
+        said = json.loads(payload)
+        if said["id"] in self.seen:
+            self.copies.append(said["id"])
+            return
+        self.seen.add(said["id"])
+        self.heard.append(said["text"])
+
+    async def close(self) -> None:
+        self._client.disconnect()
+        await asyncio.to_thread(self._client.loop_stop)
+
+    async def say(self, text: str) -> None:
+        payload = json.dumps({"id": f"{self.name}-{text}", "text": text}) if self._ids else text
+        await self.publish(f"{self.prefix}/in/{self.name}", payload)
+
+    async def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False) -> None:
+        info = self._client.publish(topic, payload, qos, retain)
+        await asyncio.to_thread(info.wait_for_publish, 30)
+
+
+@contextlib.asynccontextmanager
+async def mqtt_stage(folder: Path, people: int, *, ids: bool = True) -> AsyncIterator[Stage]:
+    with mqtt_server(folder) as server:
+        crowd = [MqttPerson(f"person{number}", ids=ids) for number in range(people)]
+        for one in crowd:
+            await one.open(server)
+
+        def settings(port: int) -> dict[str, Any]:
+            return {"host": "127.0.0.1", "port": port, "tls": False}
+
+        try:
+            yield Stage("mqtt", server.port, settings, crowd)
+        finally:
+            for one in crowd:
+                await one.close()
+
+
+STAGES = {"irc": irc_stage, "mqtt": mqtt_stage}

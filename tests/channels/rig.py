@@ -62,7 +62,8 @@ class Score:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a play. `recoveries` are seconds from a cut until the channel was up again."""
+    """What became of a play. `recoveries` are seconds from a cut until the channel was up again; `copies` are second
+    deliveries of a reply that the platform's key let the receiver recognise."""
 
     said: int
     inwards: Score
@@ -71,6 +72,7 @@ class Outcome:
     cuts: int
     recoveries: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    copies: int = 0
 
 
 def score(wanted: Sequence[Sequence[str]], got: Sequence[Sequence[str]]) -> Score:
@@ -141,6 +143,13 @@ async def up(home: House, name: str, seconds: float = 60.0) -> None:
             await asyncio.sleep(0.005)
 
 
+async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Wait until `condition` holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 class Cutter:
     """Cuts every connection at random moments, `every` seconds apart on average."""
 
@@ -203,6 +212,7 @@ async def play(
             return Outcome(
                 share * len(texts), score(texts, heard), score(answers, answered), dead, cutter.cuts,
                 cutter.recoveries, time.monotonic() - began,
+                sum(len(getattr(one, "copies", ())) for one in scene.people),
             )  # fmt: skip
 
 

@@ -116,14 +116,19 @@ def irc_server(folder: Path, *, tls: bool = False, password: str = "") -> Iterat
 
 
 @contextlib.contextmanager
-def mqtt_server(folder: Path, port: int = 0) -> Iterator[Server]:
-    """mosquitto, open to everybody, keeping sessions and messages in `folder`."""
+def mqtt_server(folder: Path, port: int = 0, *, password: str = "") -> Iterator[Server]:
+    """mosquitto, keeping sessions and messages in `folder`; open to everybody, or to ``kith`` with `password`."""
     mosquitto, port = program("mosquitto"), port or free_port()
     lines = [
         f"listener {port} 127.0.0.1", "allow_anonymous true", "persistence true", f"persistence_location {folder}/",
         "autosave_on_changes true", "autosave_interval 1", "max_queued_messages 100000", "max_inflight_messages 20",
         *(["user root"] if os.getuid() == 0 else []),
     ]  # fmt: skip
+    if password:
+        lines[1:2] = ["allow_anonymous false", f"password_file {folder / 'passwords'}"]
+        subprocess.run(
+            [program("mosquitto_passwd"), "-b", "-c", str(folder / "passwords"), "kith", password], check=True
+        )
     (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
     with running([mosquitto, "-c", str(folder / "mosquitto.conf")], folder, port) as process:
         yield Server(port, process, folder)

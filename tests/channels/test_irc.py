@@ -19,7 +19,7 @@ from kith.core.ids import Ids
 from kith.runtime.streams import Streams
 from tests.channels.people import IrcPerson, irc_stage
 from tests.channels.proxy import Proxy
-from tests.channels.rig import household, play, up
+from tests.channels.rig import household, play, until, up
 from tests.channels.servers import Server, certificate, irc_server
 
 pytestmark = pytest.mark.server
@@ -33,12 +33,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def settings(port: int, **more: Any) -> dict[str, Any]:
     return {"host": "127.0.0.1", "port": port, "tls": False, "burst": 100, "per_second": 100, **more}
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_messages_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
