@@ -12,6 +12,7 @@ from kith.channels import ChannelManager, ChannelPorts
 from kith.core.clock import Clock, SystemClock
 from kith.core.ids import Ids
 from kith.dialogue import Engine, FlowBook, Ports, load_persona
+from kith.dialogue.studio import Studio
 from kith.gateway import Gateway, GatewayPorts
 from kith.knowledge import Library
 from kith.media import Senseless
@@ -21,6 +22,7 @@ from kith.ops import suggest
 from kith.plugins import Outside
 from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
+from kith.runtime.edits import Edits
 from kith.runtime.files import leave_note, private_folder
 from kith.runtime.health import Health
 from kith.runtime.leaks import masked
@@ -168,6 +170,8 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         knowledge=house.parts.knowledge,
         cancel=house.talk.cancel,
         intake=(intake := Intake(home() / "models", house.clock, house.ids, house.models.refresh)),
+        preferences=Edits(Settings, home() / "kith.yaml", house.settings, house.storage.journal),
+        studio=Studio(house.flows, home() / "flow.yaml", house.clock),
         advise=suggest,
     )
     stack.push_async_callback(intake.stop)

@@ -530,3 +530,29 @@ def test_a_closed_database_says_so(tell: Tell) -> None:
         await refused(storage.inbox.accept(envelope("1")), "closed")
 
     tell(story)
+
+
+def test_a_branch_begins_with_what_was_said(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        storage = await world.open()
+        for key in ("1", "2", "3"):
+            await storage.store.resolve(envelope(key))
+            await answer(storage, key, f"reply {key}")
+        source = conversation_id("loopback", "me", "ann")
+        turns = await storage.store.turns(source)
+        whole = await storage.store.branch(source, turns[1].id, "ann:b", whole=True)
+        before = await storage.store.branch(source, turns[1].id, "ann:c", whole=False)
+        copied = await storage.store.turns(whole)
+        assert [turn.spoke[0].text for turn in copied] == ["reply 1", "reply 2"]
+        assert [turn.spoke[0].text for turn in await storage.store.turns(before)] == ["reply 1"]
+        assert {turn.conversation for turn in copied} == {whole}
+        assert not {turn.id for turn in copied} & {turn.id for turn in turns}
+        assert await storage.store.turns(source) == turns
+        made = await storage.store.conversation(whole)
+        assert (made.handle, made.state["rounds"]) == ("ann:b", 2)
+        assert made.members == (await storage.store.conversation(source)).members
+        await refused(storage.store.branch(source, turns[1].id, "ann:b", whole=True), "conflict")
+        await refused(storage.store.branch(source, "none", "ann:d", whole=True), "turn_not_found")
+        await refused(storage.store.branch("none", turns[1].id, "ann:d", whole=True), "turn_not_found")
+
+    tell(story)

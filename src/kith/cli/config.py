@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import click
 import yaml
@@ -14,13 +12,11 @@ from kith.channels import check_channels
 from kith.cli.group import Group
 from kith.core.errors import Fault, Invalid
 from kith.runtime.documents import Document, read_document
+from kith.runtime.edits import masked
 from kith.runtime.locale import tr
 from kith.runtime.registry import Registry
 from kith.runtime.settings import home
 from kith.settings import Settings, load_settings
-
-_SECRET = ("token", "secret", "password", "passphrase", "key", "dsn", "credential")
-_MASK = "********"
 
 
 @click.group(cls=Group)
@@ -71,22 +67,6 @@ def faults_of(path: Path | None) -> tuple[Fault, ...]:
     except Invalid as error:
         return error.faults or (Fault("", error.message),)
     return ()
-
-
-def masked(value: Any, written: Any = None, name: str = "") -> Any:
-    """`value` without secrets: what is called like one, and whatever was `written` as ``${VARIABLE}``."""
-    if isinstance(value, Mapping):
-        twin: Mapping[str, Any] = cast("Mapping[str, Any]", written) if isinstance(written, Mapping) else {}
-        items = cast("Mapping[str, Any]", value).items()
-        return {key: masked(item, twin.get(key), key) for key, item in items}
-    if isinstance(value, list | tuple):
-        rows = cast("list[Any]", value)
-        twins = cast("list[Any]", written) if isinstance(written, list) else []
-        return [masked(row, twins[at] if at < len(twins) else None, name) for at, row in enumerate(rows)]
-    hidden = isinstance(written, str) and "${" in written
-    named = any(word in name.lower().split("_") or name.lower().endswith(word) for word in _SECRET)
-    secret = hidden or (named and isinstance(value, str) and value != "")
-    return _MASK if secret else value
 
 
 def _document(path: Path | None) -> Document | None:

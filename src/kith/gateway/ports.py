@@ -79,6 +79,15 @@ class Shelved(Protocol):
         ...
 
 
+@runtime_checkable
+class Branching(Protocol):
+    """What the port `Store` can do besides where conversations can be branched."""
+
+    async def branch(self, conversation: str, turn: str, handle: str, *, whole: bool) -> str:
+        """Begin a new conversation with what was said up to `turn`; returns its id. Raises `NotFound`, `Invalid`."""
+        ...
+
+
 class Intake(Protocol):
     """Models on their way into the house."""
 
@@ -93,6 +102,20 @@ class Intake(Protocol):
     async def cancel(self, coming: str) -> None:
         """Stop one. Raises `NotFound`."""
         ...
+
+
+class Studio(Protocol):
+    """The flow as text, and sentences tried on it. What is wrong with a text is raised as `Invalid`."""
+
+    def source(self) -> Mapping[str, Any]: ...
+
+    def check(self, text: str) -> Mapping[str, Any]: ...
+
+    def write(self, text: str) -> tuple[Mapping[str, Any], str]: ...
+
+    def probe(self, text: str, state: Mapping[str, Any], locale: str) -> Mapping[str, Any]: ...
+
+    def report(self) -> Mapping[str, Any]: ...
 
 
 class Preferences(Protocol):
@@ -134,4 +157,5 @@ class GatewayPorts:
     cancel: Callable[[str], None] | None = None
     intake: Intake | None = None
     preferences: Preferences | None = None
+    studio: Studio | None = None
     advise: Callable[[str], Mapping[str, Any]] | None = None

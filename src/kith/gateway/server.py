@@ -7,6 +7,7 @@ import contextlib
 import errno
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from litestar import Litestar, Request, Response
@@ -25,6 +26,7 @@ from kith.gateway.feed import Feed
 from kith.gateway.gate import Gate
 from kith.gateway.grpc import Rpc
 from kith.gateway.live import Live
+from kith.gateway.luggage import Luggage
 from kith.gateway.mail import Mail
 from kith.gateway.mcp import Mcp
 from kith.gateway.ports import GatewayPorts
@@ -37,8 +39,11 @@ from kith.gateway.site import Site
 from kith.gateway.talks import Talks
 from kith.gateway.visits import Visits
 from kith.gateway.wire import Server, make_server
+from kith.gateway.workbench import Workbench
 from kith.gateway.workshop import Workshop
+from kith.runtime.meter import Meter
 from kith.runtime.settings import home
+from kith.runtime.telemetry import attach
 
 
 class Gateway:
@@ -51,7 +56,8 @@ class Gateway:
         self._server: Server | None = None
         self._running: asyncio.Task[None] | None = None
         self._address = ""
-        self._mcp = Mcp(ports, settings)
+        self._mcp, self._meter = Mcp(ports, settings), Meter()
+        self._unplug = list[Callable[[], None]]()
         self._feed = Feed(ports.streams, ports.store, ports.ids, self._closing)
         gate = self._guarded(ports)
         self.app: ASGIApp = gate
@@ -73,6 +79,8 @@ class Gateway:
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
             Visits(ports.accounts),
+            Luggage(ports, settings),
+            Workbench(ports, settings, self._meter),
         )
         routes = [route for room in rooms for route in room.routes()]
         schema, site = Schema(routes), Site().routes()
@@ -115,6 +123,7 @@ class Gateway:
         """Begin to serve HTTP; the port."""
         listener = _bind(self._settings.host, self._settings.port)
         port = listener.getsockname()[1]
+        self._unplug.append(attach(self._meter))
         self._server = make_server(self.app, self._settings, tls)
         self._running = asyncio.create_task(self._server.serve(sockets=[listener]))
         up = asyncio.ensure_future(self._server.up.wait())
@@ -129,6 +138,8 @@ class Gateway:
     async def stop(self) -> None:
         """Refuse new connections, end followers, let running answers finish for up to `grace` seconds."""
         self._closing.set()
+        while self._unplug:
+            self._unplug.pop()()
         await self._mcp.stop()
         if self._rpc is not None:
             await self._rpc.stop()

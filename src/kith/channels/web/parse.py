@@ -1,7 +1,8 @@
 """What a client may say, as JSON frames.
 
 ========================================================================  ========================================
-``{"type": "message", "id", "conversation", "text", "locale", "model"}``  hear this; `id` makes repeats harmless
+``{"type": "message", "id", "conversation", "text", "locale", "model"}``  hear this; `id` makes repeats harmless;
+                                                                          ``parts`` are files (``POST /api/blobs``)
 ``{"type": "resume", "conversation", "after"}``                           follow; `after` is a frame's ``at``, a turn's
                                                                           id, or empty for all that is kept
 ``{"type": "cancel", "turn"}``                                            stop making that reply
@@ -11,22 +12,38 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from kith.channels.kit import Arrival, check_name, check_text, message_id
 from kith.core.errors import Invalid
-from kith.core.message import Envelope, Message, Text
+from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 
 NAME = "web"
+
+
+class Attached(msgspec.Struct, frozen=True):
+    """A file that was brought along before: `blob` is its SHA-256 in hex."""
+
+    type: Literal["image", "audio", "file"]
+    blob: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    mime: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "application/octet-stream"
+    name: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    size: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+    def part(self) -> Part:
+        """As a part of a message."""
+        kind = {"image": Image, "audio": Audio, "file": File}[self.type]
+        return kind(self.blob, self.mime, self.name.replace("\x00", ""), self.size)
 
 
 class Say(msgspec.Struct, tag="message", tag_field="type", frozen=True):
     """A message; `model` asks for a model by name."""
 
     id: str
-    text: str
+    text: str = ""
+    parts: Annotated[list[Attached], msgspec.Meta(max_length=10)] = []
     conversation: str = "main"
     locale: str = ""
     model: str = ""
@@ -81,7 +98,8 @@ def decode(raw: str | bytes) -> Frame:
         check_name(frame.conversation, "conversation")
     if isinstance(frame, Say):
         check_name(frame.id, "id")
-        check_text(frame.text)
+        if not frame.parts:
+            check_text(frame.text)
         if frame.model:
             check_name(frame.model, "model")
     return frame
@@ -93,6 +111,8 @@ def envelope(frame: Say, arrival: Arrival) -> Envelope:
     The client follows the live stream and can read the stored turns, so the reply needs no parcel of its own.
     """
     platform_id = f"{arrival.sender}:{frame.id}"
+    clean = frame.text.replace("\x00", "") if frame.parts else check_text(frame.text)
+    said = (Text(clean),) if clean.strip() else ()
     return Envelope(
         channel=NAME,
         account=arrival.account,
@@ -100,7 +120,10 @@ def envelope(frame: Say, arrival: Arrival) -> Envelope:
         sender=arrival.sender,
         conversation=handle(frame.conversation, arrival),
         message=Message(
-            message_id(NAME, arrival.account, platform_id), "user", (Text(check_text(frame.text)),), arrival.at
+            message_id(NAME, arrival.account, platform_id),
+            "user",
+            (*said, *(attached.part() for attached in frame.parts)),
+            arrival.at,
         ),
         locale=frame.locale[:35],
         persona=frame.model,

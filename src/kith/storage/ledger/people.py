@@ -12,6 +12,7 @@ from kith.core.ids import conversation_id, person_id
 from kith.core.message import Envelope
 from kith.core.people import Conversation, Person
 from kith.core.turn import Turn
+from kith.storage.ledger.branch import branch
 from kith.storage.ledger.desk import Desk
 from kith.storage.ledger.steps import Op, Row, sql
 
@@ -51,6 +52,10 @@ class Kept:
         """As the port says. Raises `NotFound` when there is no turn `after` in this conversation."""
         rows = await self._desk.driver.read(partial(_turns, conversation, limit, after))
         return tuple(self._turn(str(row[0]), row[1]) for row in rows)
+
+    async def branch(self, conversation: str, turn: str, handle: str, *, whole: bool) -> str:
+        """Begin a new conversation with what was said in this one up to `turn`; see `branch` for what it raises."""
+        return await self._desk.driver.write(partial(branch, self._desk, conversation, turn, handle, whole=whole))
 
     def _turn(self, turn: str, body: bytes) -> Turn:
         known = self._turns.get(turn)
