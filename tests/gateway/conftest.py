@@ -165,7 +165,10 @@ class FakeStore:
         self.said = [Turn(f"turn_{n}", "c_1", "p_someone", float(n), heard) for n in (1, 2, 3)]
 
     async def resolve(self, envelope: Envelope) -> tuple[Person, Conversation]:
-        raise NotImplementedError
+        place = (envelope.channel, envelope.account, envelope.conversation)
+        person = Person(person_id(envelope.channel, envelope.account, envelope.sender))
+        key = conversation_id(*place)
+        return person, self.known.setdefault(key, Conversation(key, *place, members=(person.id,)))
 
     async def conversation(self, conversation: str) -> Conversation:
         if conversation not in self.known:

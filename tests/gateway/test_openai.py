@@ -49,7 +49,7 @@ def test_a_reply_at_once(build: Any) -> None:
             "total_tokens": 10,
             "prompt_tokens_details": {"cached_tokens": 2},
         }
-        assert body["kith"] == {"model": "small", "sources": ["handbook"]}
+        assert body["kith"] == {"model": "small", "sources": ["handbook"], "fallback": False}
         assert house.voice.closed.is_set()
 
     asyncio.run(story())

@@ -234,3 +234,16 @@ def test_a_follower_with_an_unknown_place_gets_the_turns(build: Any, events: Any
         ]
 
     asyncio.run(story())
+
+
+def test_between_the_receipt_and_the_first_turn_a_conversation_is_empty_not_absent(build: Any) -> None:
+    async def story() -> None:
+        house = build()
+        async with house.client("member") as client:
+            receipt = (await client.post("/api/messages", json={"text": "hello", "conversation": "new"})).json()
+            answer = await client.get(f"/api/conversations/{receipt['conversation']}/turns?after=")
+            assert answer.status_code == 200 and answer.json()["conversation"] == receipt["conversation"]
+        async with house.client("member") as other:
+            assert (await other.get(f"/api/conversations/{receipt['conversation']}/turns")).status_code == 404
+
+    asyncio.run(story())

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp
 from kith.core.message import Delta, ToolCall, Usage
 from kith.gateway.body import Call, read_json
 from kith.gateway.dialect import ChatBody, asked
+from kith.gateway.ending import Ending
 from kith.gateway.failures import Failure
 from kith.gateway.mind import Mind
 from kith.gateway.ports import GatewayPorts
@@ -65,30 +66,8 @@ class _Reply(msgspec.Struct, frozen=True):
         return sse(msgspec.json.encode({**head, "choices": choices, **extra}))
 
 
-class _Ending:
-    """What is known when a reply ends: collected from its deltas."""
-
-    def __init__(self) -> None:
-        self.finish = "stop"
-        self.usage = Usage()
-        self.calls: list[ToolCall] = []
-        self._model = ""
-        self._sources: tuple[str, ...] = ()
-
-    def note(self, delta: Delta) -> None:
-        self.finish = _finish(delta) if delta.finish else self.finish
-        self.usage = delta.usage or self.usage
-        self.calls += delta.calls
-        self._model = delta.model or self._model
-        self._sources = delta.sources or self._sources
-
-    def extra(self) -> dict[str, Any]:
-        """Kith's own field: which model really answered, and from which sources."""
-        return {"kith": {"model": self._model, "sources": self._sources}}
-
-
 async def _chunks(reply: _Reply, deltas: AsyncIterator[Delta], *, usage: bool) -> AsyncGenerator[bytes]:
-    ending = _Ending()
+    ending = Ending()
     opened = False
     blank = {"usage": None} if usage else {}
     async with closing(deltas) as running:
@@ -103,20 +82,18 @@ async def _chunks(reply: _Reply, deltas: AsyncIterator[Delta], *, usage: bool) -
                 yield reply.chunk(said, **blank)
     if not opened:
         yield reply.chunk({"role": "assistant", "content": ""}, **blank)
-    yield reply.chunk({}, ending.finish, **blank, **ending.extra())
+    yield reply.chunk({}, _finish(ending), **blank, kith=ending.about())
     if usage:
         yield reply.event([], usage=_usage(ending.usage))
     yield _DONE
 
 
 async def _gather(reply: _Reply, deltas: AsyncIterator[Delta]) -> dict[str, Any]:
-    ending = _Ending()
-    texts: list[str] = []
+    ending = Ending()
     async with closing(deltas) as running:
         async for delta in running:
             ending.note(delta)
-            texts.append(delta.text)
-    text = "".join(texts)
+    text = ending.text
     message: dict[str, Any] = {"role": "assistant", "content": text or (None if ending.calls else ""), "refusal": None}
     if ending.calls:
         message["tool_calls"] = [{**call, "index": index} for index, call in enumerate(_calls(ending.calls, 0))]
@@ -125,9 +102,9 @@ async def _gather(reply: _Reply, deltas: AsyncIterator[Delta]) -> dict[str, Any]
         "object": "chat.completion",
         "created": reply.created,
         "model": reply.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": ending.finish}],
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(ending)}],
         "usage": _usage(ending.usage),
-        **ending.extra(),
+        "kith": ending.about(),
     }
 
 
@@ -143,8 +120,8 @@ def _calls(calls: Sequence[ToolCall], first: int) -> list[dict[str, Any]]:
     ]
 
 
-def _finish(delta: Delta) -> str:
-    return "stop" if delta.finish == "cancelled" else delta.finish  # OpenAI's format has no word for cancelled
+def _finish(ending: Ending) -> str:
+    return "stop" if ending.finish == "cancelled" else ending.finish  # OpenAI's format has no word for cancelled
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -77,11 +77,13 @@ class Entrance:
         mine = {"answer": "Decision", "role": "guest"}
         user, log = {"answer": "User", "role": "admin"}, {"role": "owner", "query": ("after", "limit")}
         secure = {"body": SecretBody, **mine}
+        fresh = {"answer": "Authenticator", "status": 201, "role": "guest"}
+        code = {"answer": "Invitation", "status": 201, "role": "admin"}
         return (
             post("/api/session", opt=enter)(self.enter),
             delete("/api/session", status_code=200, opt=mine)(self.leave),
             delete("/api/sessions", status_code=200, opt=mine)(self.leave_all),
-            post("/api/authenticator/new", opt={"answer": "Authenticator", "role": "guest"})(self.authenticator),
+            post("/api/authenticator/new", opt=fresh)(self.authenticator),
             post("/api/authenticator", opt=secure)(self.secure),
             post("/api/passes", opt={"answer": "Pass", "status": 201, "role": "guest"})(self.issue),
             post("/api/passes/renew", opt=renew)(self.renew),
@@ -91,7 +93,7 @@ class Entrance:
                 self.add
             ),
             post("/api/users/{user:str}", opt={"body": ChangeBody, **user})(self.change),
-            post("/api/users/{user:str}/code", opt={"answer": "Invitation", "role": "admin"})(self.invite),
+            post("/api/users/{user:str}/code", opt=code)(self.invite),
             delete("/api/users/{user:str}", status_code=200, opt={"answer": "Decision", "role": "admin"})(self.remove),
             get("/api/audit", opt={"answer": "Audit", **log})(self.audit),
             get("/api/audit/verify", opt={"answer": "Verdict", **log})(self.verify),

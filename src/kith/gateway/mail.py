@@ -13,6 +13,7 @@ from litestar.types import ASGIApp
 
 from kith.core.message import Delta, ToolCall, Usage
 from kith.gateway.body import Call, read_json
+from kith.gateway.ending import Ending
 from kith.gateway.failures import Failure
 from kith.gateway.letters import CountBody, LetterBody, asked
 from kith.gateway.mind import HOUSE, Mind
@@ -68,23 +69,12 @@ class Mail:
         return Whole(work)
 
 
-class _Letter:
+class _Letter(Ending):
     """A message as far as it is known."""
 
     def __init__(self, key: str, model: str) -> None:
+        super().__init__()
         self._key, self._asked = key, model
-        self.texts: list[str] = []
-        self.calls: list[ToolCall] = []
-        self._finish, self._usage = "stop", Usage()
-        self._model, self._sources = "", tuple[str, ...]()
-
-    def note(self, delta: Delta) -> None:
-        if delta.text:
-            self.texts.append(delta.text)
-        self.calls += delta.calls
-        self._finish = delta.finish or self._finish
-        self._usage = delta.usage or self._usage
-        self._model, self._sources = delta.model or self._model, delta.sources or self._sources
 
     def head(self) -> dict[str, Any]:
         """What is known before the first word."""
@@ -93,19 +83,13 @@ class _Letter:
 
     def ending(self) -> dict[str, Any]:
         """Why it ended."""
-        return {"stop_reason": _REASONS.get(self._finish, "end_turn"), "stop_sequence": None}
-
-    def usage(self) -> dict[str, int]:
-        """The tokens that it cost."""
-        return _usage(self._usage)
+        return {"stop_reason": _REASONS.get(self.finish, "end_turn"), "stop_sequence": None}
 
     def whole(self) -> dict[str, Any]:
         """The finished message."""
-        text = "".join(self.texts)
-        content = [{"type": "text", "text": text}] if text or not self.calls else []
+        content = [{"type": "text", "text": self.text}] if self.texts or not self.calls else []
         content += [_use(call, _arguments(call)) for call in self.calls]
-        about = {"model": self._model, "sources": self._sources}
-        return {**self.head(), "content": content, **self.ending(), "usage": self.usage(), "kith": about}
+        return {**self.head(), "content": content, **self.ending(), "usage": _usage(self.usage), "kith": self.about()}
 
 
 async def _events(letter: _Letter, deltas: AsyncIterator[Delta]) -> AsyncGenerator[bytes]:
@@ -135,7 +119,7 @@ def _closing(letter: _Letter) -> Iterator[bytes]:
         delta = {"type": "input_json_delta", "partial_json": call.arguments}
         yield _event("content_block_delta", index=index, delta=delta)
         yield _event("content_block_stop", index=index)
-    yield _event("message_delta", delta=letter.ending(), usage=letter.usage())
+    yield _event("message_delta", delta=letter.ending(), usage=_usage(letter.usage))
     yield _event("message_stop")
 
 

@@ -10,8 +10,9 @@ from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from kith.core.message import Delta, ToolCall, Usage
+from kith.core.message import Delta, ToolCall
 from kith.gateway.body import Call, read_json
+from kith.gateway.ending import Ending
 from kith.gateway.failures import Failure
 from kith.gateway.items import ResponseBody, asked
 from kith.gateway.mind import Mind
@@ -49,28 +50,17 @@ class Responses:
         return Whole(work)
 
 
-class _Reply:
+class _Reply(Ending):
     """A response as far as it is known."""
 
     def __init__(self, key: str, message: str, created: int, body: ResponseBody) -> None:
+        super().__init__()
         self.message = message
         self._key, self._created, self._body = key, created, body
-        self.texts: list[str] = []
-        self.calls: list[ToolCall] = []
-        self._finish, self._usage = "stop", Usage()
-        self._model, self._sources = "", tuple[str, ...]()
-
-    def note(self, delta: Delta) -> None:
-        if delta.text:
-            self.texts.append(delta.text)
-        self.calls += delta.calls
-        self._finish = delta.finish or self._finish
-        self._usage = delta.usage or self._usage
-        self._model, self._sources = delta.model or self._model, delta.sources or self._sources
 
     def said(self, status: str = "completed") -> dict[str, Any]:
         """The item with the text."""
-        content = [part("".join(self.texts))] if status == "completed" else []
+        content = [part(self.text)] if status == "completed" else []
         return {"id": self.message, "type": "message", "role": "assistant", "status": status, "content": content}
 
     def items(self) -> list[dict[str, Any]]:
@@ -79,20 +69,20 @@ class _Reply:
 
     def whole(self) -> dict[str, Any]:
         """The finished response."""
-        cut = self._finish == "length"
+        cut = self.finish == "length"
         usage = {
-            "input_tokens": self._usage.prompt,
-            "input_tokens_details": {"cached_tokens": self._usage.cached},
-            "output_tokens": self._usage.completion,
+            "input_tokens": self.usage.prompt,
+            "input_tokens_details": {"cached_tokens": self.usage.cached},
+            "output_tokens": self.usage.completion,
             "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": self._usage.prompt + self._usage.completion,
+            "total_tokens": self.usage.prompt + self.usage.completion,
         }
         return {
             **self.head("incomplete" if cut else "completed"),
             "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
             "output": self.items(),
             "usage": usage,
-            "kith": {"model": self._model, "sources": self._sources},
+            "kith": self.about(),
         }
 
     def head(self, status: str) -> dict[str, Any]:
@@ -173,7 +163,7 @@ async def _events(reply: _Reply, deltas: AsyncIterator[Delta]) -> AsyncGenerator
 
 def _closing(reply: _Reply, where: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What ends every item, and the whole."""
-    text = "".join(reply.texts)
+    text = reply.text
     if text:
         yield "response.output_text.done", {**where, "text": text, "logprobs": []}
         yield "response.content_part.done", {**where, "part": part(text)}

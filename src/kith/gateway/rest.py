@@ -83,6 +83,10 @@ class Rest:
 
         async def work() -> tuple[int, Any]:
             accepted = await self._ports.talk.hear(envelope)
+            try:
+                await self._ports.store.conversation(accepted.conversation)
+            except NotFound:  # its first turn is still being made: whoever asks for its turns finds none, not a 404
+                await self._ports.store.resolve(envelope)
             return 202, {"id": accepted.id, "conversation": accepted.conversation, "duplicate": accepted.duplicate}
 
         return Whole(work)

@@ -35,7 +35,8 @@ class Schema:
 
     A route declares in its `opt`: ``answer`` (name of the answer's schema), ``body`` (its msgspec type), ``status``,
     ``stream`` (the media type that it can stream), ``only`` (it only streams), ``plain`` (it
-    streams plain text too), ``query``, and either ``role``, the least role that it is for, or ``open``.
+    streams plain text too), ``query``, and either ``role``, the least role that it is for, or ``open``, with
+    ``closed`` where it has a proof of its own in the body and refuses those that are not good.
     """
 
     def __init__(self, routes: Sequence[HTTPRouteHandler]) -> None:
@@ -111,7 +112,7 @@ def _responses(opt: dict[str, Any], error: str) -> dict[str, Any]:
         if opt.get("plain"):
             content[PLAIN.partition(";")[0]] = {"schema": {"type": "string"}}
     refusal = {"application/json": {"schema": {"$ref": f"#/components/schemas/{error}"}}}
-    if opt.get("open"):
+    if opt.get("open") and not opt.get("closed"):
         others = {"503": {"description": _ERRORS["503"], "content": {"application/json": answer}}}
     else:
         others = {code: {"description": text, "content": refusal} for code, text in _ERRORS.items()}

@@ -1,0 +1,37 @@
+"""What is known of a reply when it ends: collected from its deltas, for every dialect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kith.core.message import Delta, ToolCall, Usage
+
+
+class Ending:
+    """A reply as far as it is known. `finish` and `usage` are the last that were told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.calls: list[ToolCall] = []
+        self.finish, self.usage = "stop", Usage()
+        self._model, self._sources, self._fallback = "", tuple[str, ...](), False
+
+    @property
+    def text(self) -> str:
+        """All that was said so far."""
+        return "".join(self.texts)
+
+    def note(self, delta: Delta) -> None:
+        """Take one more piece in."""
+        if delta.text:
+            self.texts.append(delta.text)
+        self.calls += delta.calls
+        self.finish = delta.finish or self.finish
+        self.usage = delta.usage or self.usage
+        self._model = delta.model or self._model
+        self._sources = delta.sources or self._sources
+        self._fallback = self._fallback or delta.fallback
+
+    def about(self) -> dict[str, Any]:
+        """Kith's own field: which model really answered, whether in place of another, and from which sources."""
+        return {"model": self._model, "sources": self._sources, "fallback": self._fallback}
