@@ -103,7 +103,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         cipher=keys,
     )
     ports = Ports(
-        guard=HouseGuard(settings.security, auth, clock, _authenticated()),
+        guard=HouseGuard(settings.security, auth, clock, _authenticated(), auth.pairing),
         store=storage.store,
         inbox=storage.inbox,
         senses=Senseless(),
@@ -118,7 +118,9 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         ids=ids,
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
-    doors = ChannelPorts(talk, storage.outbox, storage.store, streams, health, bus, storage.records, blobs)
+    doors = ChannelPorts(
+        talk, storage.outbox, storage.store, streams, health, bus, storage.records, blobs, auth.pairing
+    )
     channels = ChannelManager(doors, settings.channels, clock, ids)
     return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids, ports, blobs)
 

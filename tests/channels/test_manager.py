@@ -64,7 +64,7 @@ def test_what_channels_accept_goes_to_the_inbox_under_their_own_name(house: Open
     async def story() -> None:
         async with house(loopback={}) as home:
             await home.manager.start("w")
-            accept = home.manager._accept("loopback")
+            accept = home.manager._keepers["loopback"].accept
             said = Message("m", "user", (Text("x"),), 0.0)
             envelope = Envelope("loopback", "local", "1", "s", "c", said)
             assert (await accept(envelope)).duplicate is False

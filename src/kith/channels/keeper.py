@@ -15,15 +15,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from kith.channels.door import Door
 from kith.channels.sender import Route
 from kith.channels.settings import DeliverySettings
 from kith.core.clock import Clock
-from kith.core.errors import KithError, Unavailable
-from kith.core.ports import Accept, Channel
+from kith.core.errors import Broken, KithError, Unavailable
+from kith.core.message import Envelope
+from kith.core.people import Parcel
+from kith.core.ports import Channel
+from kith.core.turn import Accepted, Sent
 from kith.runtime.health import Condition, Health
-from kith.runtime.telemetry import counter, get_logger
+from kith.runtime.telemetry import counter, get_logger, span
 
 _log = get_logger(__name__)
+_heard = counter("kith_channels_heard_total", "Messages that channels handed over.", ("channel", "result"))
 _restarts = counter("kith_channels_restarts_total", "Channels taken down and brought up again.", ("channel",))
 _STOP = 5.0
 _START = 60.0
@@ -52,25 +57,29 @@ class Watch:
     sign: float = field(default=0.0, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What all keepers share."""
+
+    delivery: DeliverySettings
+    clock: Clock
+    health: Health
+    chance: random.Random
+
+
 class Keeper:
-    """Keeps one channel up from `start` to `stop`. `build` makes a fresh one for each try, given its keeper."""
+    """Keeps one channel up from `start` to `stop`. `build` makes a fresh one for each try, given its keeper; what the
+    channel hears goes through `door`."""
 
     def __init__(
-        self,
-        route: Route,
-        build: Callable[[Keeper], Channel],
-        accept: Accept,
-        liveness: float,
-        delivery: DeliverySettings,
-        clock: Clock,
-        health: Health,
-        chance: random.Random,
+        self, route: Route, build: Callable[[Keeper], Channel], door: Door, liveness: float, life: Life
     ) -> None:
         self.route, self.liveness, self.watch = route, liveness, Watch()
+        self.door = door
         self.channel = build(self)
         self.tried = asyncio.Event()
-        self._build, self._accept, self._delivery = build, accept, delivery
-        self._clock, self._health, self._chance = clock, health, chance
+        self._build, self._delivery = build, life.delivery
+        self._clock, self._health, self._chance = life.clock, life.health, life.chance
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost = asyncio.Event()
@@ -91,12 +100,23 @@ class Keeper:
         if self.route.pace is not None:
             await self.route.pace.wait(chat)
 
-    def heard(self) -> None:
-        """A message came in."""
+    async def accept(self, envelope: Envelope) -> Accepted:
+        """A message came in: it is kept when this returns. Raises what the inbox raises."""
+        if envelope.channel != self.name:
+            raise Broken(f"the channel {self.name!r} hands over a message in the name of {envelope.channel!r}")
         self.watch.last_in = self._clock.now()
         self.alive()
+        try:
+            with span("channel.accept", channel=self.name):
+                accepted = await self.door.hear(envelope)
+        except KithError as error:
+            _heard.add(1, channel=self.name, result=error.code)
+            raise
+        _heard.add(1, channel=self.name, result="duplicate" if accepted.duplicate else "accepted")
+        return accepted
 
-    def _took(self) -> None:
+    def _took(self, parcel: Parcel, sent: Sent) -> None:
+        self.door.sent(parcel, sent.receipt)
         self.watch.last_out = self._clock.now()
         self.alive()
 
@@ -124,6 +144,7 @@ class Keeper:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        await self.door.close()
         await self._take_down()
         self._report("stopped", "")
 
@@ -155,7 +176,7 @@ class Keeper:
         self._lost.clear()
         try:
             async with asyncio.timeout(_START):
-                await self.channel.start(self._accept)
+                await self.channel.start(self.accept)
         except (Unavailable, TimeoutError) as error:
             self.watch.note = error.message if isinstance(error, Unavailable) else "the platform did not answer"
         except KithError as error:

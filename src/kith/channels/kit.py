@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 from pydantic import Field
@@ -39,6 +39,19 @@ class ChannelSettings(Section):
         default="local",
         pattern=r"^[\w.@+-]{1,64}$",
         description="The account on the platform; part of a message's identity.",
+    )
+    access: Literal["paired", "listed", "everyone"] = Field(
+        default="paired", description="Who may come in: who was paired, only who is in `allow`, or everyone."
+    )
+    allow: tuple[str, ...] = Field(
+        default=(), description="Senders, or groups with all their members, that are let in without pairing."
+    )
+    groups: Literal["mention", "names", "always", "never"] = Field(
+        default="mention", description="When a message in a group is answered."
+    )
+    names: tuple[str, ...] = Field(default=(), description="What the assistant is called in groups.")
+    bot_rounds: int = Field(
+        default=0, ge=0, le=100, description="Messages of another bot answered in ten minutes, in one conversation."
     )
 
 

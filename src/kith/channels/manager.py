@@ -9,30 +9,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, get_args, runtime_checkable
 
-from kith.channels.keeper import Keeper
+from kith.channels.door import Door, House
+from kith.channels.keeper import Keeper, Life
 from kith.channels.kit import ChannelSettings, Kit, Notes
 from kith.channels.pace import Pace, Rate
 from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
-from kith.core.errors import Broken, Invalid, KithError, Missing, NotFound
+from kith.core.errors import Broken, Invalid, Missing, NotFound
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.core.manifest import Manifest
-from kith.core.message import Envelope
-from kith.core.ports import Accept, Channel, Hooked, Line, Outbox, Records, Store, Talk
-from kith.core.turn import Accepted
+from kith.core.ports import Access, Channel, Hooked, Line, Outbox, Records, Store, Talk
 from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 from kith.runtime.documents import Document, validate
 from kith.runtime.health import Health
 from kith.runtime.registry import Registry
 from kith.runtime.streams import Streams
-from kith.runtime.telemetry import counter, get_logger, span
+from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
-_heard = counter("kith_channels_heard_total", "Messages that channels handed over.", ("channel", "result"))
 _STOP = 5.0
 
 
@@ -55,6 +53,7 @@ class ChannelPorts:
     bus: Bus | None = None
     records: Records = field(default_factory=Notes)
     blobs: Blobs = field(default_factory=Blobs)
+    access: Access | None = None
 
 
 class ChannelManager:
@@ -102,7 +101,8 @@ class ChannelManager:
                 continue
             self._set_up(name, manifest, settings)
         for name, channel in self._added.items():
-            self._keep(Route(name, "", "idempotent", True), lambda _, one=channel: one, 0.0)
+            door = Door(ChannelSettings(), self._house(None), channel.send)
+            self._keep(Route(name, "", "idempotent", True), lambda _, one=channel: one, door, 0.0)
         self._sender.others = local
         for keeper in self._keepers.values():
             keeper.start()
@@ -166,64 +166,57 @@ class ChannelManager:
             return None
         return settings if settings.enabled else None
 
-    def _set_up(self, name: str, manifest: Manifest, settings: ChannelSettings) -> None:
-        policy = str(manifest.details.get("delivery", ""))
+    def _set_up(self, name: str, manifest: Manifest, settings: ChannelSettings) -> Keeper | None:
+        """A keeper for a channel; None when its library is not installed."""
+        policy, details = str(manifest.details.get("delivery", "")), manifest.details
         if policy not in get_args(Policy):
             raise Invalid(f"{manifest.path} names no delivery policy; it is one of {', '.join(get_args(Policy))}")
         try:
             entry = cast("Callable[[Any, Kit], Channel]", self._registry.load(name))
         except Missing as error:
             self._ports.health.report(f"channel:{name}", "failed", f"{error.message}: {error.hint}", required=False)
-            return
-
-        def build(keeper: Keeper) -> Channel:
-            return entry(settings, self._kit(keeper))
-
-        details = manifest.details
+            return None
         route = Route(name, settings.account, cast("Policy", policy), _is_local(manifest))
         account, chat = (Rate.read(str(details.get(key, ""))) for key in ("rate", "chat_rate"))
         route.pace = Pace(account, chat, self._clock)
-        keeper = self._keep(route, build, float(details.get("liveness", 0)))
+        access = None if route.local else self._ports.access
+        if access is not None:
+            access.rule(name, settings.access, settings.allow)
+        keeper = self._keep(
+            route,
+            lambda keeper: entry(settings, self._kit(keeper)),
+            Door(settings, self._house(access), lambda parcel: self.channel(name).send(parcel)),
+            float(details.get("liveness", 0)),
+        )
         if policy == "reconcile" and not hasattr(keeper.channel, "arrived"):
             raise Broken(f"{manifest.path} promises to reconcile, but its channel cannot be asked what arrived")
+        return keeper
+
+    def _house(self, access: Access | None) -> House:
+        ports = self._ports
+        return House(ports.talk, self._cancel, self._clock, self._ids, access, ports.bus)
+
+    def _cancel(self, turn: str) -> None:
+        if isinstance(self._ports.talk, _Stopper):
+            self._ports.talk.cancel(turn)
+        else:
+            _log.debug("this dialogue cannot stop a turn", turn=turn)
 
     def _kit(self, keeper: Keeper) -> Kit:
         ports = self._ports
-        cancel = ports.talk.cancel if isinstance(ports.talk, _Stopper) else _cannot_cancel
         return Kit(
-            ports.store, ports.streams, self._clock, self._ids, cancel, ports.records, ports.blobs,
+            ports.store, ports.streams, self._clock, self._ids, self._cancel, ports.records, ports.blobs,
             alive=keeper.alive, lost=keeper.lost, pace=keeper.pace,
         )  # fmt: skip
 
-    def _keep(self, route: Route, build: Callable[[Keeper], Channel], liveness: float) -> Keeper:
+    def _keep(self, route: Route, build: Callable[[Keeper], Channel], door: Door, liveness: float) -> Keeper:
         route.slots = asyncio.Semaphore(self._settings.delivery.concurrency)
-        delivery, health = self._settings.delivery, self._ports.health
-        keeper = Keeper(route, build, self._accept(route.name), liveness, delivery, self._clock, health, self._chance)
+        life = Life(self._settings.delivery, self._clock, self._ports.health, self._chance)
+        keeper = Keeper(route, build, door, liveness, life)
         keeper.up = self._sender.nudge
         self._keepers[route.name], self._routes[route.name] = keeper, route
         return keeper
 
-    def _accept(self, name: str) -> Accept:
-        async def accept(envelope: Envelope) -> Accepted:
-            if envelope.channel != name:
-                raise Broken(f"the channel {name!r} hands over a message in the name of {envelope.channel!r}")
-            if (keeper := self._keepers.get(name)) is not None:
-                keeper.heard()
-            try:
-                with span("channel.accept", channel=name):
-                    accepted = await self._ports.talk.hear(envelope)
-            except KithError as error:
-                _heard.add(1, channel=name, result=error.code)
-                raise
-            _heard.add(1, channel=name, result="duplicate" if accepted.duplicate else "accepted")
-            return accepted
-
-        return accept
-
 
 def _is_local(manifest: Manifest) -> bool:
     return "local" in manifest.capabilities
-
-
-def _cannot_cancel(turn: str) -> None:
-    _log.debug("this dialogue cannot stop a turn", turn=turn)

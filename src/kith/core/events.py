@@ -50,4 +50,15 @@ class ModelChanged:
     reason: str = ""
 
 
-Event = MessageReceived | TurnFinished | ParcelSettled | FlowReloaded | ModelChanged
+@dataclass(frozen=True, slots=True)
+class Reacted:
+    """Somebody put a sign (`reaction`, with ``-`` in front: took it away) to the reply `message`."""
+
+    conversation: str
+    message: str
+    sender: str
+    channel: str
+    reaction: str
+
+
+Event = MessageReceived | TurnFinished | ParcelSettled | FlowReloaded | ModelChanged | Reacted

@@ -5,8 +5,8 @@ Every method raises only `KithError`s (see `kith.core.errors`) and may be cancel
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 from kith.core.audit import Act, Change, Entry
 from kith.core.channel import Hook, HookReply, Welcome
@@ -59,6 +59,10 @@ class Access(Protocol):
 
     async def admitted(self, envelope: Envelope) -> Principal | None:
         """Who speaks, if they have been let in."""
+        ...
+
+    def rule(self, channel: str, rule: Literal["paired", "listed", "everyone"], allowed: Collection[str]) -> None:
+        """How a channel lets people in, and which senders or groups in any case."""
         ...
 
 

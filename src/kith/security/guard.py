@@ -9,7 +9,7 @@ from kith.core.clock import Clock
 from kith.core.errors import Refused
 from kith.core.message import Envelope, Text
 from kith.core.people import Principal
-from kith.core.ports import Release
+from kith.core.ports import Access, Release
 from kith.runtime.buckets import Buckets
 from kith.security.outflow import outflow
 from kith.security.settings import SecuritySettings
@@ -25,13 +25,19 @@ class HouseGuard:
     """Implements the port `Guard`.
 
     `local` names the channels whose clients have been authenticated before they reach the guard (the API and the web
-    app by their token, the terminal by being at the machine). Every other channel stays closed.
+    app by their token, the terminal by being at the machine). On every other channel `access` says who is known, and
+    without it they stay closed.
     """
 
     def __init__(
-        self, settings: SecuritySettings, principals: Principals, clock: Clock, local: Collection[str]
+        self,
+        settings: SecuritySettings,
+        principals: Principals,
+        clock: Clock,
+        local: Collection[str],
+        access: Access | None = None,
     ) -> None:
-        self._settings, self._principals = settings, principals
+        self._settings, self._principals, self._access = settings, principals, access
         self._local = frozenset(local)
         self._buckets = Buckets(settings.messages_per_minute, settings.burst, clock)
 
@@ -54,6 +60,9 @@ class HouseGuard:
 
     async def _identify(self, envelope: Envelope) -> Principal:
         if envelope.channel not in self._local:
+            known = await self._access.admitted(envelope) if self._access is not None else None
+            if known is not None:
+                return known
             raise Refused(
                 f"nobody has been allowed to speak on the channel {envelope.channel!r} yet",
                 code="not_paired",

@@ -17,6 +17,7 @@ from kith.core.ids import Ids
 from kith.core.people import Principal
 from kith.core.ports import Journal, Records
 from kith.runtime.buckets import Buckets
+from kith.security.pairing import Pairing
 from kith.security.passes import Passes
 from kith.security.passwords import check_password, digest, new_secret
 from kith.security.settings import SecuritySettings
@@ -46,6 +47,7 @@ class Identity(TokenAuth):
         super().__init__(records, journal, clock, ids)
         self._settings = settings
         self.users = Users(records, journal, clock, ids)
+        self.pairing = Pairing(records, journal, clock)
         self.passes = Passes(records, journal, settings, clock, ids)
         self._tries = Buckets(_TRIES, _TRIES, clock)
         self._stretching = asyncio.Semaphore(2)
