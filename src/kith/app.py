@@ -69,6 +69,7 @@ async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[H
     configure_logs(settings.log.level, json=settings.log.json_lines, hide=masked)
     async with contextlib.AsyncExitStack() as stack:
         house = await _furnish(settings, stack)
+        house.health.report("storage", "ready")
         await house.models.start()
         stack.push_async_callback(house.models.stop)
         await house.channels.start(local=not serve)
@@ -88,7 +89,6 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     storage = await _keep_house(settings.storage, clock, ids, stack, keys)
     for close in (supervisor.close, bus.close):
         stack.push_async_callback(close)
-    health.report("storage", "ready")
     auth = Identity(storage.records, storage.journal, settings.security, clock, ids)
     flows = FlowBook(settings.dialogue.flow)
     tools = await stack.enter_async_context(Outside(settings.plugins.mcp, clock, health))
@@ -118,9 +118,8 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         ids=ids,
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
-    doors = ChannelPorts(
-        talk, storage.outbox, storage.store, streams, health, bus, storage.records, blobs, auth.pairing
-    )
+    shared = streams, health, bus, storage.records, blobs, auth.pairing
+    doors = ChannelPorts(talk, storage.outbox, storage.store, *shared)
     channels = ChannelManager(doors, settings.channels, clock, ids)
     return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids, ports, blobs)
 

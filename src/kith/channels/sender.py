@@ -58,7 +58,7 @@ class Route:
     note: str = ""
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     held: int = 0
-    took: Callable[[Parcel, Sent], None] = lambda *_: None
+    took: Callable[[Parcel, Sent], None] | None = None
     pace: Pace | None = None
     waiting: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -220,7 +220,8 @@ class Sender:
                     return Stale()
                 with span("channel.send", channel=route.name):
                     sent = await channel.send(_masked(parcel))
-                route.took(parcel, sent)
+                if route.took is not None:
+                    route.took(parcel, sent)
                 return sent
         except Unavailable as error:
             return self._again(parcel, error.message, error.retry_after)
