@@ -12,6 +12,7 @@ from kith.channels import ChannelManager, ChannelPorts
 from kith.core.clock import Clock, SystemClock
 from kith.core.ids import Ids
 from kith.dialogue import Engine, FlowBook, Ports, load_persona
+from kith.dialogue.insight import Insight
 from kith.dialogue.studio import Studio
 from kith.gateway import Gateway, GatewayPorts
 from kith.knowledge import Library
@@ -152,7 +153,14 @@ def _authenticated() -> tuple[str, ...]:
     return ("api", *(m.name for m in Registry("channels").manifests().values() if "local" in m.capabilities))
 
 
+def open_insight(storage: Storage, flows: FlowBook, clock: Clock, settings: Settings) -> Insight:
+    """What all conversations show."""
+    idle = settings.dialogue.session_idle
+    return Insight(storage.history, storage.records, storage.journal, flows, clock, idle)
+
+
 async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gateway:
+    insight = open_insight(house.storage, house.flows, house.clock, house.settings)
     ports = GatewayPorts(
         talk=house.talk,
         models=house.models,
@@ -169,6 +177,8 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         ids=house.ids,
         blobs=house.blobs,
         knowledge=house.parts.knowledge,
+        insight=insight,
+        learning=insight,
         cancel=house.talk.cancel,
         intake=(intake := Intake(home() / "models", house.clock, house.ids, house.models.refresh)),
         preferences=Edits(Settings, home() / "kith.yaml", house.settings, house.storage.journal),

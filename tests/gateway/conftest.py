@@ -223,6 +223,36 @@ class FakeFlows:
         return self
 
 
+class FakeInsight:
+    """Implements `Insight` and `Learning`: remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    async def paths(self, days: float) -> Mapping[str, Any]:
+        return {"nodes": [], "links": [], "top": [], "drops": [], "loops": [], "days": days}
+
+    async def outcomes(self, days: float) -> Mapping[str, Any]:
+        return {"conversations": 0, "days": days}
+
+    async def turn(self, turn: str) -> Turn:
+        if turn != "turn_1":
+            raise NotFound("there is no such turn", code="turn_not_found")
+        return Turn(turn, "c_1", "p_1", 1.0, Message("m_1", "user", (Text("hello"),), 1.0))
+
+    async def rate(self, turn: str, rating: int, note: str, person: str) -> None:
+        self.told.append((turn, rating, note, person))
+
+    async def unanswered(self, days: float, limit: int) -> Mapping[str, Any]:
+        return {"questions": [], "days": days, "limit": limit}
+
+    async def decide(self, question: str, action: str, by: object, intent: str, response: str) -> Mapping[str, Any]:
+        if question != "q_1":
+            raise NotFound("there is no such question", code="question_not_found")
+        self.told.append((question, action, intent, response))
+        return {"id": question, "done": action}
+
+
 class EchoLine:
     """A live channel: says back what it hears, and floods when told to."""
 
@@ -265,6 +295,7 @@ class House:
         self.streams, self.health, self.line = Streams(), Health(), EchoLine()
         lines: dict[str, Line] = {"live": self.line}
         self.cancelled: list[str] = []
+        self.insight = FakeInsight()
         self.ports = GatewayPorts(
             talk=self.talk,
             models=self.models,
@@ -280,6 +311,8 @@ class House:
             clock=self.clock,
             ids=self.ids,
             cancel=self.cancelled.append,
+            insight=self.insight,
+            learning=self.insight,
         )
         self.gateway = Gateway(self.ports, GatewaySettings.model_validate({"port": 0, **settings}))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import yaml
 
-from kith.cli.talks import state, story
+from kith.cli.talks import COMMANDS
 from kith.core.errors import Fault, Invalid
 from kith.dialogue.flow import DEFAULT, Flow, load_flow
 from kith.dialogue.graph import draw, mermaid
@@ -32,8 +32,8 @@ def flow() -> None:
     """The group."""
 
 
-flow.add_command(story)
-flow.add_command(state)
+for command in COMMANDS:
+    flow.add_command(command)
 
 
 @flow.command(help=tr("flow.help_check"))

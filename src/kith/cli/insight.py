@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
+from kith.app import open_insight
 from kith.cli.desk import local_storage
 from kith.core.clock import SystemClock
 from kith.dialogue import FlowBook
+from kith.dialogue.insight import Insight
 from kith.settings import load_settings
 
 
@@ -17,3 +21,12 @@ async def local_state(conversation: str) -> dict[str, Any]:
     async with local_storage() as storage:
         found = await storage.store.conversation(conversation)
         return {"conversation": found.id, **flows.standing(found.state, SystemClock().now())}
+
+
+@asynccontextmanager
+async def local_insight() -> AsyncGenerator[Insight]:
+    """What the conversations of this home show."""
+    settings = load_settings()
+    flows = await asyncio.to_thread(FlowBook, settings.dialogue.flow)
+    async with local_storage() as storage:
+        yield open_insight(storage, flows, SystemClock(), settings)

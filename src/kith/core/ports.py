@@ -170,6 +170,18 @@ class Store(Protocol):
         ...
 
 
+class History(Protocol):
+    """Every turn of the household, for those who learn from all of them."""
+
+    async def turn(self, turn: str) -> Turn:
+        """One turn by its id. Raises `NotFound`."""
+        ...
+
+    async def walk(self, since: float = 0.0, after: str = "", limit: int = 500) -> Sequence[Turn]:
+        """The first `limit` turns heard at `since` or later, in the order they were kept, behind the turn `after`."""
+        ...
+
+
 class Records(Protocol):
     """Small records by kind and key, JSON-shaped: tokens, cursors, preferences."""
 

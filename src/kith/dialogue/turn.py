@@ -41,6 +41,7 @@ Stage = Callable[..., Awaitable[Any]]
 
 _log = get_logger(__name__)
 _turns = counter("kith_turns_total", "Turns that ended.", ("channel", "outcome", "by"))
+_moves = counter("kith_dialogue_steps_total", "Steps of dialogues by what came of them.", ("outcome",))
 _STEPS = 64
 _TOO_MUCH = ("message_too_long", "rate_limited", "content_refused")
 _LONG = 20_000  # characters from which a text is looked through beside the event loop
@@ -306,6 +307,8 @@ async def remember(draft: Draft, bus: Bus) -> Stage | None:
     """Tell everybody who learns from turns: metrics, audit, learning, memory."""
     bus.publish(TurnFinished(draft.turn(), draft.envelope.channel))
     _turns.add(1, channel=draft.envelope.channel, outcome=draft.outcome, by=draft.understanding.by or "model")
+    for step in draft.path:
+        _moves.add(1, outcome=step.outcome)
     return None
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from kith.core.audit import By
 from kith.core.clock import Clock
 from kith.core.ids import Ids
 from kith.core.model import ChatRequest
 from kith.core.ports import Auth, Journal, Line, Models, Outbox, Recall, Store, Talk
+from kith.core.turn import Turn
 from kith.gateway.accounts import Accounts
 from kith.runtime.blobs import Blobs
 from kith.runtime.health import Health
@@ -46,6 +47,40 @@ class Memory(Protocol):
 
     async def remember(self, person: str, text: str) -> str:
         """Keep a fact that this person told; what was kept, as a sentence."""
+        ...
+
+
+class Insight(Protocol):
+    """What all conversations show of the dialogue; each answer is JSON-shaped and about the last `days`."""
+
+    async def paths(self, days: float) -> Mapping[str, Any]:
+        """The graph of the ways that conversations took."""
+        ...
+
+    async def outcomes(self, days: float) -> Mapping[str, Any]:
+        """How conversations ended, and how replies were rated."""
+        ...
+
+
+class Learning(Protocol):
+    """What people think of replies, and what the flow can learn from it."""
+
+    async def turn(self, turn: str) -> Turn:
+        """One turn. Raises `NotFound`."""
+        ...
+
+    async def rate(self, turn: str, rating: int, note: str, person: str) -> None:
+        """Keep what a person thinks of a reply: 1, -1, or 0 to take it back."""
+        ...
+
+    async def unanswered(self, days: float, limit: int) -> Mapping[str, Any]:
+        """Questions without a good answer, like ones together, each with a proposal."""
+        ...
+
+    async def decide(
+        self, question: str, action: Literal["approve", "dismiss"], by: By, intent: str, response: str
+    ) -> Mapping[str, Any]:
+        """Put a question's phrases into the flow, or never show it again. Raises why not."""
         ...
 
 
@@ -154,6 +189,8 @@ class GatewayPorts:
     judge: Judge | None = None
     knowledge: Recall | None = None
     memory: Memory | None = None
+    insight: Insight | None = None
+    learning: Learning | None = None
     cancel: Callable[[str], None] | None = None
     intake: Intake | None = None
     preferences: Preferences | None = None

@@ -75,7 +75,7 @@ class Gateway:
             Rest(ports, settings),
             Workshop(ports, settings),
             Desk(ports),
-            Talks(ports),
+            Talks(ports, settings),
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
             Visits(ports.accounts),

@@ -14,6 +14,7 @@ from kith.storage.ledger import schema
 from kith.storage.ledger.audit import Chained
 from kith.storage.ledger.codec import Codec, Seal
 from kith.storage.ledger.desk import Desk
+from kith.storage.ledger.history import Walked
 from kith.storage.ledger.inbox import Ledgered
 from kith.storage.ledger.outbox import Posted
 from kith.storage.ledger.people import Kept
@@ -60,6 +61,7 @@ class Storage:
         self.inbox = Ledgered(desk)
         self.outbox = Posted(desk)
         self.store = Kept(desk)
+        self.history = Walked(desk)
         self.records = Carded(desk)
         self.journal = Chained(desk)
 

@@ -1,0 +1,142 @@
+"""Looking at all conversations: paths, outcomes, ratings, and what the flow could learn from them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from kith.core.audit import Act, By, Change
+from kith.core.clock import Clock
+from kith.core.errors import Fault, Invalid, NotFound, Refused
+from kith.core.ports import History, Journal, Records
+from kith.core.turn import Turn
+from kith.dialogue.flow import DEFAULT, FlowBook
+from kith.dialogue.learning import Question, mark, proposal, questions, row
+from kith.dialogue.outcomes import ratings, summary, talks
+from kith.dialogue.patching import kind_of, prove, read_text, rewrite, with_intent, with_patterns
+from kith.dialogue.paths import graph
+from kith.runtime.telemetry import counter
+
+_RATED, _DECIDED = "rating", "learn"  # kinds of records
+_MOST = 50_000  # turns that are looked at, the oldest first
+_PAGE = 500
+_DAY = 86400.0
+_NAME = re.compile(r"[^\W\d][\w.-]{0,63}")
+_counted = counter("kith_ratings_total", "Replies that were rated.", ("rating",))
+_learnt = counter("kith_flow_learnt_total", "Questions that were decided about.", ("action",))
+
+
+class Insight:
+    """What there is to see and to decide; `idle` is the silence, in seconds, that ends a talk."""
+
+    def __init__(
+        self, history: History, records: Records, journal: Journal, flows: FlowBook, clock: Clock, idle: float
+    ) -> None:
+        self._history, self._records, self._journal = history, records, journal
+        self._flows, self._clock, self._idle = flows, clock, idle
+
+    async def paths(self, days: float = 30.0) -> Mapping[str, Any]:
+        """The graph of the ways that the talks of the last `days` took; see `paths.graph`."""
+        turns, whole = await self._turns(days)
+        found = await asyncio.to_thread(lambda: graph(talks(turns, self._clock.now(), self._idle)))
+        return {**found, "whole": whole}
+
+    async def outcomes(self, days: float = 30.0) -> Mapping[str, Any]:
+        """How the talks of the last `days` ended, the share done without a human, and the ratings."""
+        turns, whole = await self._turns(days)
+        found = talks(turns, self._clock.now(), self._idle)
+        return {**summary(found, ratings(turns, await self._records.all(_RATED))), "whole": whole}
+
+    async def unanswered(self, days: float = 30.0, limit: int = 50) -> Mapping[str, Any]:
+        """Questions without an answer or with a bad one, put together, each with a proposal."""
+        flow = self._flows.current
+        found = (await self._questions(days))[:limit]
+        return {"questions": await asyncio.to_thread(lambda: [row(question, flow) for question in found])}
+
+    async def turn(self, turn: str) -> Turn:
+        """One turn. Raises `NotFound`."""
+        return await self._history.turn(turn)
+
+    async def rate(self, turn: str, rating: int, note: str, person: str) -> None:
+        """Keep what a person thinks of a reply: 1, -1, or 0 to take it back."""
+        if rating not in (-1, 0, 1):
+            raise Invalid("the request is not valid", faults=(Fault("rating", "is 1, -1 or 0"),))
+        if rating == 0:
+            await self._records.delete(_RATED, turn)
+        else:
+            value = {"rating": rating, "note": note[:2000], "person": person, "at": self._clock.now()}
+            await self._records.put(_RATED, turn, value)
+        _counted.add(1, rating=str(rating))
+
+    async def decide(
+        self, question: str, action: Literal["approve", "dismiss"], by: By, intent: str = "", response: str = ""
+    ) -> Mapping[str, Any]:
+        """Put a question's texts into the flow's file, or never show it again.
+
+        Without `intent` the proposal's is taken; a name that the flow does not have makes a new intent and needs a
+        `response`. Raises `NotFound` (``question_not_found``), `Invalid`, or `Refused` (``flow_shipped``).
+        """
+        found = next((one for one in await self._questions(3650.0) if one.id == question), None)
+        if found is None:
+            raise NotFound("there is no such question", code="question_not_found")
+        if action == "dismiss":
+            await self._journal.act(_act("flow.dismiss", found, by), self._changes(found, action))
+            _learnt.add(1, action=action)
+            return {"id": found.id, "done": action}
+        name = intent or str(proposal(found, self._flows.current)["intent"])
+        text = await asyncio.to_thread(self._learnt, found, name, response)
+        await self._journal.act(_act("flow.learn", found, by, name), self._changes(found, action))
+        await asyncio.to_thread(rewrite, self._flows.path, text)
+        await asyncio.to_thread(self._flows.reload)
+        _learnt.add(1, action=action)
+        return {"id": found.id, "done": action, "intent": name, "patterns": found.texts}
+
+    def _learnt(self, found: Question, name: str, response: str) -> str:
+        """The flow file's new text, proved to be a flow."""
+        path = self._flows.path
+        if path == DEFAULT:
+            raise Refused(
+                "the flow that comes with Kith is not changed",
+                code="flow_shipped",
+                hint="kith flow copy FILE, then set dialogue.flow in kith.yaml to it",
+            )
+        text, kind = read_text(path), kind_of(path)
+        if name in self._flows.current.intents:
+            new = with_patterns(text, kind, name, found.texts)
+        elif not _NAME.fullmatch(name):
+            raise Invalid("the request is not valid", faults=(Fault("intent", "is needed: nothing like it is known"),))
+        elif not response:
+            raise Invalid("the request is not valid", faults=(Fault("response", f"is needed: {name!r} is new"),))
+        else:
+            new = with_intent(text, kind, name, found.texts, response)
+        prove(path, new)
+        return new
+
+    def _changes(self, found: Question, action: str) -> list[Change]:
+        value = {"action": action, "at": self._clock.now()}
+        return [Change(_DECIDED, key, value) for key in dict.fromkeys(map(mark, found.texts))]
+
+    async def _questions(self, days: float) -> list[Question]:
+        turns, _ = await self._turns(days)
+        rated = ratings(turns, await self._records.all(_RATED))
+        decided = await self._records.all(_DECIDED)
+        return await asyncio.to_thread(questions, turns, rated, decided, self._flows.current)
+
+    async def _turns(self, days: float) -> tuple[list[Turn], bool]:
+        """The turns of the last `days`, and whether these are all."""
+        since, found, after = self._clock.now() - days * _DAY, list[Turn](), ""
+        while len(found) < _MOST:
+            page = await self._history.walk(since, after, _PAGE)
+            found += page
+            if len(page) < _PAGE:
+                return found, True
+            after = page[-1].id
+        return found, False
+
+
+def _act(name: str, found: Question, by: By, intent: str = "") -> Act:
+    """Of what was said only the number of phrases is written down."""
+    detail = {"phrases": str(len(found.texts)), **({"intent": intent} if intent else {})}
+    return Act(name, by.actor, found.id, by.origin, detail=detail)
