@@ -447,3 +447,15 @@ def test_every_operation_of_the_description_has_a_name_of_its_own(build: Any) ->
         assert "501" in paths["/v1/audio/speech"]["post"]["responses"]
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
+def test_an_answer_says_that_another_model_gave_it(build: Any, path: str) -> None:
+    async def story() -> None:
+        house = build()
+        saying(house, Delta("hello", model="other", fallback=True), Delta(finish="stop", model="other", fallback=True))
+        said = {"input": "x"} if path.endswith("responses") else {"messages": [{"role": "user", "content": "x"}]}
+        body = (await post(house, path, {"model": "small", "max_tokens": 9, **said})).json()
+        assert body["kith"] == {"model": "other", "fallback": True, "sources": []}
+
+    asyncio.run(story())

@@ -170,8 +170,9 @@ async def origin(store: Store, parcel: Parcel) -> Turn | None:
 def describe(turn: Turn | None) -> dict[str, Any]:
     """What a client may be told of the turn behind a reply."""
     if turn is None:
-        return {"turn": "", "sources": [], "model": ""}
-    return {"turn": turn.id, "sources": [passage.source for passage in turn.passages], "model": turn.model}
+        return {"turn": "", "sources": [], "model": "", "fallback": False}
+    sources = [passage.source for passage in turn.passages]
+    return {"turn": turn.id, "sources": sources, "model": turn.model, "fallback": turn.fallback}
 
 
 def sorry(error: KithError, locale: str = "") -> Mapping[str, Any]:

@@ -11,7 +11,10 @@ from kith.core.message import Message
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What is known of a model without loading it. `memory` is an estimate in bytes; `context` is in tokens."""
+    """What is known of a model without loading it. `memory` is an estimate in bytes.
+
+    `context` is in tokens, and so is `reply`, the longest one by the model's own settings (0: they do not say).
+    """
 
     name: str
     kind: str
@@ -27,6 +30,7 @@ class ModelCard:
     capabilities: tuple[str, ...] = ()
     licence: str = ""
     format: str = ""
+    reply: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +95,16 @@ class ChatRequest:
     priority: Literal["voice", "text", "background"] = "text"
     conversation: str = ""
     scope: Scope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture to be drawn: width and height in pixels, 0 for what the model's settings say."""
+
+    prompt: str
+    width: int = 0
+    height: int = 0
+    steps: int = 0
+    seed: int | None = None
+    negative: str = ""
+    deadline: float = 0.0

@@ -64,7 +64,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The record of one turn. `timings` maps a stage to seconds; `path` is how the dialogue's state moved."""
+    """The record of one turn. `timings` maps a stage to seconds; `path` is how the dialogue's state moved.
+
+    `fallback` says that `model` answered in the place of the one that was asked.
+    """
 
     id: str
     conversation: str
@@ -76,6 +79,7 @@ class Turn:
     passages: tuple[Passage, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     model: str = ""
+    fallback: bool = False
     usage: Usage = field(default_factory=Usage)
     timings: Mapping[str, float] = field(default_factory=dict[str, float])
     outcome: Literal["answered", "refused", "failed", "handed_over"] = "answered"

@@ -147,7 +147,7 @@ class Engine:
                     yield delta
             await task
             sources = tuple(passage.source for passage in draft.passages)
-            yield Delta(finish="stop", usage=draft.usage, model=draft.model, sources=sources)
+            yield Delta(finish="stop", usage=draft.usage, model=draft.model, sources=sources, fallback=draft.fallback)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -175,7 +175,7 @@ class Engine:
         if reader.lagged and text.startswith(said):
             yield Delta(text[len(said) :])
         sources = tuple(passage.source for passage in done.passages)
-        yield Delta(finish="stop", usage=done.usage, model=done.model, sources=sources)
+        yield Delta(finish="stop", usage=done.usage, model=done.model, sources=sources, fallback=done.fallback)
 
     async def _finished(self, conversation: str, turn: str) -> Turn | None:
         recent = await self._ports.store.turns(conversation, 50)

@@ -76,6 +76,7 @@ class Draft:
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
     spoke: tuple[Message, ...] = ()
     model: str = ""
+    fallback: bool = False
     usage: Usage = field(default_factory=Usage)
     timings: dict[str, float] = field(default_factory=dict[str, float])
     outcome: Any = "answered"
@@ -99,6 +100,7 @@ class Draft:
             passages=tuple(self.passages),
             calls=tuple(self.calls),
             model=self.model,
+            fallback=self.fallback,
             usage=self.usage,
             timings=dict(self.timings),
             outcome=self.outcome,
@@ -223,12 +225,11 @@ async def think(
     if card is None:
         draft.answer = _plain_answer(draft)
         return speak
+    reply = min(settings.reply_tokens, card.reply or settings.reply_tokens)
     if not draft.prompt:
         if draft.history is None and draft.conversation is not None:
             draft.history = await _said(draft.conversation.id, draft.session.rounds, store, settings)
-        budget = Budget(
-            card.context or 4096, min(settings.reply_tokens, (card.context or 4096) // 2), settings.overhead
-        )
+        budget = Budget(card.context or 4096, min(reply, (card.context or 4096) // 2), settings.overhead)
         said = rounds_given(draft.history or ())
         heard = _instructed(draft.heard, draft.instruction)
         system = "\n".join((persona.prompt(), MINOR)) if settings.care.minor else persona.prompt()
@@ -238,7 +239,7 @@ async def think(
     request = ChatRequest(
         (*draft.prompt, *outside.returned(draft.work, _specs(draft, tools), outside.nonce(draft.id))),
         name,
-        Sampling(max_tokens=settings.reply_tokens),
+        Sampling(max_tokens=reply),
         tools=tuple(tools.offered(draft.principal)) if draft.principal else (),
         person=person,
         conversation=draft.conversation.id if draft.conversation else "",
@@ -446,7 +447,7 @@ async def _listen(draft: Draft, stream: AsyncIterator[Delta], guard: Guard) -> N
             delta = replace(heard, text=text)
             draft.text += text
             draft.pending += delta.calls
-            draft.model = delta.model or draft.model
+            draft.model, draft.fallback = delta.model or draft.model, draft.fallback or delta.fallback
             if delta.usage:
                 before = draft.usage
                 draft.usage = Usage(

@@ -34,7 +34,6 @@ _ABSENT = {
     "/v1/audio/transcriptions": "no model here turns speech into text",
     "/v1/audio/translations": "no model here translates speech",
     "/v1/audio/speech": "no model here speaks",
-    "/v1/images/generations": "no model here draws",
     "/v1/images/edits": "no model here draws",
     "/v1/images/variations": "no model here draws",
 }
@@ -80,11 +79,11 @@ class Catalogue:
         )
 
     async def models(self, request: Call) -> ASGIApp:
-        """List the models: the assistant itself as `kith`, and every model that talks or makes vectors by its name."""
+        """List the models: the assistant itself as `kith`, and each model that talks, draws or makes vectors."""
         shape = self._shape(request)
 
         async def work() -> tuple[int, Any]:
-            found = [shape(card) for card in (_ASSISTANT, *self._mind.cards("chat", "embed"))]
+            found = [shape(card) for card in (_ASSISTANT, *self._mind.cards("chat", "embed", "image"))]
             if not _anthropic(request):
                 return 200, {"object": "list", "data": found}
             return 200, {"data": found, "has_more": False, "first_id": found[0]["id"], "last_id": found[-1]["id"]}
@@ -96,7 +95,7 @@ class Catalogue:
         wanted, shape = name.removeprefix("/"), self._shape(request)
 
         async def work() -> tuple[int, Any]:
-            for card in (_ASSISTANT, *self._mind.cards("chat", "embed")):
+            for card in (_ASSISTANT, *self._mind.cards("chat", "embed", "image")):
                 if card.name == wanted:
                     return 200, shape(card)
             raise no_model(wanted)

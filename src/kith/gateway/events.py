@@ -121,12 +121,14 @@ def merged(last: Delta, delta: Delta) -> Delta:
         usage=delta.usage or last.usage,
         model=delta.model or last.model,
         sources=delta.sources or last.sources,
+        fallback=delta.fallback or last.fallback,
     )
 
 
 def _ending(last: Delta) -> dict[str, Any]:
     usage = asdict(last.usage or Usage())
-    return {"finish": last.finish or "stop", "model": last.model, "sources": last.sources, "usage": usage}
+    about = {"model": last.model, "fallback": last.fallback, "sources": last.sources}
+    return {"finish": last.finish or "stop", **about, "usage": usage}
 
 
 def _failed(failure: Failure) -> bytes:

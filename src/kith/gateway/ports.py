@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from kith.core.audit import By
 from kith.core.clock import Clock
 from kith.core.ids import Ids
-from kith.core.model import ChatRequest
+from kith.core.model import ChatRequest, Picture
 from kith.core.ports import Auth, Journal, Line, Models, Outbox, Recall, Store, Talk
 from kith.core.turn import Turn
 from kith.gateway.accounts import Accounts
@@ -94,6 +94,15 @@ class Versioning(Protocol):
 
     async def refresh(self) -> Sequence[str]:
         """Take in what was added to the register since; returns the names."""
+        ...
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """Pictures from words: what the port `Models` can do besides where a model for it is set up."""
+
+    async def draw(self, picture: Picture, model: str = "") -> bytes:
+        """A PNG by `model`. Raises as `Models.chat`."""
         ...
 
 

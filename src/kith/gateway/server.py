@@ -29,6 +29,7 @@ from kith.gateway.live import Live
 from kith.gateway.luggage import Luggage
 from kith.gateway.mail import Mail
 from kith.gateway.mcp import Mcp
+from kith.gateway.pictures import Pictures
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.pulse import Pulse
 from kith.gateway.responses import Responses
@@ -71,6 +72,7 @@ class Gateway:
             Responses(ports, settings),
             Mail(ports, settings),
             Catalogue(ports, settings),
+            Pictures(ports, settings),
             self._mcp,
             Rest(ports, settings),
             Workshop(ports, settings),

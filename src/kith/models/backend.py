@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from kith.core.message import Delta, Media
-from kith.core.model import ChatRequest, ModelCard
+from kith.core.model import ChatRequest, ModelCard, Picture
 from kith.models.gguf import GgufFile, read_gguf
 from kith.models.means import Fetch, Means
 from kith.models.process import Limits, ModelProcess, failure, fit, threads
@@ -94,19 +93,6 @@ class Keeps(Protocol):
     async def keep(self) -> int:
         """Keep it now; returns the bytes written, 0 where nothing is new or nothing may be kept."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture to be drawn: width and height in pixels, 0 for what the model's settings say."""
-
-    prompt: str
-    width: int = 0
-    height: int = 0
-    steps: int = 0
-    seed: int | None = None
-    negative: str = ""
-    deadline: float = 0.0
 
 
 @runtime_checkable

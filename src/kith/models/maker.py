@@ -103,7 +103,7 @@ class Maker:
         except KithError as error:
             entry.error = error
             return entry
-        entry.card = stamp(backend.card, version)
+        entry.card = replace(stamp(backend.card, version), reply=settings.max_tokens or 0)
         limit = int(settings.options.get("queue", self._serving.waiting))
         entry.pool = Pool(settings.name, backend, self._clock, slots=settings.parallel, limit=limit)
         return entry
@@ -132,6 +132,8 @@ class Maker:
         known = options.model_fields if options is not None else {}
         chosen = {key: value for key, value in found.options.items() if key in known}
         threads = settings.threads or found.threads or profile(self._serving.power).threads
+        if "wait" in known and KINDS.get(settings.type) != "chat":
+            chosen = {"wait": profile(self._serving.power).wait, **chosen}
         return settings.model_copy(update={"threads": threads, "options": {**chosen, **settings.options}})
 
     def _means(self, name: str, *, silent: bool) -> Means:

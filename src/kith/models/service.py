@@ -12,9 +12,9 @@ from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, NotFound, Refused
 from kith.core.events import ModelChanged
 from kith.core.message import Delta, Usage
-from kith.core.model import ChatRequest, ModelCard
+from kith.core.model import ChatRequest, ModelCard, Picture
 from kith.core.ports import Cipher
-from kith.models.backend import Backend, Classifies, Draws, Embeds, Fetch, Picture, Ranks
+from kith.models.backend import Backend, Classifies, Draws, Embeds, Fetch, Ranks
 from kith.models.cache import ResponseCache, Ticket
 from kith.models.keeper import Keeper, Senses
 from kith.models.maker import Entry, Maker

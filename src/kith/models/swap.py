@@ -12,7 +12,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ class Swapper:
             backend = await asyncio.to_thread(self._maker.backend, settings)
         except KithError as error:
             raise _failed(name, chosen, error) from None
-        card = stamp(backend.card, about)
+        card = replace(stamp(backend.card, about), reply=settings.max_tokens or 0)
         old = entry.pool.live if entry.pool else []
         pool = entry.pool or Pool(name, backend, self._clock, slots=settings.parallel)
         missing = await self._room(card.memory) if any(replica.loaded for replica in old) else 0

@@ -6,7 +6,7 @@ Every frame about a conversation names it in ``conversation`` and carries ``at``
 ``accepted``  id, duplicate, turn                               the message is kept; its reply will carry `turn`
 ``delta``     turn, text                                        a piece of a reply that is being made
 ``reset``     turn                                              forget the pieces of this turn: it starts anew
-``message``   id, turn, text, parts, sources, model             a whole reply; the same `id` may come again: ignore it
+``message``   id, turn, text, parts, sources, model, fallback   a whole reply; the same `id` may come again: ignore it
 ``end``       turn, code, text                                  the turn is over (`code` when it failed)
 ``resumed``                                                     everything missed has been sent
 ``error``     code, message, detail, hint, retry_after, id      the frame was not accepted; the connection stays
