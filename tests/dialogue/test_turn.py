@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -271,3 +272,15 @@ def test_a_message_that_ends_the_process_again_and_again_is_given_up_and_told() 
         assert house.models.asked == []
 
     play(scene, says("never"))
+
+
+@pytest.mark.parametrize(("own", "asked"), [(0, 512), (100, 100), (9000, 512)])
+def test_a_models_own_longest_reply_is_kept_to(own: int, asked: int) -> None:
+    async def scene(house: House) -> None:
+        (card,) = house.models.cards()
+        house.models.cards = lambda: (replace(card, reply=own),)  # type: ignore[method-assign]
+        await house.engine.hear(heard(1, UNKNOWN))
+        await house.outbox(1)
+        assert [request.sampling.max_tokens for request in house.models.asked] == [asked]
+
+    play(scene, says("one"))

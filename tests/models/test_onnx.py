@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, NotFound, Unavailable
-from kith.models import ModelSettings
+from kith.models import ModelSettings, ServingSettings
+from kith.models.maker import Maker
 from kith.models.onnx.batch import Batcher, Expired, Lot
 from kith.models.onnx.header import read_onnx
 from kith.models.onnx.worker import choose_provider
+from kith.runtime.http import http_client
+from kith.runtime.supervisor import Supervisor
 from kith.runtime.work import Failure
 from tests.conftest import script
 from tests.models.house import House, opened
@@ -215,3 +219,19 @@ def test_one_failure_ends_one_batch() -> None:
         batcher.compute(["bad"], 1e12, threading.Event())
     assert batcher.compute(["good", "x"], 1e12, threading.Event()) == [4, 1]
     assert batcher.compute([], 0.0, threading.Event()) == []
+
+
+@pytest.mark.parametrize(("power", "wait"), [("eco", 0.02), ("balanced", 0.005), ("performance", 0.002)])
+def test_a_batch_waits_as_long_as_the_power_profile_says(tmp_path: Path, made: Path, power: Any, wait: float) -> None:
+    async def body() -> None:
+        clock = SystemClock()
+        serving = ServingSettings(power=power)
+        async with http_client() as client:
+            maker = Maker(clock, Supervisor(clock), client, tmp_path, serving, lambda *_: None)
+            for options, expected in (({}, wait), ({"wait": 0.5}, 0.5)):
+                path = str(made / "embedding" / "model.onnx")
+                settings = ModelSettings(name="m", path=path, type="embedding", options=options)
+                backend: Any = maker.backend(settings)
+                assert backend._opening()["wait"] == expected
+
+    asyncio.run(body())
