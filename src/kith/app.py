@@ -173,6 +173,7 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         streams=house.streams,
         health=house.health,
         lines=house.channels.lines,
+        channels=house.channels,
         clock=house.clock,
         ids=house.ids,
         blobs=house.blobs,

@@ -139,7 +139,12 @@ class Keeper:
             self._task = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """Let go of it; the sender has to be through with it, or gives its replies back."""
+        """Send nothing new, give running sends their grace, and let go of it."""
+        self.route.channel, self.route.note = None, f"the channel {self.name!r} is stopped"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._delivery.grace):
+                if self.route.held:
+                    await self.route.idle.wait()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -11,6 +11,7 @@ import httpx
 from pydantic import Field
 
 from kith.channels.marks import Dialect, convert, pieces
+from kith.channels.replay import Replay
 from kith.channels.text import Unit, measure, split
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
@@ -238,6 +239,7 @@ __all__ = [
     "HookReply",
     "Kit",
     "Notes",
+    "Replay",
     "Unit",
     "check_name",
     "check_text",

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 from kith.channels.door import Door, House
-from kith.channels.keeper import Keeper, Life
+from kith.channels.keeper import Keeper, Life, Prober, Watch
 from kith.channels.kit import ChannelSettings, Kit, Notes
 from kith.channels.pace import Pace, Rate
+from kith.channels.replay import Aside
 from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
-from kith.core.errors import Broken, Invalid, Missing, NotFound
+from kith.core.errors import Broken, Invalid, Missing, NotFound, Unavailable
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.core.manifest import Manifest
@@ -32,6 +33,7 @@ from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
 _STOP = 5.0
+_TRY = 20.0
 
 
 @runtime_checkable
@@ -79,6 +81,9 @@ class ChannelManager:
         self._routes: dict[str, Route] = {}
         self._keepers: dict[str, Keeper] = {}
         self._added: dict[str, Channel] = {}
+        self._written: dict[str, Mapping[str, Any]] = dict(settings.configured)
+        self._changing = asyncio.Lock()
+        self._aside = Aside(ports.records, clock)
         self._sender = Sender(
             ports.outbox, self._routes, settings.delivery, clock, ports.health, ports.bus, self._chance
         )
@@ -130,9 +135,8 @@ class ChannelManager:
 
     @property
     def lines(self) -> Mapping[str, Line]:
-        """The channels whose clients come through Kith's own door, by name."""
-        there = ((name, keeper.channel) for name, keeper in self._keepers.items())
-        return {name: cast("Line", channel) for name, channel in there if hasattr(channel, "converse")}
+        """The channels whose clients come through Kith's own door, by name: a view that follows what happens."""
+        return _Lines(self._keepers)
 
     def channel(self, name: str) -> Channel:
         """A configured channel. Raises `NotFound`."""
@@ -151,11 +155,119 @@ class ChannelManager:
         keeper = self._keepers.get(channel)
         if keeper is None or keeper.route.account != account or not hasattr(keeper.channel, "hook"):
             raise NotFound("no channel takes calls at this address")
-        return await cast("Hooked", keeper.channel).hook(request)
+        if keeper.route.channel is None:
+            raise Unavailable("this channel is not connected", retry_after=5.0)
+        try:
+            return await cast("Hooked", keeper.channel).hook(request)
+        except Invalid as error:  # nobody understood it: somebody may want to look
+            await self._aside.keep(channel, request, str(error))
+            raise
+
+    def describe(self) -> Sequence[Mapping[str, Any]]:
+        """Every channel there is: what it can do, whether it is on, and how it is. Instants are of the wall clock."""
+        return [self._about(manifest) for _, manifest in sorted(self._registry.manifests().items())]
+
+    def _about(self, manifest: Manifest) -> dict[str, Any]:
+        name, keeper = manifest.name, self._keepers.get(manifest.name)
+        watch, report = (keeper.watch if keeper else Watch()), self._ports.health.snapshot().get(f"channel:{name}")
+        cls = self._registry.settings(name) or ChannelSettings
+        waiting = keeper.route.waiting.values() if keeper else ()
+        return {
+            "name": name,
+            "title": dict(manifest.title),
+            "quality": manifest.quality,
+            "delivery": str(manifest.details.get("delivery", "")),
+            "state": report.condition if report else "stopped",
+            "note": report.detail if report else "",
+            "configured": name in self._written or bool(manifest.details.get("default", False)),
+            "last_in": watch.last_in,
+            "last_out": watch.last_out,
+            "lag": max(0.0, self._clock.now() - min(waiting)) if waiting else 0.0,
+            "waiting": len(waiting),
+            "errors": watch.errors,
+            "restarts": watch.restarts,
+            "capabilities": list(manifest.capabilities),
+            "schema": cls.model_json_schema(),
+        }
+
+    def about(self, name: str) -> Mapping[str, Any]:
+        """One channel. Raises `NotFound`."""
+        return self._about(self._registry.manifest(name))
+
+    async def command(self, name: str, action: Literal["start", "stop", "restart", "test"]) -> Mapping[str, Any]:
+        """Do something with a channel that is on; what it is like afterwards, with ``proof`` for a test.
+
+        Raises `NotFound`, for a test `Unavailable` with the reason why nothing proves that it is connected.
+        """
+        self._registry.manifest(name)
+        if action == "test":
+            return {**self.about(name), "proof": await self._prove(name)}
+        async with self._changing:
+            if action in ("stop", "restart"):
+                await self._dismiss(name)
+            if action in ("start", "restart"):
+                await self._hire(name)
+        return self.about(name)
+
+    async def configure(self, name: str, settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Give a channel these settings and bring it up with them, the others undisturbed; None takes it away.
+
+        Raises `NotFound`, or `Invalid` with every mistake (the old settings then stay in force).
+        """
+        self.check(name, settings or {})
+        async with self._changing:
+            await self._dismiss(name)
+            self._written.pop(name, None)
+            if settings is None:
+                self._routes.pop(name, None)
+            else:
+                self._written[name] = dict(settings)
+                await self._hire(name)
+        return self.about(name)
+
+    def check(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Raises `NotFound`, or `Invalid` with every mistake in the settings of a channel."""
+        cls = self._registry.settings(self._registry.manifest(name).name) or ChannelSettings
+        validate(cls, Document(dict(settings), f"channels.{name}", {}))
+
+    async def _dismiss(self, name: str) -> None:
+        """Stop a channel. Its route stays, so that its replies wait in the outbox."""
+        if (keeper := self._keepers.pop(name, None)) is not None:
+            await keeper.stop()
+
+    async def _hire(self, name: str) -> None:
+        """Bring a channel up, and wait a while for how it went."""
+        manifest = self._registry.manifest(name)
+        if name in self._keepers or (settings := self._chosen(name, manifest)) is None:
+            return
+        if (keeper := self._set_up(name, manifest, settings)) is None:
+            return
+        keeper.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TRY):
+                await keeper.tried.wait()
+        self._sender.nudge()
+
+    async def _prove(self, name: str) -> str:
+        """What proves that a channel is connected: an answered question, or traffic since it came up."""
+        keeper = self._keepers.get(name)
+        if keeper is None or keeper.route.channel is None:
+            raise Unavailable(f"{name} is not connected: {keeper.watch.note if keeper else 'it is off'}")
+        if isinstance(keeper.channel, Prober):
+            try:
+                async with asyncio.timeout(_TRY):
+                    await keeper.channel.probe()
+            except TimeoutError:
+                raise Unavailable(f"{name} did not answer within {_TRY:.0f} s") from None
+            keeper.alive()
+            return "probe"
+        if keeper.route.local or min(keeper.watch.last_in, keeper.watch.last_out) >= keeper.watch.since:
+            return "traffic"
+        raise Unavailable(f"nothing has gone both ways through {name} yet", hint="write to it, and test again")
 
     def _chosen(self, name: str, manifest: Manifest) -> ChannelSettings | None:
         """The settings of a channel that is on."""
-        written = self._settings.configured.get(name)
+        written = self._written.get(name)
         if written is None and not manifest.details.get("default", False):
             return None
         try:
@@ -216,6 +328,25 @@ class ChannelManager:
         keeper.up = self._sender.nudge
         self._keepers[route.name], self._routes[route.name] = keeper, route
         return keeper
+
+
+class _Lines(Mapping[str, Line]):
+    """Of all that are kept, those that converse, as they are at this moment."""
+
+    def __init__(self, keepers: Mapping[str, Keeper]) -> None:
+        self._keepers = keepers
+
+    def __getitem__(self, name: str) -> Line:
+        channel = self._keepers[name].channel
+        if not hasattr(channel, "converse"):
+            raise KeyError(name)
+        return cast("Line", channel)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, keeper in self._keepers.items() if hasattr(keeper.channel, "converse"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _is_local(manifest: Manifest) -> bool:

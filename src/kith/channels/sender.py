@@ -58,6 +58,7 @@ class Route:
     note: str = ""
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     held: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
     took: Callable[[Parcel, Sent], None] | None = None
     pace: Pace | None = None
     waiting: dict[str, float] = field(default_factory=dict[str, float])
@@ -169,6 +170,7 @@ class Sender:
         if route.held >= self._settings.waiting:
             return Later(now + _BUSY * (1 + self._chance.random()), f"the channel {route.name!r} is busy")
         route.held += 1
+        route.idle.clear()
         try:
             if not await self._slot(route):
                 return Later(self._clock.now(), f"the channel {route.name!r} is busy")
@@ -178,6 +180,8 @@ class Sender:
                 route.slots.release()
         finally:
             route.held -= 1
+            if not route.held:
+                route.idle.set()
 
     async def _slot(self, route: Route) -> bool:
         """Wait for a slot of the channel; false at stop, or when the wait was so long that the lease may end soon."""

@@ -10,7 +10,7 @@ from kith.core.audit import By
 from kith.core.clock import Clock
 from kith.core.ids import Ids
 from kith.core.model import ChatRequest, Picture
-from kith.core.ports import Auth, Journal, Line, Models, Outbox, Recall, Store, Talk
+from kith.core.ports import Auth, Hooks, Journal, Line, Models, Outbox, Recall, Store, Talk
 from kith.core.turn import Turn
 from kith.gateway.accounts import Accounts
 from kith.runtime.blobs import Blobs
@@ -174,6 +174,30 @@ class Preferences(Protocol):
         ...
 
 
+class Channels(Hooks, Protocol):
+    """The channels of the house, as an administrator runs them and as platforms call them."""
+
+    def describe(self) -> Sequence[Mapping[str, Any]]:
+        """Every channel there is, and how it is."""
+        ...
+
+    def about(self, name: str) -> Mapping[str, Any]:
+        """One channel. Raises `NotFound`."""
+        ...
+
+    def check(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Raises `Invalid` with every mistake in the settings of a channel, or `NotFound`."""
+        ...
+
+    async def configure(self, name: str, settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Give a channel its settings and bring it up with them, or with None take it away."""
+        ...
+
+    async def command(self, name: str, action: Any) -> Mapping[str, Any]:
+        """``start``, ``stop``, ``restart`` or ``test``. Raises `NotFound`, or `Unavailable` with the reason."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayPorts:
     """Everything behind the door. `lines` are the channels that speak over this server's own WebSocket, by name.
@@ -203,5 +227,6 @@ class GatewayPorts:
     cancel: Callable[[str], None] | None = None
     intake: Intake | None = None
     preferences: Preferences | None = None
+    channels: Channels | None = None
     studio: Studio | None = None
     advise: Callable[[str], Mapping[str, Any]] | None = None

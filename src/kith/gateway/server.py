@@ -30,6 +30,7 @@ from kith.gateway.luggage import Luggage
 from kith.gateway.mail import Mail
 from kith.gateway.mcp import Mcp
 from kith.gateway.pictures import Pictures
+from kith.gateway.platforms import Platforms
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.pulse import Pulse
 from kith.gateway.responses import Responses
@@ -78,6 +79,7 @@ class Gateway:
             Workshop(ports, settings),
             Desk(ports),
             Talks(ports, settings),
+            Platforms(ports, settings),
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
             Visits(ports.accounts),

@@ -1,0 +1,214 @@
+"""Channels as an administrator sees them, who may come in through them, and the door for platforms that call us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal, cast
+
+import msgspec
+from litestar import delete, get, post, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from kith.core.audit import Act
+from kith.core.channel import Hook, HookReply
+from kith.core.errors import Invalid, NotFound, Unavailable
+from kith.gateway.access import ROLES
+from kith.gateway.acting import acting
+from kith.gateway.body import Call, read_body, read_json
+from kith.gateway.ports import Channels, GatewayPorts
+from kith.gateway.settings import GatewaySettings
+from kith.gateway.stream import Whole
+
+_HOOK_BODY = 1024 * 1024
+_ACTIONS = ("start", "stop", "restart", "test")
+
+
+class PairBody(msgspec.Struct, frozen=True):
+    """What somebody who is let in may do."""
+
+    role: Literal["admin", "member", "guest"] = "member"
+
+
+class Platforms:
+    """The routes ``/api/channels``, ``/api/pairing`` and ``/hooks``."""
+
+    def __init__(self, ports: GatewayPorts, settings: GatewaySettings) -> None:
+        self._ports, self._settings = ports, settings
+
+    def routes(self) -> Sequence[HTTPRouteHandler]:
+        """Every route, ready to be registered."""
+        seen, one = {"answer": "Channels", "role": "admin"}, {"answer": "Channel", "role": "admin"}
+        done = {"answer": "Decision", "role": "admin"}
+        offer = {"answer": "PairingCode", "body": PairBody, "status": 201, "role": "admin"}
+        hook = {"answer": "Hook", "open": True, "closed": True}
+        return (
+            get("/api/channels", opt=seen)(self.channels),
+            put("/api/channels/{channel:str}", opt=one)(self.configure),
+            delete("/api/channels/{channel:str}", status_code=200, opt=done)(self.remove),
+            post("/api/channels/{channel:str}/{action:str}", opt=one)(self.command),
+            get("/api/pairing", opt={"answer": "Pairing", "role": "admin"})(self.pairing),
+            post("/api/pairing", opt=offer)(self.offer),
+            post("/api/pairing/{code:str}/approve", opt={"body": PairBody, **done})(self.approve),
+            post("/api/pairing/{code:str}/refuse", opt=done)(self.refuse),
+            delete("/api/pairing/{face:str}", status_code=200, opt=done)(self.shut),
+            get("/hooks/{channel:str}/{account:str}", opt=hook)(self.hook),
+            post("/hooks/{channel:str}/{account:str}", opt=hook)(self.hooked),
+        )
+
+    @property
+    def _channels(self) -> Channels:
+        if self._ports.channels is None:
+            raise Unavailable("this server runs no channels")
+        return self._ports.channels
+
+    async def channels(self) -> ASGIApp:
+        """Every channel there is: whether it is on, how it is, what it can do, and the schema of its settings."""
+
+        async def work() -> tuple[int, Any]:
+            return 200, {"channels": list(self._channels.describe())}
+
+        return Whole(work)
+
+    async def configure(self, request: Call, channel: FromPath[str]) -> ASGIApp:
+        """Give a channel its settings (the body, a JSON object): checked, written to kith.yaml, and started."""
+        settings = _mapping(await read_body(request, self._settings))
+
+        async def work() -> tuple[int, Any]:
+            self._channels.check(channel, settings)
+            await self._write(request, channel, settings)
+            return 200, await self._channels.configure(channel, settings)
+
+        return Whole(work)
+
+    async def remove(self, request: Call, channel: FromPath[str]) -> ASGIApp:
+        """Take a channel out of the settings, and disconnect it."""
+
+        async def work() -> tuple[int, Any]:
+            self._channels.about(channel)
+            await self._write(request, channel, None)
+            await self._channels.configure(channel, None)
+            return 200, {"id": channel, "done": "remove"}
+
+        return Whole(work)
+
+    async def command(self, request: Call, channel: FromPath[str], action: FromPath[str]) -> ASGIApp:
+        """`start`, `stop` or `restart` a channel until the next start of Kith; `test` whether it is connected."""
+
+        async def work() -> tuple[int, Any]:
+            if action not in _ACTIONS:
+                raise NotFound(f"a channel can be told to {', '.join(_ACTIONS)}")
+            by = acting(request)
+            self._channels.about(channel)
+            if action != "test":
+                await self._ports.journal.act(Act(f"channel.{action}", by.actor, channel, by.origin))
+            return 200, await self._channels.command(channel, action)
+
+        return Whole(work)
+
+    async def _write(self, request: Call, name: str, settings: Mapping[str, Any] | None) -> None:
+        """Into the settings file, where the house has one that can be changed."""
+        if self._ports.preferences is None:
+            raise Unavailable("this server cannot change its settings file")
+        await self._ports.preferences.change({f"channels.{name}": settings}, acting(request))
+
+    async def pairing(self) -> ASGIApp:
+        """Strangers who wait to be let in, and everybody who was."""
+        pairing = self._ports.accounts.pairing
+
+        async def work() -> tuple[int, Any]:
+            waiting, faces = await pairing.waiting(), await pairing.faces()
+            return 200, {"waiting": [asdict(one) for one in waiting], "faces": [asdict(one) for one in faces]}
+
+        return Whole(work)
+
+    async def offer(self, request: Call) -> ASGIApp:
+        """A code that lets in whoever sends it to the bot within ten minutes."""
+        body = await self._role(request)
+
+        async def work() -> tuple[int, Any]:
+            code, expires = await self._ports.accounts.pairing.offer(body.role, acting(request))
+            return 201, {"code": code, "expires": expires}
+
+        return Whole(work)
+
+    async def approve(self, request: Call, code: FromPath[str]) -> ASGIApp:
+        """Let in whoever was told this code, or has the waiting request of this id."""
+        body = await self._role(request)
+
+        async def work() -> tuple[int, Any]:
+            return 200, asdict(await self._ports.accounts.pairing.approve(code, body.role, acting(request)))
+
+        return Whole(work)
+
+    async def refuse(self, request: Call, code: FromPath[str]) -> ASGIApp:
+        """Forget a waiting request."""
+
+        async def work() -> tuple[int, Any]:
+            await self._ports.accounts.pairing.refuse(code, acting(request))
+            return 200, {"id": code, "done": "refuse"}
+
+        return Whole(work)
+
+    async def shut(self, request: Call, face: FromPath[str]) -> ASGIApp:
+        """Shut somebody out again."""
+
+        async def work() -> tuple[int, Any]:
+            await self._ports.accounts.pairing.remove(face, acting(request))
+            return 200, {"id": face, "done": "remove"}
+
+        return Whole(work)
+
+    async def _role(self, request: Call) -> PairBody:
+        """The role that is given: an empty body means a member's. Nobody gives more than they have."""
+        empty = request.headers.get("content-length", "0") == "0"
+        body = PairBody() if empty else await read_json(request, PairBody, self._settings)
+        if ROLES.index(body.role) > ROLES.index(request.user.role) or (body.role, request.user.role) == ("admin",) * 2:
+            raise Invalid("nobody gives a role that is not below their own", code="role_too_high")
+        return body
+
+    async def hook(self, request: Call, channel: FromPath[str], account: FromPath[str]) -> ASGIApp:
+        """A platform's question whether this address is ours."""
+        return await self._hook(request, channel, account)
+
+    async def hooked(self, request: Call, channel: FromPath[str], account: FromPath[str]) -> ASGIApp:
+        """A platform's message; the channel checks its signature before it believes a word."""
+        return await self._hook(request, channel, account)
+
+    async def _hook(self, request: Call, channel: str, account: str) -> ASGIApp:
+        body = await read_body(request, self._settings) if request.method == "POST" else b""
+        if len(body) > _HOOK_BODY:
+            raise Invalid("the body of a call is larger than 1 MiB", code="hook_too_large")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        query = {name: str(value) for name, value in request.query_params.items()}
+        if self._ports.channels is None:
+            raise NotFound("no channel takes calls at this address")
+        reply = await self._ports.channels.hook(channel, account, Hook(request.method, "", query, headers, body))
+        return _Answer(reply)
+
+
+class _Answer:
+    """An ASGI application that answers a platform in its own way."""
+
+    def __init__(self, reply: HookReply) -> None:
+        self._reply = reply
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        reply = self._reply
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()]
+        headers.append((b"content-length", str(len(reply.body)).encode()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _mapping(raw: bytes) -> Mapping[str, Any]:
+    try:
+        value = msgspec.json.decode(raw or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Invalid("the body is not JSON", code="not_json") from None
+    if not isinstance(value, dict):
+        raise Invalid("the settings of a channel are a JSON object", code="invalid_request")
+    return cast("Mapping[str, Any]", value)
