@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+from tests.channels.proxy import Proxy
 from tests.channels.rig import Stage
-from tests.channels.servers import Server, irc_server, mqtt_server
+from tests.channels.servers import PostOffice, Server, imap_server, irc_server, mqtt_server, smtp_server
 
 
 class IrcPerson:
@@ -148,4 +151,65 @@ async def mqtt_stage(folder: Path, people: int, *, ids: bool = True) -> AsyncIte
                 await one.close()
 
 
-STAGES = {"irc": irc_stage, "mqtt": mqtt_stage}
+class MailPerson:
+    """Somebody with a mail program: each mail answers the one before it, in one thread."""
+
+    def __init__(self, name: str, office: PostOffice, port: int) -> None:
+        self.address, self._office, self._port = f"{name}@far.test", office, port
+        self._first = f"{name}.first@far.test"
+        self._count = 0
+
+    @property
+    def mails(self) -> list[Any]:
+        return [message_from_bytes(raw, policy=policy.default) for raw in self._office.delivered.get(self.address, [])]
+
+    @property
+    def heard(self) -> list[str]:
+        """The bodies, each Message-ID once, as a mail store would show them."""
+        told = {str(mail["Message-ID"]): mail for mail in self.mails}
+        return [mail.get_body(("plain",)).get_content().strip() for mail in told.values()]
+
+    @property
+    def copies(self) -> list[str]:
+        ids = [str(mail["Message-ID"]) for mail in self.mails]
+        return ids[len(set(ids)) :]
+
+    async def say(self, text: str) -> None:
+        mail = EmailMessage()
+        mail["From"], mail["To"], mail["Subject"] = self.address, "kith@home.test", "numbers"
+        mail["Message-ID"] = f"<{self._first if not self._count else f'{self._count}.{self._first}'}>"
+        if self._count:
+            mail["References"] = f"<{self._first}>"
+        self._count += 1
+        mail.set_content(f"{text}\n\nOn Monday, Kith wrote:\n> something older\n")
+        await self.post(mail.as_bytes())
+
+    async def post(self, raw: bytes) -> None:
+        import aiosmtplib
+
+        await aiosmtplib.send(
+            raw,
+            sender=self.address,
+            recipients=["kith@home.test"],
+            hostname="127.0.0.1",
+            port=self._port,
+            start_tls=False,
+        )
+
+
+def mail_settings(imap: int, smtp: int) -> dict[str, Any]:
+    return {
+        "address": "kith@home.test", "password": "secret", "imap_host": "127.0.0.1", "imap_port": imap,
+        "imap_safety": "none", "smtp_host": "127.0.0.1", "smtp_port": smtp, "smtp_safety": "none",
+    }  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def mail_stage(folder: Path, people: int) -> AsyncIterator[Stage]:
+    with smtp_server(folder) as (smtp, office), imap_server(folder) as server:
+        async with Proxy(smtp) as sending:
+            crowd = [MailPerson(f"person{number}", office, smtp) for number in range(people)]
+            yield Stage("email", server.port, lambda port: mail_settings(port, sending.port), crowd, sending)
+
+
+STAGES = {"email": mail_stage, "irc": irc_stage, "mqtt": mqtt_stage}

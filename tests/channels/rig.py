@@ -45,6 +45,7 @@ class Stage:
     port: int
     settings: Callable[[int], dict[str, Any]]
     people: Sequence[Person]
+    also: Proxy | None = None  # a second connection that is cut with the first
 
 
 @dataclass(slots=True)
@@ -153,8 +154,8 @@ async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
 class Cutter:
     """Cuts every connection at random moments, `every` seconds apart on average."""
 
-    def __init__(self, home: House, name: str, proxy: Proxy, every: float, seed: int) -> None:
-        self._home, self._name, self._proxy, self._every = home, name, proxy, every
+    def __init__(self, home: House, stage: Stage, proxy: Proxy, every: float, seed: int) -> None:
+        self._home, self._name, self._proxy, self._every, self._also = home, stage.name, proxy, every, stage.also
         self._rng = random.Random(seed)
         self.recoveries: list[float] = []
         self.cuts = 0
@@ -168,6 +169,8 @@ class Cutter:
         """One cut, and how long it took until the channel was connected again."""
         keeper = self._home.manager._keepers[self._name]
         restarts, began = keeper.watch.restarts, time.monotonic()
+        if self._also is not None:
+            self._also.cut()
         if not self._proxy.cut():
             return
         self.cuts += 1
@@ -192,7 +195,7 @@ async def play(
     async with stage as scene, Proxy(scene.port) as proxy:
         given = scene.settings(proxy.port)
         async with household(folder, scene.name, given) as (home, echo):
-            cutter = Cutter(home, scene.name, proxy, every, seed)
+            cutter = Cutter(home, scene, proxy, every, seed)
             began, share = time.monotonic(), messages // len(scene.people)
             texts = [[f"{place}.{number}" for number in range(share)] for place in range(len(scene.people))]
             cutting = asyncio.create_task(cutter.run())

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,4 +134,85 @@ def mqtt_server(folder: Path, port: int = 0, *, password: str = "") -> Iterator[
         )
     (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
     with running([mosquitto, "-c", str(folder / "mosquitto.conf")], folder, port) as process:
+        yield Server(port, process, folder)
+
+
+class PostOffice:
+    """aiosmtpd: puts mail for ``kith@home.test`` into a Maildir and keeps all other mail by its recipient."""
+
+    def __init__(self, folder: Path) -> None:
+        self._maildir = folder / "mail" / "kith"
+        for name in ("cur", "new", "tmp"):
+            (self._maildir / name).mkdir(parents=True, exist_ok=True)
+        self._count = 0
+        self.delivered: dict[str, list[bytes]] = {}
+        self.refuse = ""
+        self._lock = threading.Lock()
+
+    async def handle_DATA(self, server: object, session: object, envelope: Any) -> str:  # noqa: N802  # aiosmtpd's name
+        if self.refuse:
+            return self.refuse
+        for address in envelope.rcpt_tos:
+            self.deliver(address, envelope.content)
+        return "250 taken"
+
+    def deliver(self, address: str, content: bytes) -> None:
+        with self._lock:
+            if address != "kith@home.test":
+                self.delivered.setdefault(address, []).append(content)
+                return
+            self._count += 1
+            now = time.time_ns()
+            name = f"{now // 10**9}.M{now // 1000 % 10**6:06}P1Q{self._count}.test"
+            path = self._maildir / "tmp" / name
+            path.write_bytes(content)
+            path.chmod(0o666)
+            path.rename(self._maildir / "new" / name)
+
+
+@contextlib.contextmanager
+def smtp_server(folder: Path) -> Iterator[tuple[int, PostOffice]]:
+    """aiosmtpd in a thread of its own, and its port."""
+    from aiosmtpd.controller import Controller
+
+    office, port = PostOffice(folder), free_port()
+    controller = Controller(office, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield port, office
+    finally:
+        controller.stop()
+
+
+@contextlib.contextmanager
+def imap_server(folder: Path, *, tls: bool = False) -> Iterator[Server]:
+    """dovecot with one mailbox: the user ``kith@home.test``, the password ``secret``, the Maildir of `PostOffice`."""
+    dovecot, port = program("dovecot"), free_port()
+    user = pwd.getpwuid(os.getuid()).pw_name
+    root, mail = os.getuid() == 0, folder / "mail"
+    for path in (mail, *mail.rglob("*")):
+        path.chmod(0o777)
+    owner = "mail" if root else user
+    if root:
+        shutil.chown(mail, "mail", "mail")
+        for path in mail.rglob("*"):
+            shutil.chown(path, "mail", "mail")
+    cert, key = certificate(folder) if tls else (None, None)
+    lines = [
+        f"base_dir = {folder}/run", f"state_dir = {folder}/run", "log_path = /dev/stderr", "protocols = imap",
+        "listen = 127.0.0.1", f"mail_location = maildir:{mail}/kith", "first_valid_uid = 0",
+        "disable_plaintext_auth = no",
+        "maildir_very_dirty_syncs = no", "mailbox_idle_check_interval = 1 secs", "mail_max_userip_connections = 100",
+        *([] if root else [f"default_internal_user = {user}", f"default_login_user = {user}"]),
+        *(["ssl = required", f"ssl_cert = <{cert}", f"ssl_key = <{key}"] if tls else ["ssl = no"]),
+        "passdb {", "  driver = static", "  args = password=secret", "}",
+        "userdb {", "  driver = static", f"  args = uid={owner} gid={owner} home={mail}", "}",
+        "service imap-login {", f"  inet_listener imap{'s' if tls else ''} {{", f"    port = {port}",
+        *(["    ssl = yes"] if tls else []), "  }",
+        f"  inet_listener imap{'' if tls else 's'} {{", "    port = 0", "  }",
+        *([] if root else ["  chroot ="]), "}", *([] if root else ["service anvil {", "  chroot =", "}"]),
+    ]  # fmt: skip
+    (folder / "dovecot.conf").write_text("\n".join(lines) + "\n")
+    folder.chmod(0o755)
+    with running([dovecot, "-F", "-c", str(folder / "dovecot.conf")], folder, port) as process:
         yield Server(port, process, folder)
