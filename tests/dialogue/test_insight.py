@@ -86,6 +86,8 @@ def test_a_long_silence_ends_a_talk() -> None:
     assert counts["ratings"] == {"up": 1, "down": 1}
     assert counts["weeks"][0]["from"] == "2025-11-17"
     assert summary([], {})["automation"] is None
+    (thanked,) = talks([turn(1, "a", DONE), turn(2, "👍", LOST, at=NOW + 1)], NOW + 9000, 1800)
+    assert thanked.outcome == "done"  # what is said of a reply is no question
 
 
 @pytest.mark.parametrize(

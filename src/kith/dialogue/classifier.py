@@ -8,6 +8,9 @@ Classification", 2003), solved in closed form. So are its predictions for an exa
 example whose whole class was left out: the block form of the same identity, ``y - (I - H)^-1 (y - f)``. The first
 says how sure a right answer looks, the second how a text looks that belongs nowhere. A logistic curve between the two
 turns scores into the confidence that an answer is right (Platt, 1999), with no example kept back.
+
+Where there are sentence vectors, they stand beside the n-grams as more columns, so that the two are weighed against
+each other by the same solution (a sum of kernels). The label "" is for what is out of scope.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ _COLUMNS = 4096  # the widest matrix that is solved; rarer features share column
 _SHARED = 1024
 _PENALTY = 0.2  # chosen on validation data, see benchmarks/intents.py
 _PRIOR = np.array([5.5, 2.5, -3.6])  # of the curve: score, margin, constant; fitted on 100 intents of CLINC150
+_OUTSIDE = 0.1  # how much is said out of scope at least, for one thing said in it
 _STRENGTH = np.array([0.2, 0.2, 2.0])  # how many examples' worth the prior is
 
 
@@ -47,9 +51,20 @@ class Guess:
 
 
 class Classifier:
-    """Trained by its constructor from `texts` and their `labels`, of equal length and at least one."""
+    """Trained by its constructor from `texts` and their `labels`, of equal length and at least one.
 
-    def __init__(self, texts: Sequence[str], labels: Sequence[str], *, penalty: float = _PENALTY) -> None:
+    `vectors` are one for each text, of any one size; they count `weight` times as much as the n-grams.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        *,
+        penalty: float = _PENALTY,
+        vectors: Sequence[Sequence[float]] | None = None,
+        weight: float = 1.0,
+    ) -> None:
         self.labels = tuple(sorted(set(labels)))
         bags = [features(text) for text in texts]
         counts = Counter(feature for bag in bags for feature in bag)
@@ -62,18 +77,32 @@ class Classifier:
         for row, bag in enumerate(bags):
             columns, weights = self._vector(bag)
             np.add.at(matrix[row], columns, weights)
+        self._sparse, self._weight = matrix.shape[1], math.sqrt(weight)
+        if vectors is not None:
+            matrix = np.hstack([matrix, unit(vectors) * np.float32(self._weight)])
         index = {label: place for place, label in enumerate(self.labels)}
         owner = np.array([index[label] for label in labels])
         self._weights, self.left_out, held = _solve(matrix, owner, len(self.labels), penalty)
-        self._curve = _calibrate(self.left_out, held, owner)
+        self._curve = _calibrate(self.left_out, held, owner, index.get("", -1))
 
-    def guess(self, text: str, allowed: Collection[str] | None = None) -> Guess:
-        """Label one normalised text, with one of `allowed` where that is given (and holds any label)."""
+    def guess(self, text: str, allowed: Collection[str] | None = None, vector: Sequence[float] | None = None) -> Guess:
+        """Label one normalised text, with one of `allowed` where that is given (and holds any label), or with "".
+
+        `vector` is the text's own, for a classifier that was trained with vectors.
+        """
         columns, weights = self._vector(features(text))
         scores = weights @ self._weights[columns] if len(columns) else np.zeros(len(self.labels), np.float32)
+        if vector is not None:
+            scores = scores + (unit([vector])[0] * np.float32(self._weight)) @ self._weights[self._sparse :]
         if allowed is not None:
-            scores = np.where([label in allowed for label in self.labels], scores, np.float32(-1))
+            scores = np.where([not label or label in allowed for label in self.labels], scores, np.float32(-1))
         return self._guess(scores.astype(np.float64))
+
+    def ranked(self, text: str) -> list[str]:
+        """Every label, the likeliest for a normalised text first."""
+        columns, weights = self._vector(features(text))
+        scores = weights @ self._weights[columns] if len(columns) else np.zeros(len(self.labels), np.float32)
+        return [self.labels[int(place)] for place in np.argsort(-scores, kind="stable")]
 
     def held_out(self) -> list[Guess]:
         """For every training text, in order: the guess of a classifier that had not seen it."""
@@ -100,6 +129,12 @@ class Classifier:
                 weights.append(weight)
         scale = 1 / math.sqrt(length) if length else 0.0
         return np.array(columns, np.intp), np.array(weights, np.float32) * np.float32(scale)
+
+
+def unit(vectors: Sequence[Sequence[float]]) -> Floats:
+    """Vectors of length one; what is not finite counts as nothing."""
+    found = np.nan_to_num(np.asarray(vectors, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
 
 def features(text: str) -> dict[str, int]:
@@ -161,21 +196,30 @@ def _lower_inverse(lower: Floats) -> Floats:
     return found
 
 
-def _calibrate(alone: Doubles, held: Doubles, owner: NDArray[Any]) -> Doubles:
-    """The curve from (score, margin, 1) to the chance of being right, by Newton's method from a prior."""
+def _calibrate(alone: Doubles, held: Doubles, owner: NDArray[Any], strange: int) -> Doubles:
+    """The curve from (score, margin, 1) to the chance of being right, by Newton's method from a prior.
+
+    Where there are examples of what is out of scope (the class `strange`), they stand for it; else every class does in
+    turn, which is harder: a class is often like another one of the same flow.
+    """
     stranger = held.copy()
     stranger[np.arange(len(owner)), owner] = -np.inf  # a class that is left out cannot be guessed
     right = alone.argmax(axis=1) == owner
     points = _points(alone)
-    answers = right.astype(np.float64)
+    answers, shares = right.astype(np.float64), np.ones(len(owner))
     if held.shape[1] > 1:
-        points = np.vstack([points, _points(stranger)])
-        answers = np.concatenate([answers, np.zeros(len(owner))])
+        outside = _points(stranger if strange < 0 else stranger[owner == strange])
+        points = points if strange < 0 else points[owner != strange]
+        answers = answers if strange < 0 else answers[owner != strange]
+        share = 1.0 if strange < 0 else max(1.0, _OUTSIDE * len(points) / max(len(outside), 1))
+        shares = np.concatenate([shares[: len(points)], np.full(len(outside), share)])
+        points = np.vstack([points, outside])
+        answers = np.concatenate([answers, np.zeros(len(outside))])
     curve = _PRIOR.copy()
     for _ in range(25):
         chance = 1 / (1 + np.exp(-np.clip(points @ curve, -30, 30)))
-        slope = points.T @ (chance - answers) + _STRENGTH * (curve - _PRIOR)
-        bend = (points * (chance * (1 - chance))[:, None]).T @ points + np.diag(_STRENGTH)
+        slope = points.T @ (shares * (chance - answers)) + _STRENGTH * (curve - _PRIOR)
+        bend = (points * (shares * chance * (1 - chance))[:, None]).T @ points + np.diag(_STRENGTH)
         step = np.linalg.solve(bend, slope)
         curve -= step
         if float(np.abs(step).max()) < 1e-6:

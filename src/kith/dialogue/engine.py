@@ -74,6 +74,7 @@ class Engine:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._ports.layers.close()
         tasks = [work.task for work in self._active.values() if work.task]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)

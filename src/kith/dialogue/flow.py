@@ -16,6 +16,7 @@ from typing import Any, cast
 import kith
 from kith.core.errors import Fault, Invalid
 from kith.dialogue.checks import Checker
+from kith.dialogue.intents import Layer
 from kith.dialogue.reading import Action, Pick, Reader, Reading, Rules
 from kith.dialogue.schema import FlowPart, IntentPart
 from kith.dialogue.standing import standing
@@ -48,14 +49,15 @@ class Flow:
         values: Mapping[str, str],
         pick: Pick,
         zone: tzinfo | None = None,
+        layer: Layer | None = None,
     ) -> Reading:
         """Understand one message in its dialogue, and answer it if the flow knows how. Raises nothing of its own.
 
         `state` is that of the reading before ({} at first), `locale` the language when the text does not show it, `now`
         seconds since 1970, `values` fill placeholders, `pick` chooses one of several replies; days begin in `zone`, by
-        default the machine's own.
+        default the machine's own. `layer` is asked about what no rule knows.
         """
-        return Reader(self.rules, text, locale, now, pick, zone).read(state, values)
+        return Reader(self.rules, text, locale, now, pick, zone).read(state, values, layer)
 
     def standing(self, state: Mapping[str, Any], now: float) -> dict[str, Any]:
         """Where a dialogue stands, as JSON: `state` is that of its last reading; what ran out of time is closed."""

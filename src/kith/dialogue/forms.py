@@ -54,7 +54,11 @@ class Heard:
 
     def other(self, intent: IntentPart, sure: float) -> bool:
         """Whether the classifier takes it for another intent."""
-        return self.match.by == "classifier" and self.match.intent != intent.name and self.match.confidence >= sure
+        return (
+            self.match.by in ("classifier", "model")
+            and self.match.intent != intent.name
+            and self.match.confidence >= sure
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,9 @@ def outcome(turns: Sequence[Turn], now: float, idle: float) -> Outcome:
     """How one talk ended, by the rules above."""
     if any(turn.outcome == "handed_over" for turn in turns):
         return "handed_over"
-    last = turns[-1]
-    if now - last.at <= idle:
+    if now - turns[-1].at <= idle:
         return "open"
+    last = next((turn for turn in reversed(turns) if not feedback(turn.heard.text)), turns[-1])
     if last.outcome in ("failed", "refused") or unanswered(last):
         return "abandoned"
     return "abandoned" if last.path and last.path[-1].outcome in _PENDING else "done"

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from kith.core.turn import Entity, Step, Understanding
 from kith.dialogue.entities import FREE, Lexicon, extract
 from kith.dialogue.forms import Heard, Move, fill, move, question, title, words
-from kith.dialogue.intents import Intents, Match
+from kith.dialogue.intents import Intents, Layer, Match
 from kith.dialogue.normal import language
 from kith.dialogue.quantities import moment
 from kith.dialogue.schema import ActionPart, FlowPart, IntentPart, spoken
@@ -64,7 +64,7 @@ class Rules:
         self.lexicons = tuple(lexicons)
         self.free = frozenset({FREE, *(lexicon.name for lexicon in lexicons if lexicon.free)})
         self.machine = Machine(part)
-        self.matcher = Intents(part.intents, self.free, part.threshold)
+        self.matcher = Intents(part.intents, self.free, part.threshold, part.out_of_scope)
         self.intents = {intent.name: intent for intent in part.intents}
 
 
@@ -83,10 +83,11 @@ class Reader:
         self._given: dict[str, str] = {}
         self._place = Place()
         self._start = ""
-        self._steps: list[Step] = []
+        self._layer: Layer | None = None
 
-    def read(self, state: Mapping[str, Any], values: Mapping[str, str]) -> Reading:
+    def read(self, state: Mapping[str, Any], values: Mapping[str, str], layer: Layer | None = None) -> Reading:
         """Understand the message where the dialogue stands, and answer it if the flow knows how."""
+        self._layer = layer
         self._place = place = self._rules.machine.restore(state, self._now)
         self._language = place.language = language(self._text, place.language or self._default)
         self._start = place.node()
@@ -98,7 +99,7 @@ class Reader:
 
     def _understood(self) -> Reading:
         place, allowed = self._place, self._rules.machine.allowed(self._place.at)
-        match = self._rules.matcher.recognise(self._text, self._entities, allowed)
+        match = self._rules.matcher.recognise(self._text, self._entities, allowed, self._layer)
         if place.asking is not None and (reading := self._in_form(place.asking, match)):
             return reading
         if place.asking is None and match.by != "rule" and (several := self._several(allowed)):
@@ -249,7 +250,7 @@ class Reader:
         found: dict[str, tuple[IntentPart, Match, tuple[Entity, ...]]] = {}
         for part in clauses(self._text):
             entities = extract(part, self._rules.lexicons, self._now, self._zone)
-            match = self._rules.matcher.recognise(part, entities, allowed)
+            match = self._rules.matcher.recognise(part, entities, allowed, self._layer)
             intent = self._rules.intents.get(match.intent)
             if intent is None or match.confidence < _SURE or (intent.action and not intent.slots):
                 return None

@@ -151,7 +151,7 @@ class TestPart(Section):
 
 
 class FlowPart(Section):
-    """A whole flow file."""
+    """A whole flow file. `out_of_scope` are phrases of no intent, from which the classifier learns what to refuse."""
 
     name: Name = "flow"
     locale: Language = "en"
@@ -162,6 +162,7 @@ class FlowPart(Section):
     transitions: list[TransitionPart] = Field(default_factory=list[TransitionPart], max_length=5000)
     actions: dict[Name, ActionPart] = Field(default_factory=dict[str, ActionPart], max_length=500)
     otherwise: Replies | None = None
+    out_of_scope: list[Phrase] = Field(default_factory=list[str], max_length=5000)
     tests: list[TestPart] = Field(default_factory=list[TestPart], max_length=5000)
 
 

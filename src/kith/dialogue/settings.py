@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -16,6 +17,10 @@ class DialogueSettings(Section):
 
     flow: Path | None = Field(default=None, description="A flow file; the shipped one when absent.")
     persona: Path | None = Field(default=None, description="A persona file; the shipped one when absent.")
+    understanding: Literal["rules", "classifier", "embedding", "model"] = Field(
+        default="embedding",
+        description="The last layer that may say what a message means; each needs those before it.",
+    )
     model: str = Field(default="", description="The model that talks; the first one that can when empty.")
     rounds: int = Field(
         default=8, ge=1, le=100, description="Rounds of the conversation that a model is shown at least."

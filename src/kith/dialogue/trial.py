@@ -63,7 +63,7 @@ def run_trial(flow: Flow) -> Trial:
         (intent, guess.label, text, guess.confidence) for (text, intent), guess in zip(known, guesses, strict=True)
     ]
     right = [wanted == got for wanted, got, _, _ in pairs]
-    sure = [confidence >= threshold for _, _, _, confidence in pairs]
+    sure = [confidence >= threshold and bool(got) for _, got, _, confidence in pairs]
     total = max(len(pairs), 1)
     return Trial(
         phrases=len(pairs),
@@ -71,7 +71,9 @@ def run_trial(flow: Flow) -> Trial:
         accepted=sum(a and b for a, b in zip(right, sure, strict=True)) / total,
         wrong=sum(b and not a for a, b in zip(right, sure, strict=True)) / total,
         scores=scores([(wanted, got) for wanted, got, _, _ in pairs]),
-        confusions=confusions([(wanted, got, text) for wanted, got, text, sureness in pairs if sureness >= threshold]),
+        confusions=confusions(
+            [(wanted, got, text) for wanted, got, text, sureness in pairs if sureness >= threshold and got]
+        ),
         tests=len(flow.part.tests),
         failures=_failures(flow),
     )

@@ -27,6 +27,7 @@ from kith.dialogue.care import MINOR, alarm, safe_answer
 from kith.dialogue.context import STEP, Budget, compose, rounds_of, window
 from kith.dialogue.crisis import endangered
 from kith.dialogue.flow import FlowBook, Reading
+from kith.dialogue.layers import Layers
 from kith.dialogue.mood import emotion, guidance, moved
 from kith.dialogue.persona import Persona
 from kith.dialogue.session import Session, spoken_language
@@ -87,6 +88,10 @@ class Draft:
     def __post_init__(self) -> None:
         self.heard = self.envelope.message
 
+    def pick(self, options: Sequence[str]) -> str:
+        """One of several replies: another one each round."""
+        return options[self.session.rounds % len(options)]
+
     def turn(self) -> Turn:
         """The record of what happened so far."""
         return Turn(
@@ -125,6 +130,11 @@ class Ports:
     bus: Bus
     clock: Clock
     ids: Ids
+    layers: Layers = field(init=False)
+
+    def __post_init__(self) -> None:
+        mode, model = self.settings.understanding, self.settings.model
+        object.__setattr__(self, "layers", Layers(self.models, self.clock, self.ids, mode, model))
 
 
 async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage | None:
@@ -172,7 +182,7 @@ async def sense(draft: Draft, senses: Senses) -> Stage | None:
 
 
 async def understand(
-    draft: Draft, flows: FlowBook, persona: Persona, clock: Clock, settings: DialogueSettings
+    draft: Draft, flows: FlowBook, layers: Layers, persona: Persona, clock: Clock, settings: DialogueSettings
 ) -> Stage | None:
     """Danger before all; then rules, then the classifier; a rule may answer at once. What none knows is the model's."""
     if await _in_danger(draft, settings):
@@ -182,13 +192,14 @@ async def understand(
     feeling = emotion(draft.heard.text)
     draft.session.mood = moved(draft.session.mood, feeling, clock.now() - draft.session.seen)
     values = {"persona": persona.name, "name": draft.envelope.sender_name}
-    reading = flows.current.read(
+    reading = await layers.read(
+        flows.current,
         outside.own(draft.heard),
         draft.session.flow,
         locale=draft.locale,
         now=clock.now(),
         values=values,
-        pick=lambda options: options[draft.session.rounds % len(options)],
+        pick=draft.pick,
         zone=zone(settings.timezone),
     )
     draft.understanding = replace(reading.understanding, emotion=feeling)
