@@ -12,10 +12,11 @@ export type Talked = {
   excerpt: string;
   turn: string;
 };
+export type Media = { type: "image" | "audio" | "file"; blob: string; mime: string; name: string; size: number };
 export type Part =
   | { type: "text"; text: string }
   | { type: "data"; kind: string; value: Record<string, unknown> }
-  | { type: "image" | "audio" | "file"; blob: string; mime: string; name: string; size: number }
+  | Media
   | { type: "tool_call" | "tool_result"; [key: string]: unknown };
 export type Message = { id: string; role: string; parts: Part[]; at: number };
 export type Turn = {
@@ -28,6 +29,7 @@ export type Turn = {
   outcome: string;
 };
 export type Model = {
+  version: string;
   name: string;
   kind: string;
   backend: string;
@@ -78,7 +80,7 @@ export class Failure extends Error {
     readonly code: string,
     message: string,
     readonly hint = "",
-    readonly faults: { path: string; reason: string }[] = [],
+    readonly faults: { path: string; reason: string; line?: number }[] = [],
   ) {
     super(message);
   }

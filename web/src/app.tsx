@@ -16,6 +16,15 @@ const Flow = lazy(() => import("./pages/flow"));
 const Outbox = lazy(() => import("./pages/outbox"));
 const Tokens = lazy(() => import("./pages/tokens"));
 const Welcome = lazy(() => import("./pages/welcome"));
+const Memory = lazy(() => import("./pages/memory"));
+const Personas = lazy(() => import("./pages/personas"));
+const Knowledge = lazy(() => import("./pages/knowledge"));
+const Channels = lazy(() => import("./pages/channels"));
+const Unanswered = lazy(() => import("./pages/unanswered"));
+const Paths = lazy(() => import("./pages/paths"));
+const Household = lazy(() => import("./pages/household"));
+const Audit = lazy(() => import("./pages/audit"));
+const Config = lazy(() => import("./pages/config"));
 const Settings = lazy(() => import("./pages/settings"));
 
 export function App() {
@@ -77,6 +86,15 @@ function Rooms() {
           <Route path="/flow"><Flow /></Route>
           <Route path="/outbox"><Outbox /></Route>
           <Route path="/tokens"><Tokens /></Route>
+          <Route path="/memory"><Memory /></Route>
+          <Route path="/personas"><Personas /></Route>
+          <Route path="/knowledge"><Knowledge /></Route>
+          <Route path="/channels"><Channels /></Route>
+          <Route path="/unanswered"><Unanswered /></Route>
+          <Route path="/paths"><Paths /></Route>
+          <Route path="/household"><Household /></Route>
+          <Route path="/audit"><Audit /></Route>
+          <Route path="/config"><Config /></Route>
           <Route path="/settings"><Settings /></Route>
           <Route><Lost /></Route>
         </Switch>

@@ -1,6 +1,6 @@
-import { Activity, Bot, KeyRound, Menu, MessageCircle, SendHorizontal, Settings, Waypoints } from "lucide-react";
+import { BookOpen, Bot, Brain, Drama, House, Menu, MessageCircle, Settings } from "lucide-react";
 import type { ReactNode } from "react";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { me } from "./api";
 import { Talks } from "./chat/talks";
@@ -10,14 +10,30 @@ import { Drawer, IconButton } from "./ui";
 import type { Key } from "./words/en";
 import { useWords } from "./words";
 
-const ROOMS: { to: string; key: Key; icon: typeof Bot; trusted: boolean }[] = [
-  { to: "/models", key: "nav.models", icon: Bot, trusted: false },
-  { to: "/state", key: "nav.state", icon: Activity, trusted: false },
-  { to: "/flow", key: "nav.flow", icon: Waypoints, trusted: false },
-  { to: "/outbox", key: "nav.outbox", icon: SendHorizontal, trusted: true },
-  { to: "/tokens", key: "nav.tokens", icon: KeyRound, trusted: true },
-  { to: "/settings", key: "nav.settings", icon: Settings, trusted: false },
+type Room = { to: string; key: Key; icon?: typeof Bot; role?: "admin" | "owner" };
+
+const ROOMS: Room[] = [
+  { to: "/memory", key: "nav.memory", icon: Brain },
+  { to: "/personas", key: "nav.personas", icon: Drama },
+  { to: "/models", key: "nav.models", icon: Bot },
+  { to: "/knowledge", key: "nav.knowledge", icon: BookOpen },
+  { to: "/state", key: "nav.house", icon: House },
+  { to: "/settings", key: "nav.settings", icon: Settings },
 ];
+/** What belongs to running the house; its pages share one row of links. */
+const HOUSE: Room[] = [
+  { to: "/state", key: "nav.state" },
+  { to: "/channels", key: "nav.channels", role: "admin" },
+  { to: "/flow", key: "nav.flow" },
+  { to: "/unanswered", key: "nav.unanswered", role: "admin" },
+  { to: "/paths", key: "nav.paths", role: "admin" },
+  { to: "/household", key: "nav.household", role: "admin" },
+  { to: "/outbox", key: "nav.outbox", role: "admin" },
+  { to: "/tokens", key: "nav.tokens", role: "admin" },
+  { to: "/audit", key: "nav.audit", role: "owner" },
+  { to: "/config", key: "nav.config", role: "owner" },
+];
+const within = (place: string, room: Room): boolean => place === room.to || place.startsWith(`${room.to}/`);
 
 export function Shell({ children }: { children: ReactNode }) {
   const t = useWords();
@@ -25,7 +41,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const [place] = useLocation();
   useEffect(() => {
     setOpen(false);
-    const room = ROOMS.find((one) => place.startsWith(one.to));
+    const room = [...HOUSE, ...ROOMS].find((one) => within(place, one));
     document.title = room ? `${t(room.key)} · Kith` : "Kith";
   }, [place, t]);
   return (
@@ -40,7 +56,7 @@ export function Shell({ children }: { children: ReactNode }) {
           <Link href="/c/main" className="icon" aria-label={t("nav.chat")}><MessageCircle /></Link>
         </header>
         <Broken />
-        <main id="main" tabIndex={-1}>{children}</main>
+        <main id="main" tabIndex={-1}><Tabs />{children}</main>
       </div>
     </div>
   );
@@ -57,21 +73,39 @@ function Brand() {
 
 function Side() {
   const t = useWords();
-  const who = useStore(me);
   const [place] = useLocation();
-  const trusted = who?.role === "owner" || who?.role === "admin";
+  const house = HOUSE.some((room) => within(place, room));
   return (
     <div className="side-in">
       <div className="side-head"><Brand /></div>
       <Talks />
       <nav aria-label={t("nav.main")} className="rooms">
-        {ROOMS.filter((room) => trusted || !room.trusted).map(({ to, key, icon: Icon }) => (
-          <Link key={to} href={to} className="room" aria-current={place.startsWith(to) ? "page" : undefined}>
-            <Icon aria-hidden /> {t(key)}
-          </Link>
-        ))}
+        {ROOMS.map((room) => {
+          const { to, key, icon: Icon } = room;
+          const here = room.key === "nav.house" ? house : within(place, room);
+          return <Link key={to} href={to} className="room" aria-current={here ? "page" : undefined}>{Icon && <Icon aria-hidden />} {t(key)}</Link>;
+        })}
       </nav>
     </div>
+  );
+}
+
+/** The pages of the house, above each of them. */
+function Tabs() {
+  const t = useWords();
+  const who = useStore(me);
+  const [place] = useLocation();
+  const here = useRef<HTMLAnchorElement>(null);
+  useEffect(() => void here.current?.scrollIntoView({ block: "nearest", inline: "center" }), [place]);
+  if (!HOUSE.some((room) => within(place, room))) return null;
+  const may = (room: Room): boolean => !room.role || who?.role === "owner" || (room.role === "admin" && who?.role === "admin");
+  return (
+    <nav className="tabs" aria-label={t("nav.house")}>
+      {HOUSE.filter(may).map((room) => {
+        const current = within(place, room);
+        return <Link key={room.to} ref={current ? here : undefined} href={room.to} aria-current={current ? "page" : undefined}>{t(room.key)}</Link>;
+      })}
+    </nav>
   );
 }
 

@@ -1,4 +1,4 @@
-import type { Part, Talked, Turn } from "./api";
+import type { Media, Part, Talked, Turn } from "./api";
 import { call, path } from "./api";
 import type { Frame } from "./live";
 import { Live } from "./live";
@@ -16,6 +16,8 @@ export type Said = {
   model: string;
   state: "sending" | "kept" | "coming" | "done" | "failed" | "stopped";
   note: string;
+  /** The model that was asked for, where another one answered. */
+  instead?: string;
 };
 export type Thread = { name: string; said: Said[]; loaded: boolean; error: string };
 
@@ -58,10 +60,11 @@ export class Talk {
     }
   }
 
-  say(name: string, text: string, model: string): void {
+  say(name: string, text: string, model: string, parts: Media[] = []): void {
+    this.thread(name);
     const id = crypto.randomUUID();
     this.#models.set(id, model);
-    const said: Said = { ...blank(id, "me"), text, state: "sending", at: Date.now() / 1000 };
+    const said: Said = { ...blank(id, "me"), text, parts, model, state: "sending", at: Date.now() / 1000 };
     this.#edit(name, (all) => [...all, said]);
     this.#send(name, said);
   }
@@ -74,6 +77,20 @@ export class Talk {
     this.#send(name, said);
   }
 
+  /** The server's id of a conversation; empty before anything was said in it. */
+  id(name: string): string {
+    return this.list.get()?.find((one) => one.name === name)?.id ?? "";
+  }
+
+  /** A new conversation with what was said in this one up to a turn, or up to `before` it; its name. */
+  async branch(name: string, turn: string, before: boolean): Promise<string> {
+    if (!this.id(name)) await this.refresh();
+    const fresh = crypto.randomUUID().slice(0, 8);
+    await call(`/api/conversations/${path(this.id(name))}/branch`, "POST", { turn, name: fresh, before });
+    await this.refresh();
+    return fresh;
+  }
+
   stop(name: string): void {
     const coming = this.thread(name).get().said.findLast((one) => one.state === "coming");
     if (coming) this.live.send({ type: "cancel", turn: coming.turn });
@@ -82,7 +99,8 @@ export class Talk {
   #send(name: string, said: Said): void {
     const model = this.#models.get(said.id) ?? "";
     const frame = { type: "message", id: said.id, conversation: name, text: said.text, locale: language.get() };
-    this.live.send(model ? { ...frame, model } : frame);
+    const parts = said.parts.length > 0 ? { parts: said.parts } : {};
+    this.live.send({ ...frame, ...parts, ...(model ? { model } : {}) });
   }
 
   async #load(name: string): Promise<void> {
@@ -156,7 +174,8 @@ function words(parts: Part[]): string {
 
 /** A stored turn as what was said. */
 export function remembered(turn: Turn): Said[] {
-  const heard: Said = { ...blank(turn.heard.id, "me"), text: words(turn.heard.parts), turn: turn.id, at: turn.at };
+  const brought = turn.heard.parts.filter((part) => part.type === "image" || part.type === "audio" || part.type === "file");
+  const heard: Said = { ...blank(turn.heard.id, "me"), text: words(turn.heard.parts), parts: brought, turn: turn.id, at: turn.at };
   const sources = turn.passages.map((passage) => passage.title || passage.source);
   const answers = turn.spoke.map((message): Said => {
     const parts = message.parts.filter((part) => part.type !== "text");
@@ -191,8 +210,10 @@ export const CHANGES: Record<string, Change> = {
   message: (all, frame) => {
     const id = text(frame.id);
     if (all.some((one) => one.id === id)) return all;
+    const asked = all.find((one) => one.by === "me" && one.turn === text(frame.turn))?.model ?? "";
     const whole: Said = {
       ...blank(id, "kith"),
+      instead: asked && text(frame.model) && asked !== text(frame.model) ? asked : "",
       text: text(frame.text),
       parts: Array.isArray(frame.parts) ? (frame.parts as Part[]) : [],
       turn: text(frame.turn),

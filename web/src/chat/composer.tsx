@@ -1,23 +1,33 @@
-import { ArrowUp, Square } from "lucide-react";
-import type { DragEvent, KeyboardEvent, Ref } from "react";
+import { ArrowUp, Paperclip, Square, X } from "lucide-react";
+import type { ClipboardEvent, DragEvent, KeyboardEvent, Ref } from "react";
 import { useImperativeHandle, useLayoutEffect, useRef, useState } from "react";
+import type { Media } from "../api";
 import { kept, keep } from "../store";
 import { IconButton } from "../ui";
 import { useLoad } from "../ui/load";
 import { useWords } from "../words";
+import { bring } from "./media";
+import { Voice } from "./voice";
 
 const LARGEST = 200 * 1024;
+const MOST = 10;
 
 export type Pen = { write: (text: string) => void };
-type Props = { busy: boolean; say: (text: string, model: string) => void; stop: () => void; pen: Ref<Pen> };
+type Props = { busy: boolean; say: (text: string, model: string, parts: Media[]) => void; stop: () => void; pen: Ref<Pen> };
+type Listed = { models: { name: string; kind: string; capabilities: string[] }[] };
 
 /** Where a message is written. */
 export function Composer({ busy, say, stop, pen }: Props) {
   const t = useWords();
   const field = useRef<HTMLTextAreaElement>(null);
+  const picker = useRef<HTMLInputElement>(null);
+  const { data } = useLoad<Listed>("/api/models");
   const [text, setText] = useState("");
   const [note, setNote] = useState("");
+  const [over, setOver] = useState(false);
+  const [parts, setParts] = useState<Media[]>([]);
   const [model, setModel] = useState(kept("session", "model"));
+  const ready = Boolean(text.trim()) || parts.length > 0;
   useLayoutEffect(() => {
     const here = field.current;
     if (!here) return;
@@ -26,9 +36,10 @@ export function Composer({ busy, say, stop, pen }: Props) {
   }, [text]);
   useImperativeHandle(pen, () => ({ write: (given) => (setText(given), field.current?.focus()) }), []);
   const send = (): void => {
-    if (!text.trim()) return;
-    say(text.trim(), model);
+    if (!ready) return;
+    say(text.trim(), model, parts);
     setText("");
+    setParts([]);
     setNote("");
   };
   const key = (event: KeyboardEvent): void => {
@@ -39,33 +50,79 @@ export function Composer({ busy, say, stop, pen }: Props) {
     }
     if (event.key === "Escape" && busy) stop();
   };
+  const take = async (files: Iterable<File>): Promise<void> => {
+    setNote("");
+    for (const file of [...files].slice(0, MOST)) {
+      try {
+        const found = await read(file);
+        if (found) setText((old) => `${old}${old && "\n"}${found}`);
+        else await add(file, file.name);
+      } catch (error) {
+        setNote(error instanceof Error ? error.message : String(error));
+      }
+    }
+  };
+  const add = async (file: Blob, name: string): Promise<void> => {
+    const part = await bring(file, name);
+    setParts((old) => [...old, part].slice(0, MOST));
+    setNote(unread(part, data));
+  };
+  const unread = (part: Media, listed: Listed | null): string => {
+    const can = (skill: string): boolean => Boolean(listed?.models.some((one) => one.kind === skill || one.capabilities.includes(skill)));
+    if (part.type === "image" && !can("vision")) return t("chat.part.blind");
+    if (part.type === "audio" && !can("asr") && !can("speech")) return t("chat.part.deaf");
+    return "";
+  };
   const drop = (event: DragEvent): void => {
     event.preventDefault();
-    const file = event.dataTransfer.files[0];
-    if (!file) return;
-    void read(file).then((found) => (setText((old) => `${old}${old && "\n"}${found}`), setNote("")), () => setNote(t("chat.drop.wrong")));
+    setOver(false);
+    void take(event.dataTransfer.files);
+  };
+  const paste = (event: ClipboardEvent): void => {
+    if (event.clipboardData.files.length === 0) return;
+    event.preventDefault();
+    void take(event.clipboardData.files);
   };
   const choose = (name: string): void => {
     setModel(name);
     keep("session", "model", name);
   };
   return (
-    <form className="composer" onSubmit={(event) => (event.preventDefault(), send())} onDrop={drop} onDragOver={(event) => event.preventDefault()}>
-      <textarea ref={field} rows={1} value={text} onChange={(e) => setText(e.target.value)} onKeyDown={key} placeholder={t("chat.write")} aria-label={t("chat.write")} enterKeyHint="send" />
+    <form className={over ? "composer over" : "composer"} onSubmit={(event) => (event.preventDefault(), send())} onDrop={drop} onDragOver={(event) => (event.preventDefault(), setOver(true))} onDragLeave={() => setOver(false)}>
+      {parts.length > 0 && <Brought parts={parts} remove={(at) => setParts(parts.filter((_, place) => place !== at))} />}
+      {note && <p className="note" role="status">{note}</p>}
+      <textarea ref={field} rows={1} value={text} onChange={(e) => setText(e.target.value)} onKeyDown={key} onPaste={paste} placeholder={t("chat.write")} aria-label={t("chat.write")} enterKeyHint="send" />
       <div className="composer-foot">
-        <Choice model={model} choose={choose} />
-        <span className="hint keys">{note || t("chat.keys")}</span>
+        <IconButton label={t("chat.attach")} onClick={() => picker.current?.click()}><Paperclip /></IconButton>
+        <input ref={picker} type="file" multiple hidden onChange={(e) => (void take(e.target.files ?? []), (e.target.value = ""))} />
+        <Voice heard={(sound, name) => void add(sound, name).catch((error: unknown) => setNote(String(error)))} wrong={setNote} />
+        <Choice listed={data} model={model} choose={choose} />
+        <span className="hint keys">{t("chat.keys")}</span>
         {busy && <IconButton label={t("chat.stop")} className="send" onClick={stop}><Square /></IconButton>}
-        {(!busy || text.trim()) && <IconButton label={t("chat.send")} type="submit" className="send" disabled={!text.trim()}><ArrowUp /></IconButton>}
+        {(!busy || ready) && <IconButton label={t("chat.send")} type="submit" className="send" disabled={!ready}><ArrowUp /></IconButton>}
       </div>
     </form>
   );
 }
 
-function Choice({ model, choose }: { model: string; choose: (name: string) => void }) {
+function Brought({ parts, remove }: { parts: Media[]; remove: (place: number) => void }) {
   const t = useWords();
-  const { data } = useLoad<{ models: { name: string; kind: string }[] }>("/api/models");
-  const names = data?.models.filter((one) => one.kind === "chat").map((one) => one.name) ?? [];
+  return (
+    <ul className="brought" aria-label={t("chat.attached")}>
+      {parts.map((part, place) => (
+        <li key={part.blob}>
+          {part.type === "image" && <img src={`/api/blobs/${part.blob}`} alt="" width="36" height="36" />}
+          <span>{part.name || t(`chat.part.${part.type}`)}</span>
+          <IconButton label={`${t("chat.detach")}: ${part.name}`} onClick={() => remove(place)}><X /></IconButton>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Choice({ listed, model, choose }: { listed: Listed | null; model: string; choose: (name: string) => void }) {
+  const t = useWords();
+  const names = listed?.models.filter((one) => one.kind === "chat").map((one) => one.name) ?? [];
   if (names.length === 0) return null;
   return (
     <select className="choice" value={names.includes(model) ? model : ""} onChange={(e) => choose(e.target.value)} aria-label={t("chat.model")}>
@@ -75,11 +132,16 @@ function Choice({ model, choose }: { model: string; choose: (name: string) => vo
   );
 }
 
-/** A text file as a fenced block. Throws for what is too large or no text. */
+/** A small text file as a fenced block; empty for what is too large or no text. */
 async function read(file: File): Promise<string> {
-  if (file.size > LARGEST) throw new RangeError("too large");
-  const text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
-  if (text.includes("\0")) throw new TypeError("not a text");
+  if (file.size > LARGEST || /^(image|audio|video)\//.test(file.type)) return "";
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+  } catch {
+    return "";
+  }
+  if (text.includes("\0") || !text.trim()) return "";
   const fence = "`".repeat(Math.max(3, ...[...text.matchAll(/`+/g)].map((found) => found[0].length + 1)));
   return `${file.name}\n${fence}\n${text.trimEnd()}\n${fence}\n`;
 }

@@ -1,7 +1,10 @@
 import { ArrowDown } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
+import { useLocation } from "wouter";
+import type { Media, Part } from "../api";
 import { theTalk } from "../house";
 import { useStore } from "../store";
+import type { Said } from "../talk";
 import { IconButton, Waiting, Wrong } from "../ui";
 import type { Key } from "../words/en";
 import { useWords } from "../words";
@@ -9,6 +12,7 @@ import type { Pen } from "./composer";
 import { Composer } from "./composer";
 import { Message } from "./said";
 
+const isMedia = (part: Part): part is Media => part.type === "image" || part.type === "audio" || part.type === "file";
 const NEAR = 120;
 const TRIES: Key[] = ["chat.try.1", "chat.try.2", "chat.try.3", "chat.try.4"];
 
@@ -21,15 +25,29 @@ export function Chat({ name }: { name: string }) {
   const model = useRef("");
   const { said } = thread;
   const busy = said.some((one) => one.state === "coming");
-  const say = (text: string, chosen: string): void => {
+  const [, go] = useLocation();
+  const [wrong, setWrong] = useState<unknown>(null);
+  const say = (text: string, chosen: string, parts: Media[] = []): void => {
     model.current = chosen;
-    talk.say(name, text, chosen);
+    talk.say(name, text, chosen, parts);
   };
-  const acts = useMemo(() => ({
-    edit: (text: string) => pen.current?.write(text),
-    ask: (text: string) => talk.say(name, text, model.current),
-    again: (id: string) => talk.again(name, id),
-  }), [talk, name]);
+  const acts = useMemo(() => {
+    // What was said stays as it was: to say it otherwise is to go on beside it.
+    const aside = (turn: string, before: boolean, then: (fresh: string) => void): void => {
+      setWrong(null);
+      void talk.branch(name, turn, before).then((fresh) => (then(fresh), go(`/c/${fresh}`)), setWrong);
+    };
+    return {
+      edit: (one: Said, text: string) => aside(one.turn, true, (fresh) => talk.say(fresh, text, model.current, one.parts.filter(isMedia))),
+      redo: (one: Said) => {
+        const asked = talk.thread(name).get().said.find((other) => other.by === "me" && other.turn === one.turn);
+        if (asked) aside(one.turn, true, (fresh) => talk.say(fresh, asked.text, model.current, asked.parts.filter(isMedia)));
+      },
+      branch: (one: Said) => aside(one.turn, false, () => undefined),
+      again: (id: string) => talk.again(name, id),
+      rate: true,
+    };
+  }, [talk, name, go]);
   const last = said.at(-1);
   const { place, below, down } = useBottom(`${said.length} ${last?.text.length ?? 0}`, said.length);
   return (
@@ -37,6 +55,7 @@ export function Chat({ name }: { name: string }) {
       <div className="scroll" ref={place} tabIndex={0} role="log" aria-label={t("chat.label")} aria-live="off">
         {!thread.loaded && said.length === 0 && <Waiting />}
         {thread.error && <Wrong error={new Error(thread.error)} />}
+        {Boolean(wrong) && <Wrong error={wrong} />}
         {thread.loaded && said.length === 0 && <Hello say={(text) => say(text, "")} />}
         <div className="column">{said.map((one) => <Message key={one.id} said={one} acts={acts} />)}</div>
       </div>

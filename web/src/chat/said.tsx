@@ -1,25 +1,40 @@
-import { BookOpen, CircleStop, Pencil, RotateCcw, Volume2 } from "lucide-react";
+import { BookOpen, CircleStop, GitBranch, Pencil, RotateCcw, ThumbsDown, ThumbsUp, Volume2 } from "lucide-react";
+import type { KeyboardEvent } from "react";
 import { lazy, memo, Suspense, useEffect, useState } from "react";
 import type { Part } from "../api";
+import { call, Failure, path } from "../api";
 import { Markdown } from "../markdown";
 import { language } from "../prefs";
 import { useStore } from "../store";
 import type { Said } from "../talk";
 import { Badge, Button, Copy, IconButton } from "../ui";
 import { useWords, when } from "../words";
+import { Shown } from "./media";
 
 const Chart = lazy(() => import("../markdown/chart"));
 
-type Acts = { edit?: (text: string) => void; ask?: (text: string) => void; again?: (id: string) => void };
+export type Acts = {
+  edit?: (said: Said, text: string) => void;
+  redo?: (said: Said) => void;
+  branch?: (said: Said) => void;
+  again?: (id: string) => void;
+  rate?: boolean;
+};
 
 /** One thing that was said, by the person or by Kith. */
 export const Message = memo(function Message({ said, acts }: { said: Said; acts: Acts }) {
   const t = useWords();
   const chosen = useStore(language);
+  const [editing, setEditing] = useState(false);
   const mine = said.by === "me";
+  const { edit, redo, branch } = acts;
+  const kept = said.state !== "coming" && Boolean(said.turn);
   return (
     <article className={mine ? "said mine" : "said theirs"} aria-label={mine ? t("chat.me") : t("chat.kith")} aria-busy={said.state === "coming"}>
-      {mine ? <p className="bubble">{said.text}</p> : <Answer said={said} />}
+      {mine && said.parts.map((part, place) => <Piece key={place} part={part} />)}
+      {mine && editing && <Edit text={said.text} done={(text) => (setEditing(false), text && edit?.(said, text))} />}
+      {mine && !editing && said.text && <p className="bubble">{said.text}</p>}
+      {!mine && <Answer said={said} />}
       {said.state === "failed" && (
         <p className="said-note bad">
           {mine ? t("chat.unsent") : t("chat.failed")} {said.note}
@@ -29,18 +44,64 @@ export const Message = memo(function Message({ said, acts }: { said: Said; acts:
       <footer className="said-foot">
         {said.state === "sending" ? <span>{t("chat.sending")}</span> : <time>{when(said.at, chosen)}</time>}
         {!mine && said.model && <span>{said.model}</span>}
+        {said.instead && <Badge tone="fair">{t("chat.instead", { model: said.instead })}</Badge>}
+        {said.state === "stopped" && <Badge tone="plain">{t("chat.stopped")}</Badge>}
         {said.state !== "coming" && said.text && (
           <span className="acts">
             <Copy text={said.text} />
             {!mine && <Speak text={said.text} />}
-            {mine && acts.edit && <IconButton label={t("chat.edit")} onClick={() => acts.edit?.(said.text)}><Pencil /></IconButton>}
-            {mine && acts.ask && <IconButton label={t("chat.again")} onClick={() => acts.ask?.(said.text)}><RotateCcw /></IconButton>}
+            {!mine && acts.rate && kept && <Rate turn={said.turn} />}
+            {!mine && redo && kept && <IconButton label={t("chat.redo")} onClick={() => redo(said)}><RotateCcw /></IconButton>}
+            {!mine && branch && kept && <IconButton label={t("chat.branch")} onClick={() => branch(said)}><GitBranch /></IconButton>}
+            {mine && edit && kept && !editing && <IconButton label={t("chat.edit")} onClick={() => setEditing(true)}><Pencil /></IconButton>}
           </span>
         )}
       </footer>
     </article>
   );
 });
+
+/** A message that is being changed; empty when nothing came of it. */
+function Edit({ text, done }: { text: string; done: (text: string) => void }) {
+  const t = useWords();
+  const [given, setGiven] = useState(text);
+  const key = (event: KeyboardEvent): void => {
+    if (event.key === "Escape") done("");
+    if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing && given.trim()) {
+      event.preventDefault();
+      done(given.trim());
+    }
+  };
+  return (
+    <div className="edit">
+      <textarea value={given} rows={Math.min(10, given.split("\n").length + 1)} onChange={(e) => setGiven(e.target.value)} onKeyDown={key} aria-label={t("chat.edit")} autoFocus />
+      <p className="hint">{t("chat.edit.text")}</p>
+      <div className="row end">
+        <Button onClick={() => done("")}>{t("app.cancel")}</Button>
+        <Button kind="main" disabled={!given.trim()} onClick={() => done(given.trim())}>{t("chat.send")}</Button>
+      </div>
+    </div>
+  );
+}
+
+/** Thumbs up and down; the same again takes it back. */
+function Rate({ turn }: { turn: string }) {
+  const t = useWords();
+  const [rating, setRating] = useState(0);
+  const [told, setTold] = useState("");
+  const rate = (given: number): void => {
+    const next = given === rating ? 0 : given;
+    const failed = (reason: unknown): void => setTold(reason instanceof Failure && reason.status === 404 ? t("app.absent") : String(reason));
+    void call(`/api/turns/${path(turn)}/rating`, "POST", { rating: next, note: "" }).then(() => (setRating(next), setTold(next ? t("chat.rated") : "")), failed);
+  };
+  return (
+    <>
+      <IconButton label={t("chat.up")} aria-pressed={rating === 1} onClick={() => rate(1)}><ThumbsUp /></IconButton>
+      <IconButton label={t("chat.down")} aria-pressed={rating === -1} onClick={() => rate(-1)}><ThumbsDown /></IconButton>
+      <span className="hint" role="status">{told}</span>
+    </>
+  );
+}
 
 function Answer({ said }: { said: Said }) {
   const t = useWords();
@@ -67,6 +128,7 @@ function Answer({ said }: { said: Said }) {
 
 /** A part that is not text. */
 function Piece({ part }: { part: Part }) {
+  if (part.type === "image" || part.type === "audio" || part.type === "file") return <Shown part={part} />;
   if (part.type !== "data") return null;
   if (part.kind === "chart") return <Suspense><Chart source={JSON.stringify(part.value)} /></Suspense>;
   const { columns, rows } = part.value as { columns?: unknown; rows?: unknown };

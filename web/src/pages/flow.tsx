@@ -5,15 +5,20 @@ import { call, me } from "../api";
 import { language } from "../prefs";
 import { useStore } from "../store";
 import { Button, Page, Waiting, Wrong } from "../ui";
+import { Choose } from "../ui/choose";
 import { useLoad } from "../ui/load";
 import { useWords } from "../words";
+import { Report, Text, Try } from "./studio";
 
 const Diagram = lazy(() => import("../markdown/diagram"));
+
+const VIEWS = ["shown", "text", "try", "report"] as const;
 
 export default function Flow() {
   const t = useWords();
   const who = useStore(me);
   const { data, error, again } = useLoad<Described>("/api/flow");
+  const [view, setView] = useState<(typeof VIEWS)[number]>("shown");
   const [told, setTold] = useState("");
   const [refused, setRefused] = useState<unknown>(null);
   const reload = (): void => {
@@ -29,7 +34,11 @@ export default function Flow() {
       {Boolean(refused) && <Wrong error={refused} />}
       <p role="status" className="good-note">{told}</p>
       {!data && !error && <Waiting />}
-      {data && <Shown flow={data} />}
+      {trusted && data && <Choose label={t("flow.view")} value={view} all={VIEWS} name={(one) => t(`flow.view.${one}`)} choose={setView} />}
+      {data && view === "shown" && <Shown flow={data} />}
+      {view === "text" && <Text changed={again} />}
+      {view === "try" && <Try />}
+      {view === "report" && <Report />}
     </Page>
   );
 }

@@ -1,12 +1,12 @@
-import { LogOut } from "lucide-react";
 import { useEffect, useState } from "react";
-import { leave, me } from "../api";
+import { me } from "../api";
 import type { Theme } from "../prefs";
 import { theme } from "../prefs";
 import { useStore } from "../store";
-import { Badge, Button, Command, Page } from "../ui";
+import { Button, Command, Page } from "../ui";
 import { Choose, Language } from "../ui/choose";
 import { useWords } from "../words";
+import { Account, Authenticator } from "./account";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
 type Prompt = Event & { prompt: () => Promise<void> };
@@ -22,19 +22,13 @@ export default function Settings() {
           <Language />
           <Choose label={t("settings.theme")} value={look} all={THEMES} name={(one) => t(`settings.theme.${one}`)} choose={(one) => theme.set(one)} />
         </section>
-        <section className="card">
-          <h2>{t("settings.me")}</h2>
-          <p className="row">{who?.name} {who && <Badge tone="plain">{t(`role.${who.role}`)}</Badge>}</p>
-          <Button onClick={() => void leave()}><LogOut aria-hidden /> {t("settings.leave")}</Button>
-        </section>
+        <Account />
+        <Authenticator />
         <Install />
         <section className="card">
           <h2>{t("settings.api")}</h2>
           <p>{t("settings.api.text")}</p>
           <Command text={`${location.origin}/v1`} />
-          <p>{t("settings.file")}</p>
-          <Command text="kith config show" />
-          <Command text="kith config check" />
         </section>
       </div>
       <p className="hint">{t("settings.about", { version: who?.version ?? "" })}</p>

@@ -1,8 +1,11 @@
 import type { State } from "../api";
+import { me } from "../api";
+import { useStore } from "../store";
 import { Badge, Page, Waiting, Wrong } from "../ui";
 import { useLoad } from "../ui/load";
 import type { Key } from "../words/en";
 import { useWords } from "../words";
+import { Live } from "./figures";
 
 const EVERY = 3000;
 const TONES: Record<string, "good" | "fair" | "bad" | "plain"> = {
@@ -17,12 +20,14 @@ export function Condition({ name }: { name: string }) {
 
 export default function Health() {
   const t = useWords();
+  const who = useStore(me);
   const { data, error, again } = useLoad<State>("/api/state", EVERY);
   return (
     <Page title={t("state.title")} text={t("state.text")}>
       {Boolean(error) && <Wrong error={error} again={again} />}
       {!data && !error && <Waiting />}
       {data && <p className="row"><Badge tone={data.ready ? "good" : "bad"}>{t(data.ready ? "state.ready" : "state.unready")}</Badge></p>}
+      {(who?.role === "owner" || who?.role === "admin") && <Live />}
       {data && GROUPS.map(([key, prefix]) => <Group key={key} title={t(key)} prefix={prefix} state={data} />)}
     </Page>
   );

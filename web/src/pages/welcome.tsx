@@ -21,7 +21,7 @@ export default function Welcome() {
   const [, go] = useLocation();
   const [step, setStep] = useState(0);
   const head = useRef<HTMLHeadingElement>(null);
-  useEffect(() => head.current?.focus(), [step]);
+  useEffect(() => void head.current?.focus(), [step]);
   const done = (): void => {
     fresh.set(false);
     go("/c/main");

@@ -3,7 +3,7 @@ import { useStore } from "../store";
 import { useWords } from "../words";
 
 /** Choosing one of a few. */
-export function Choose<T extends string>({ label, value, all, name, choose }: { label: string; value: T; all: T[]; name: (one: T) => string; choose: (one: T) => void }) {
+export function Choose<T extends string>({ label, value, all, name, choose }: { label: string; value: T; all: readonly T[]; name: (one: T) => string; choose: (one: T) => void }) {
   return (
     <fieldset className="choose">
       <legend>{label}</legend>

@@ -37,3 +37,12 @@ export function Absent({ error, again }: { error: unknown; again?: () => void })
   if (missing) return <Empty><p>{t("app.absent")}</p></Empty>;
   return <Wrong error={error} again={again} />;
 }
+
+/** Hands a value to the person as a JSON file. */
+export function save(name: string, value: unknown): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(value, null, 2)], { type: "application/json" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -57,8 +57,6 @@ export const en = {
   "chat.kith": "Kith",
   "chat.ai": "AI",
   "chat.thinking": "Thinking",
-  "chat.edit": "Edit and send again",
-  "chat.again": "Ask again",
   "chat.speak": "Read aloud",
   "chat.quiet": "Stop reading",
   "chat.sources": "Sources",
@@ -67,8 +65,6 @@ export const en = {
   "chat.sending": "Sending",
   "chat.latest": "To the latest message",
   "chat.read": "This conversation belongs to another place and can be read here.",
-  "chat.drop": "Drop a text file to put it into the message",
-  "chat.drop.wrong": "Only text files of up to 200 KB can be taken up so far.",
   "chat.picture": "Picture (not loaded): {name}",
   "chat.opens": "opens in a new window",
   "code.run": "Code: {language}",
@@ -81,7 +77,6 @@ export const en = {
   "models.title": "Models",
   "models.text": "What answers when no rule does. Each local model runs in a process of its own.",
   "models.none": "No model yet. Kith knows small talk and itself; a model makes it a conversation partner.",
-  "models.add": "Add one with this command:",
   "models.kind": "Kind",
   "models.context": "Context",
   "models.memory": "Memory",
@@ -161,7 +156,6 @@ export const en = {
   "settings.api": "For programs",
   "settings.api.text": "The official OpenAI clients work with this address and a token:",
   "settings.about": "Kith {version}. Apache License 2.0.",
-  "settings.file": "The house's own settings are in kith.yaml. These commands show and check it:",
 };
 
 export type Key = keyof typeof en;

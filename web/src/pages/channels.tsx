@@ -1,0 +1,182 @@
+import type { FormEvent } from "react";
+import { useState } from "react";
+import { call, Failure, path } from "../api";
+import { language } from "../prefs";
+import { useStore } from "../store";
+import { Badge, Button, Command, Page, Sure, Waiting, Wrong } from "../ui";
+import { Absent, useLoad } from "../ui/load";
+import type { Schema } from "../ui/schema";
+import { kindOf, resolved, SchemaField, valueOf } from "../ui/schema";
+import { useWords, when } from "../words";
+import { Condition } from "./state";
+
+type Channel = {
+  name: string; title: Record<string, string>; quality: string; delivery: string; state: string; note: string; configured: boolean;
+  last_in: number; last_out: number; lag: number; errors: number; capabilities: string[]; schema: Schema; qr?: string;
+};
+type Asking = { id: string; channel: string; sender: string; name: string; at: number; until: number };
+type Face = { id: string; channel: string; sender: string; name: string; role: string; at: number };
+
+const EVERY = 5000;
+
+/** The chat platforms: how each is, set up by a form, tried, and who may come in through them. */
+export default function Channels() {
+  const t = useWords();
+  const { data, error, again } = useLoad<{ channels: Channel[] }>("/api/channels", EVERY);
+  const [query, setQuery] = useState("");
+  const wanted = query.trim().toLowerCase();
+  const fits = (one: Channel): boolean => !wanted || `${one.name} ${Object.values(one.title).join(" ")}`.toLowerCase().includes(wanted);
+  const own = data?.channels.filter((one) => one.configured) ?? [];
+  const others = data?.channels.filter((one) => !one.configured && fits(one)) ?? [];
+  return (
+    <Page title={t("channels.title")} text={t("channels.text")}>
+      {Boolean(error) && <Absent error={error} again={again} />}
+      {!data && !error && <Waiting />}
+      {own.map((one) => <Card key={one.name} one={one} again={again} />)}
+      {data && <Pairing />}
+      {data && (
+        <section className="group">
+          <h2>{t("channels.others")}</h2>
+          <input className="find" type="search" value={query} onChange={(e) => setQuery(e.target.value)} placeholder={t("channels.find")} aria-label={t("channels.find")} />
+          {others.map((one) => <More key={one.name} one={one} again={again} />)}
+        </section>
+      )}
+    </Page>
+  );
+}
+
+const titleOf = (one: Channel, chosen: string): string => one.title[chosen] ?? one.title.en ?? one.name;
+
+function Card({ one, again }: { one: Channel; again: () => void }) {
+  const t = useWords();
+  const chosen = useStore(language);
+  const [told, setTold] = useState("");
+  const [refused, setRefused] = useState<unknown>(null);
+  const [open, setOpen] = useState(false);
+  const command = (action: string): void => {
+    setTold("");
+    setRefused(null);
+    void call<{ proof?: unknown; note?: string }>(`/api/channels/${path(one.name)}/${action}`, "POST").then(
+      (found) => (setTold(action === "test" ? `${t("channels.tested")} ${proof(found.proof)}` : ""), again()), setRefused,
+    );
+  };
+  const fixed = Object.keys(one.schema.properties ?? {}).length <= 1;
+  return (
+    <section className="card">
+      <h2 className="row">{titleOf(one, chosen)} <Condition name={one.state} /> <Badge tone="plain">{one.quality}</Badge></h2>
+      {one.note && <p className="hint">{one.note}</p>}
+      <p className="hint">
+        {t("channels.in")} {one.last_in ? when(one.last_in, chosen) : "–"} · {t("channels.out")} {one.last_out ? when(one.last_out, chosen) : "–"}
+        {one.errors > 0 && ` · ${t("channels.errors", { n: one.errors })}`}{one.lag > 1 && ` · ${t("channels.lag", { n: Math.round(one.lag) })}`}
+      </p>
+      {one.qr && <img className="qr" src={one.qr} alt={t("channels.qr")} width="200" height="200" />}
+      {told && <p className="good-note" role="status">{told}</p>}
+      {Boolean(refused) && <Wrong error={refused} />}
+      <div className="row">
+        <Button onClick={() => command("test")}>{t("channels.test")}</Button>
+        <Button onClick={() => command("restart")}>{t("channels.restart")}</Button>
+        {one.state === "stopped" ? <Button onClick={() => command("start")}>{t("channels.start")}</Button> : <Button onClick={() => command("stop")}>{t("channels.stop")}</Button>}
+        {!fixed && <Button aria-expanded={open} onClick={() => setOpen(!open)}>{t("channels.settings")}</Button>}
+        {!fixed && (
+          <Sure label={t("channels.remove")} text={t("channels.remove.sure", { name: titleOf(one, chosen) })} onSure={() => void call(`/api/channels/${path(one.name)}`, "DELETE").then(again, setRefused)}>
+            <Button kind="danger">{t("channels.remove")}</Button>
+          </Sure>
+        )}
+      </div>
+      {open && <Form one={one} done={() => (setOpen(false), again())} />}
+    </section>
+  );
+}
+
+const proof = (found: unknown): string => (typeof found === "string" ? found : found ? JSON.stringify(found) : "");
+
+function More({ one, again }: { one: Channel; again: () => void }) {
+  const t = useWords();
+  const chosen = useStore(language);
+  return (
+    <details className="intent">
+      <summary><strong>{titleOf(one, chosen)}</strong> <Badge tone="plain">{one.quality}</Badge></summary>
+      <p className="hint">{t("channels.delivery")}: {one.delivery || "–"} · {one.capabilities.join(", ")}</p>
+      <Form one={one} done={again} />
+    </details>
+  );
+}
+
+/** A channel's settings, as its own schema describes them. */
+function Form({ one, done }: { one: Channel; done: () => void }) {
+  const t = useWords();
+  const [values, setValues] = useState<Record<string, string>>({});
+  const [failure, setFailure] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
+  const fields = Object.entries(one.schema.properties ?? {}).map(([name, schema]) => [name, resolved(schema, one.schema)] as const);
+  const required = new Set(one.schema.required ?? []);
+  const faults = failure instanceof Failure ? new Map(failure.faults.map((fault) => [fault.path.split(".").at(-1) ?? "", fault.reason])) : new Map<string, string>();
+  const save = (event: FormEvent): void => {
+    event.preventDefault();
+    setBusy(true);
+    setFailure(null);
+    const settings: Record<string, unknown> = {};
+    for (const [name, schema] of fields) {
+      const text = values[name] ?? "";
+      try {
+        if (text.trim()) settings[name] = valueOf(text, kindOf(schema, name));
+      } catch {
+        settings[name] = text;
+      }
+    }
+    void call(`/api/channels/${path(one.name)}`, "PUT", settings).then(done, setFailure).finally(() => setBusy(false));
+  };
+  const plain = fields.filter(([name, schema]) => kindOf(schema, name) !== "group");
+  const first = plain.filter(([name]) => required.has(name));
+  const rest = plain.filter(([name]) => !required.has(name));
+  const field = ([name, schema]: (typeof plain)[number]) => (
+    <SchemaField key={name} name={name} schema={schema} value={values[name] ?? ""} set={(text) => setValues({ ...values, [name]: text })} fault={faults.get(name)} required={required.has(name)} />
+  );
+  return (
+    <form className="stack" onSubmit={save}>
+      {first.map(field)}
+      {rest.length > 0 && (first.length > 0 ? <details><summary>{t("channels.more", { n: rest.length })}</summary><div className="stack">{rest.map(field)}</div></details> : rest.map(field))}
+      {Boolean(failure) && <Wrong error={failure} />}
+      <p className="hint">{t("channels.written")}</p>
+      <div className="row"><Button kind="main" type="submit" disabled={busy}>{t("channels.save")}</Button></div>
+    </form>
+  );
+}
+
+function Pairing() {
+  const t = useWords();
+  const chosen = useStore(language);
+  const { data, again } = useLoad<{ waiting: Asking[]; faces: Face[] }>("/api/pairing", EVERY);
+  const [code, setCode] = useState<{ code: string; expires: number } | null>(null);
+  const [refused, setRefused] = useState<unknown>(null);
+  const act = (work: Promise<unknown>): void => void work.then(() => (setRefused(null), again()), setRefused);
+  if (!data) return null;
+  return (
+    <section className="group">
+      <h2>{t("pairing.title")}</h2>
+      <p className="hint">{t("pairing.text")}</p>
+      {Boolean(refused) && <Wrong error={refused} />}
+      <div className="row"><Button onClick={() => act(call<{ code: string; expires: number }>("/api/pairing", "POST", { role: "member" }).then(setCode))}>{t("pairing.code")}</Button></div>
+      {code && <div className="card good" role="status"><p>{t("pairing.made", { at: when(code.expires, chosen) })}</p><Command text={code.code} /></div>}
+      <ul className="rows">
+        {data.waiting.map((one) => (
+          <li key={one.id}>
+            <span className="grow"><strong>{one.name || one.sender}</strong><span className="hint">{one.channel} · {one.sender} · {when(one.at, chosen)}</span></span>
+            <Badge tone="fair">{t("pairing.waiting")}</Badge>
+            <Button kind="main" onClick={() => act(call(`/api/pairing/${path(one.id)}/approve`, "POST", { role: "member" }))}>{t("pairing.approve")}</Button>
+            <Button kind="danger" onClick={() => act(call(`/api/pairing/${path(one.id)}/refuse`, "POST"))}>{t("pairing.refuse")}</Button>
+          </li>
+        ))}
+        {(data.faces ?? []).map((one) => (
+          <li key={one.id}>
+            <span className="grow"><strong>{one.name || one.sender}</strong><span className="hint">{one.channel} · {one.sender}</span></span>
+            <Badge tone="good">{one.role}</Badge>
+            <Sure label={t("pairing.shut")} text={t("pairing.shut.sure", { name: one.name || one.sender })} onSure={() => act(call(`/api/pairing/${path(one.id)}`, "DELETE"))}>
+              <Button kind="danger">{t("pairing.shut")}</Button>
+            </Sure>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
