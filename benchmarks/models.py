@@ -1,10 +1,11 @@
-"""Tokens a second through Kith beside the bare runtime, and the time to the first token, in one run.
+"""Tokens a second through Kith beside the bare runtime, and the time to the first token, also after a restart.
 
 ``python -m benchmarks.models [--json] [--model FILE | --preset tiny|0.5b|1.3b] [--tokens N] [--rounds N]``
 
 Kith's service and the bare runtime (its own process, the same threads and slots, its callbacks doing nothing) take
 turns on the same file; the figure is the median of the rounds. The first token is timed with a prompt of about 1,024
-tokens.
+tokens: new, known, and known before everything was stopped and started again (the loading of the model not counted).
+With ``--preset tiny`` the model costs next to nothing, so that what Kith adds to a request and a token can be seen.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +34,25 @@ from kith.models import ModelService, ModelSettings
 from kith.runtime.supervisor import Supervisor
 from kith.runtime.telemetry import configure_logs
 
-CONTEXT, SLOTS = 2048, 4
+CONTEXT, SLOTS = 2048, 8
 
 
-def model_file(preset: str) -> Path:
-    """The synthetic model, made once and kept beside other temporary files."""
-    path = Path(tempfile.gettempdir()) / f"kith-bench-{preset}.gguf"
+class Key:
+    """The port `Cipher`, for what is kept over the restart."""
+
+    def key(self, purpose: str) -> bytes:
+        del purpose
+        return bytes(32)
+
+
+def model_file(preset: str, kind: str = "") -> Path:
+    """The synthetic model, made once and kept beside other temporary files; `kind` as ``make_gguf.py --type``."""
+    path = Path(tempfile.gettempdir()) / f"kith-bench-{preset}{'-' if kind else ''}{kind}.gguf"
     if not path.exists():
         script = Path(__file__).parents[1] / "scripts" / "make_gguf.py"
         spare = path.with_suffix(".new")
-        subprocess.run([sys.executable, str(script), "--preset", preset, "--out", str(spare)], check=True, stdout=2)
+        command = [sys.executable, str(script), "--preset", preset, "--out", str(spare)]
+        subprocess.run([*command, *(["--type", kind] if kind else [])], check=True, stdout=2)
         spare.replace(path)
     return path
 
@@ -124,25 +136,36 @@ async def kith(service: ModelService, streams: int, tokens: int, prompt: str) ->
     return {"rate": rate, "first": statistics.median(first for first, _ in results)}
 
 
-async def measure(path: Path, tokens: int, rounds: int, threads: int) -> list[Row]:
-    """Every row of the report."""
+@asynccontextmanager
+async def opened(settings: ModelSettings, folder: Path) -> AsyncGenerator[ModelService]:
+    """Kith's service with one model."""
     clock = SystemClock()
     supervisor = Supervisor(clock)
+    service = ModelService([settings], clock, supervisor, folder, cipher=Key())
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+        await supervisor.close()
+
+
+async def measure(path: Path, tokens: int, rounds: int, threads: int) -> list[Row]:
+    """Every row of the report."""
     settings = ModelSettings(name="bench", path=str(path), context=CONTEXT, parallel=SLOTS, threads=threads)
-    with tempfile.TemporaryDirectory() as folder:
-        service = ModelService([settings], clock, supervisor, Path(folder))
-        await service.start()
-        peer = Bare(path, threads)
-        try:
-            rows = [await load_row(service)]
-            rows += [await rate_row(service, peer, streams, tokens, rounds) for streams in (1, 4)]
-            rows += await first_rows(service, peer)
-            rows += await overhead_rows(service)
-        finally:
-            await asyncio.to_thread(peer.close)
-            await service.stop()
-            await supervisor.close()
-    return rows
+    peer = Bare(path, threads)
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            async with opened(settings, folder) as service:
+                rows = [await load_row(service)]
+                rows += [await rate_row(service, peer, streams, tokens, rounds) for streams in (1, 2, 4, 8)]
+                rows += await overhead_rows(service, peer)
+                prefix = await prefix_of(service)
+                rows += await first_rows(service, peer, prefix)
+            return [*rows, *await restart_rows(settings, folder, prefix, rows)]
+    finally:
+        await asyncio.to_thread(peer.close)
 
 
 async def load_row(service: ModelService) -> Row:
@@ -161,27 +184,67 @@ async def rate_row(service: ModelService, peer: Bare, streams: int, tokens: int,
     return Row(name, statistics.median(ours), "tokens/s", statistics.median(theirs), "bare runtime")
 
 
-async def first_rows(service: ModelService, peer: Bare) -> list[Row]:
-    """A prefix of about 1,024 tokens, new and known."""
-    rows = list[Row]()
+async def prefix_of(service: ModelService) -> str:
+    """About 1,024 tokens."""
     prefix = " ".join(f"w{number}" for number in range(4000))
     while await service.count(prefix, "bench") > 1024:
         prefix = prefix[: len(prefix) * 9 // 10]
-    for name, text in (("cold", prefix), ("warm", prefix)):
-        ours = (await kith(service, 1, 4, text))["first"]
-        theirs = (await asyncio.to_thread(peer.ask, 1, 4, text))["first"]
+    return prefix
+
+
+async def first_rows(service: ModelService, peer: Bare, prefix: str) -> list[Row]:
+    """A prefix of about 1,024 tokens, new and known."""
+    rows = list[Row]()
+    for name in ("cold", "warm"):
+        ours = (await kith(service, 1, 4, prefix))["first"]
+        theirs = (await asyncio.to_thread(peer.ask, 1, 4, prefix))["first"]
         rows.append(Row(f"first token, 1,024 tokens, {name} prefix", ours * 1000, "ms", theirs * 1000, "bare runtime"))
-    return rows
+    cold, warm = rows
+    return [cold, warm, Row("first token, warm against cold", warm.figure, "ms", cold.figure, "cold")]
 
 
-async def overhead_rows(service: ModelService) -> list[Row]:
-    """What a request costs beside the model's work, and an exact count of tokens."""
+async def restart_rows(settings: ModelSettings, folder: Path, prefix: str, known: list[Row]) -> list[Row]:
+    """The same prefix in a new service, with what was kept and without."""
+    cold = next(row.figure for row in known if "cold prefix" in row.name)
+    kept = sum(path.stat().st_size for path in (folder / ".prefixes").rglob("*.kv"))
+    began = time.perf_counter()
+    async with opened(settings, folder) as service:
+        async with service.using("chat", "bench"):
+            loading = time.perf_counter() - began
+        first = (await kith(service, 1, 4, prefix))["first"]
+    return [
+        Row("what was kept, sealed", kept / 2**20, "MiB"),
+        Row("start and load, with what was kept", loading * 1000, "ms"),
+        Row("first token, 1,024 tokens, after a restart", first * 1000, "ms", cold, "cold"),
+    ]
+
+
+async def overhead_rows(service: ModelService, peer: Bare) -> list[Row]:
+    """What a request and each token cost beside the runtime's work: queue, process and callbacks; exact counts."""
+    short, long = 1, 65
+    ours, theirs = dict[int, float](), dict[int, float]()
+    for tokens in (short, long):
+        pairs = [(await _lone(service, tokens), await _lone(peer, tokens)) for _ in range(30)]
+        ours[tokens], theirs[tokens] = (statistics.median(one) for one in zip(*pairs, strict=True))
+    request = (ours[short] - theirs[short]) * 1e6
+    token = ((ours[long] - ours[short]) - (theirs[long] - theirs[short])) / (long - short) * 1e6
     times = []
     for number in range(50):
         began = time.perf_counter()
         await service.count(f"how many tokens are these? {number}", "bench")
         times.append(time.perf_counter() - began)
-    return [Row("exact count of a sentence's tokens", statistics.median(times) * 1000, "ms")]
+    return [
+        Row("added to a request of one token", request, "us"),
+        Row("added to each further token", token, "us"),
+        Row("exact count of a sentence's tokens", statistics.median(times) * 1000, "ms"),
+    ]
+
+
+async def _lone(asked: ModelService | Bare, tokens: int) -> float:
+    """Seconds of one short request, as its server knows them."""
+    if isinstance(asked, Bare):
+        return tokens / (await asyncio.to_thread(asked.ask, 1, tokens, "hello"))["rate"]
+    return tokens / (await kith(asked, 1, tokens, "hello"))["rate"]
 
 
 def main() -> None:
