@@ -29,7 +29,10 @@ async def measure(path: Path, tokens: int, rounds: int, threads: int) -> list[Ro
     """Every row of the report."""
     clock = SystemClock()
     supervisor = Supervisor(clock)
-    settings = ModelSettings(name="bench", path=str(path), parallel=4, threads=threads, options={"batch": 4})
+    options = {"batch": 4}
+    settings = ModelSettings(
+        name="bench", path=str(path), backend="ctranslate2", parallel=4, threads=threads, options=options
+    )
     with tempfile.TemporaryDirectory() as folder:
         service = ModelService([settings], clock, supervisor, Path(folder))
         await service.start()
