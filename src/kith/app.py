@@ -90,7 +90,8 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     storage = await _keep_house(settings.storage, clock, ids, stack, keys)
     for close in (supervisor.close, bus.close):
         stack.push_async_callback(close)
-    auth = Identity(storage.records, storage.journal, settings.security, clock, ids)
+    public = not settings.gateway.loopback
+    auth = Identity(storage.records, storage.journal, settings.security, clock, ids, reachable=public)
     flows = FlowBook(settings.dialogue.flow)
     tools = await stack.enter_async_context(Outside(settings.plugins.mcp, clock, health))
     models = ModelService(

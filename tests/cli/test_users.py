@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from kith.cli.audit import audit
+from kith.cli.keys import keys
 from kith.cli.users import users
 from kith.core.errors import Invalid, NotFound
 
@@ -43,3 +44,21 @@ def test_people_come_and_go_and_the_log_knows() -> None:
     assert "user.new" in run(audit, "list")
     assert len(run(audit, "list", "--after", "2").splitlines()) == len(names) - 2
     assert f"{len(names)} entries" in run(audit, "verify")
+
+
+def test_roles_change_and_people_are_shut_out_and_let_in_again() -> None:
+    run(users, "add", "Ann")
+    (row,) = json.loads(run(users, "list", "--json"))
+    assert json.loads(run(users, "role", row["id"], "admin", "--json"))["role"] == "admin"
+    assert "(shut out)" in run(users, "disable", row["id"])
+    assert "(shut out)" not in run(users, "enable", row["id"])
+    assert CliRunner().invoke(users, ("role", row["id"], "owner")).exit_code == 2
+    names = [json.loads(line)["act"]["name"] for line in run(audit, "export").splitlines()]
+    assert names.count("user.change") == names.count("session.end_all") == 3
+
+
+def test_a_new_key_leaves_its_trace_in_the_log() -> None:
+    run(users, "add", "Ann")
+    run(keys, "rotate")
+    acts = [json.loads(line)["act"] for line in run(audit, "export").splitlines()]
+    assert [act["detail"]["state"] for act in acts if act["name"] == "key.rotate"] == ["begun", "done"]

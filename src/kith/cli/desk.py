@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from kith.app import open_data
+from kith.core.audit import Act
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
 from kith.runtime.settings import home
@@ -34,8 +35,15 @@ async def local_desk() -> AsyncGenerator[Identity]:
 
 
 async def rotate_key() -> None:
-    """Encrypt everything under a new master key. Raises `Refused` while a server has the data open."""
+    """Encrypt everything under a new master key. Raises `Refused` while a server has the data open.
+
+    That it was begun is written down in the old data, and that it was done in the new.
+    """
     settings = load_settings().storage
+    async with local_storage() as storage:
+        await storage.journal.act(Act("key.rotate", "owner", "", "console", detail={"state": "begun"}))
     keys = KeyRing(home() / "keys", settings.path.parent)
     await rotate_storage(settings, keys, keys.rotate())
     keys.promote()
+    async with local_storage() as storage:
+        await storage.journal.act(Act("key.rotate", "owner", "", "console", detail={"state": "done"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -13,6 +14,7 @@ import click
 
 from kith.cli.group import later
 from kith.cli.server import Server, find_server
+from kith.cli.token import json_option
 from kith.core.audit import By
 from kith.runtime.locale import tr
 
@@ -28,6 +30,8 @@ class Desk(Protocol):
 
     async def code(self, user: str) -> str: ...
 
+    async def change(self, user: str, change: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
     async def remove(self, user: str) -> None: ...
 
 
@@ -37,7 +41,8 @@ def users() -> None:
 
 
 @users.command("list", help=tr("security.users.help_list"))
-def list_users() -> None:
+@json_option
+def list_users(as_json: bool) -> None:
     """Oldest first."""
 
     async def act() -> Sequence[Mapping[str, Any]]:
@@ -45,6 +50,9 @@ def list_users() -> None:
             return await desk.all()
 
     rows = asyncio.run(act())
+    if as_json:
+        click.echo(json.dumps([dict(row) for row in rows], ensure_ascii=False))
+        return
     for row in rows:
         shut = tr("security.users.shut") if row["disabled"] else ""
         click.echo(f"{row['id']}  {row['role']:6}  {row['name']}  {shut}".rstrip())
@@ -79,6 +87,42 @@ def code(id: str) -> None:  # noqa: A002  # the argument's name as people see it
     click.echo(asyncio.run(act()))
 
 
+@users.command(help=tr("security.users.help_role"))
+@click.argument("id")
+@click.argument("role", type=click.Choice(_ROLES))
+@json_option
+def role(id: str, role: str, as_json: bool) -> None:  # noqa: A002  # the argument's name as people see it
+    """What was opened with the old role has to be opened anew."""
+    _change(id, {"role": role}, as_json)
+
+
+@users.command(help=tr("security.users.help_disable"))
+@click.argument("id")
+@json_option
+def disable(id: str, as_json: bool) -> None:  # noqa: A002  # the argument's name as people see it
+    """At once, on every device."""
+    _change(id, {"disabled": True}, as_json)
+
+
+@users.command(help=tr("security.users.help_enable"))
+@click.argument("id")
+@json_option
+def enable(id: str, as_json: bool) -> None:  # noqa: A002  # the argument's name as people see it
+    """With the password from before."""
+    _change(id, {"disabled": False}, as_json)
+
+
+def _change(user: str, change: Mapping[str, Any], as_json: bool) -> None:
+    async def act() -> Mapping[str, Any]:
+        async with _desk() as desk:
+            return await desk.change(user, change)
+
+    row = asyncio.run(act())
+    shut = tr("security.users.shut") if row["disabled"] else ""
+    told = f"{row['id']}  {row['role']:6}  {row['name']}  {shut}".rstrip()
+    click.echo(json.dumps(dict(row), ensure_ascii=False) if as_json else told)
+
+
 @users.command(help=tr("security.users.help_remove"))
 @click.argument("id")
 def remove(id: str) -> None:  # noqa: A002  # the argument's name as people see it
@@ -107,6 +151,9 @@ class _Remote:
     async def code(self, user: str) -> str:
         return str((await self._server.call("POST", f"/api/users/{quote(user, safe='')}/code"))["code"])
 
+    async def change(self, user: str, change: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self._server.call("POST", f"/api/users/{quote(user, safe='')}", dict(change))
+
     async def remove(self, user: str) -> None:
         await self._server.call("DELETE", f"/api/users/{quote(user, safe='')}")
 
@@ -125,6 +172,11 @@ class _Local:
 
     async def code(self, user: str) -> str:
         return await self._identity.users.invite(user, self._identity.code_hours, By())
+
+    async def change(self, user: str, change: Mapping[str, Any]) -> Mapping[str, Any]:
+        changed = await self._identity.users.change(user, By(), **change)
+        await self._identity.end_all(user, By())
+        return asdict(changed)
 
     async def remove(self, user: str) -> None:
         await self._identity.users.remove(user, By())

@@ -45,7 +45,9 @@ class Desk:
         user = request.user
 
         async def work() -> tuple[int, Any]:
-            return 200, {"id": user.id, "name": user.name, "role": user.role, "version": __version__}
+            needs = "second_factor" if await self._ports.accounts.lacking(user) else ""
+            known = {"id": user.id, "name": user.name, "role": user.role, "version": __version__}
+            return 200, {**known, "needs": needs}
 
         return Whole(work)
 

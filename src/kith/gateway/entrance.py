@@ -28,13 +28,16 @@ Short = Annotated[str, msgspec.Meta(max_length=200)]
 
 
 class SignInBody(msgspec.Struct, frozen=True):
-    """A one-time code with a new password; or a name with its password, and an authenticator's code; or a token."""
+    """A one-time code with a new password; or a name with its password, and an authenticator's code; or a token; or
+    what the browser's passkey answered.
+    """
 
     code: Short = ""
     name: Short = ""
     password: Short = ""
     totp: Short = ""
     token: Short = ""
+    passkey: dict[str, Any] | None = None
 
 
 class RefreshBody(msgspec.Struct, frozen=True):
@@ -106,19 +109,19 @@ class Entrance:
 
         async def work() -> tuple[int, Any, str]:
             secret, principal = await self._accounts.enter(msgspec.structs.asdict(body), by)
-            return 201, _who(principal), secret
+            return 201, who(principal), secret
 
-        return _Cookied(work, self._accounts.session_seconds)
+        return Cookied(work, self._accounts.session_seconds)
 
     async def leave(self, request: Call) -> ASGIApp:
         """Sign out of this browser."""
-        secret = session_cookie(cast("Scope", request.scope), request.headers.get("cookie", ""))
+        secret = session_of(request)
 
         async def work() -> tuple[int, Any, str]:
             await self._accounts.sign_out(secret, acting(request))
             return 200, {"id": request.user.id, "done": "sign out"}, ""
 
-        return _Cookied(work, 0)
+        return Cookied(work, 0)
 
     async def leave_all(self, request: Call) -> ASGIApp:
         """End every session and access token of the caller, on every device."""
@@ -127,7 +130,7 @@ class Entrance:
             await self._accounts.end_all(request.user.id, acting(request))
             return 200, {"id": request.user.id, "done": "sign out everywhere"}, ""
 
-        return _Cookied(work, 0)
+        return Cookied(work, 0)
 
     async def authenticator(self, request: Call) -> ASGIApp:
         """A new secret for an authenticator app; it counts once a code from it has been sent."""
@@ -143,7 +146,10 @@ class Entrance:
         body = await read_json(request, SecretBody, self._settings)
 
         async def work() -> tuple[int, Any]:
+            await self._accounts.may_secure(request.user)
             await self._accounts.users.secure(request.user.id, body.secret, body.code, acting(request))
+            if body.secret and (session := session_of(request)):
+                await self._accounts.strengthen(session)
             return 200, {"id": request.user.id, "done": "authenticator " + ("on" if body.secret else "off")}
 
         return Whole(work)
@@ -202,6 +208,7 @@ class Entrance:
             _outranks(request.user, body.role or "guest")
             by = acting(request)
             changed = await self._accounts.users.change(user, by, role=body.role, disabled=body.disabled)
+            await self._accounts.end_all(user, by)  # what was opened with the old rights has to be opened anew
             return 200, asdict(changed)
 
         return Whole(work)
@@ -249,7 +256,7 @@ class Entrance:
         _outranks(principal, str((await self._accounts.users.record(user))["role"]))
 
 
-class _Cookied:
+class Cookied:
     """A JSON answer that also sets the session's cookie, or with an empty secret takes it away."""
 
     def __init__(self, work: Any, seconds: int) -> None:
@@ -274,6 +281,11 @@ class _Cookied:
         await Whole(work)(scope, receive, sending)
 
 
+def session_of(request: Call) -> str:
+    """The browser session that a request carries, empty if none."""
+    return session_cookie(cast("Scope", request.scope), request.headers.get("cookie", ""))
+
+
 def _outranks(principal: Principal, role: str) -> None:
     """Raises `Refused` unless the principal may decide about accounts of `role`: the owner all, admins those below."""
     if principal.role != "owner" and (role not in ROLES or ROLES.index(role) >= ROLES.index("admin")):
@@ -285,7 +297,8 @@ def _place(request: Call) -> int:
     return 0 if given in ("", "0") else integer(request.query_params, "after", 1, 10**9)
 
 
-def _who(principal: Principal) -> Mapping[str, str]:
+def who(principal: Principal) -> Mapping[str, str]:
+    """A principal as it is told."""
     return {"id": principal.id, "name": principal.name, "role": principal.role}
 
 

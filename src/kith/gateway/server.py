@@ -21,6 +21,7 @@ from kith.gateway.completions import Completions
 from kith.gateway.desk import Desk
 from kith.gateway.entrance import Entrance
 from kith.gateway.events import Events
+from kith.gateway.factors import Factors
 from kith.gateway.failures import Gone, translate
 from kith.gateway.feed import Feed
 from kith.gateway.gate import Gate
@@ -82,6 +83,7 @@ class Gateway:
             Platforms(ports, settings),
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
+            Factors(ports.accounts, settings),
             Visits(ports.accounts),
             Luggage(ports, settings),
             Workbench(ports, settings, self._meter),

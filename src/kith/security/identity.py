@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyotp
@@ -14,38 +14,58 @@ from kith.core.audit import Act, By, Change
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, NotFound, Refused
 from kith.core.ids import Ids
-from kith.core.people import Principal
+from kith.core.people import Principal, Role
 from kith.core.ports import Journal, Records
 from kith.runtime.buckets import Buckets
+from kith.security.oidc import Provider
 from kith.security.pairing import Pairing
 from kith.security.passes import Passes
+from kith.security.passkeys import Passkeys
 from kith.security.passwords import check_password, digest, new_secret
 from kith.security.settings import SecuritySettings
 from kith.security.tokens import TokenAuth
 from kith.security.users import USER, Users
 
 SESSION = "session"
+ROLES: tuple[Role, ...] = ("guest", "member", "admin", "owner")
+_TRUSTED: tuple[Role, ...] = ("admin", "owner")
 _SECONDS = 2.0
 _TRIES = 10  # wrong passwords a minute, for one name and for one address
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What somebody shows to sign in: a one-time code with a new password, a name with password, or an API token."""
+    """What somebody shows to sign in: a one-time code with a new password, a name with password, an API token, or what
+    a passkey answered.
+    """
 
     code: str = field(default="", repr=False)
     name: str = ""
     password: str = field(default="", repr=False)
     totp: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
+    passkey: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 class Identity(TokenAuth):
     """Implements the port `Auth` over API tokens, access tokens (JWT) and browser sessions; signs people in and out."""
 
-    def __init__(self, records: Records, journal: Journal, settings: SecuritySettings, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        records: Records,
+        journal: Journal,
+        settings: SecuritySettings,
+        clock: Clock,
+        ids: Ids,
+        *,
+        reachable: bool = False,
+    ) -> None:
+        """`reachable` when others than this machine can reach the door."""
         super().__init__(records, journal, clock, ids)
         self._settings = settings
+        self._strict = {"auto": _TRUSTED if reachable else (), "admins": _TRUSTED, "all": ROLES, "off": ()}
+        self.passkeys = Passkeys(records, journal, clock)
+        self._provider = Provider(settings.oidc, clock) if settings.oidc.issuer else None
         self.users = Users(records, journal, clock, ids)
         self.pairing = Pairing(records, journal, clock)
         self.passes = Passes(records, journal, settings, clock, ids)
@@ -58,7 +78,8 @@ class Identity(TokenAuth):
         if credential.startswith("session_"):
             return await self._session(credential)
         if credential.startswith("eyJ"):  # base 64 of the brace and quote with which every JWT's header begins
-            return await self._known(await self.passes.check(credential))
+            person, role = await self.passes.check(credential)
+            return _capped(await self._known(person), role)
         return await super().authenticate(credential)
 
     async def principal(self, name: str) -> Principal | None:
@@ -79,26 +100,85 @@ class Identity(TokenAuth):
         """How long a one-time code is good."""
         return self._settings.code_hours
 
-    async def enter(self, proof: Mapping[str, str], by: By) -> tuple[str, Principal]:
+    async def enter(self, proof: Mapping[str, Any], by: By) -> tuple[str, Principal]:
         """As `sign_in`, with the fields of a `Proof`."""
         return await self.sign_in(Proof(**proof), by)
 
     async def sign_in(self, proof: Proof, by: By) -> tuple[str, Principal]:
         """The secret of a new browser session, and whose it is. Raises `Refused` or `Invalid`, written down."""
         self._tries.take(("origin", by.origin))
+        return await self._opened(self._prove(proof, by), by)
+
+    async def _opened(self, proving: Awaitable[tuple[Principal, bool]], by: By) -> tuple[str, Principal]:
+        """A new session for whom `proving` finds, with whether two factors were seen."""
         try:
-            principal = await self._prove(proof, by)
-        except (Refused, Invalid) as error:
+            principal, strong = await proving
+        except (Refused, Invalid, NotFound) as error:
             if error.code not in ("rate_limited", "second_factor_needed"):
                 act = Act("session.open", "", "", by.origin, "refused", {"reason": error.code})
                 await self._journal.act(act)
             raise
         secret, now = new_secret("session_"), self._clock.now()
-        session = {"id": self._ids.new("s"), "principal": principal.id, "created": now}
+        session = {"id": self._ids.new("s"), "principal": principal.id, "created": now, "strong": strong}
         session |= {"until": now + self.session_seconds, "origin": by.origin}
         act = Act("session.open", principal.id, str(session["id"]), by.origin)
         await self._journal.act(act, [Change(SESSION, digest(secret), session, "absent")])
-        return secret, principal
+        return secret, principal if strong else self._weakened(principal)
+
+    @property
+    def federated(self) -> bool:
+        """Whether people can sign in by a provider."""
+        return self._provider is not None
+
+    async def depart(self, redirect: str, by: By) -> tuple[str, str]:
+        """Where a browser goes to sign in by the provider, and the secret for its cookie. Raises `NotFound`."""
+        self._tries.take(("journey", by.origin))
+        return await self._sso().begin(redirect)
+
+    async def arrive(self, answer: Mapping[str, str], browser: str, by: By) -> tuple[str, Principal]:
+        """As `sign_in`, by what the provider sent the browser back with."""
+        self._tries.take(("origin", by.origin))
+        provider = self._sso()
+
+        async def prove() -> tuple[Principal, bool]:
+            stranger = await provider.finish(answer, browser)
+            known = self._settings.oidc.roles
+            roles = [known[value] for value in stranger.values if value in known]
+            role = max(roles, key=ROLES.index, default="")
+            return await self.users.federated(stranger.key, stranger.name, role, by), stranger.strong
+
+        return await self._opened(prove(), by)
+
+    def _sso(self) -> Provider:
+        if self._provider is None:
+            raise NotFound("single sign-on is not set up here", hint="see security.oidc in kith.yaml")
+        return self._provider
+
+    async def lacking(self, principal: Principal) -> bool:
+        """Whether this principal could do more after setting up a second factor, or signing in with it."""
+        found = await self.users.principal(principal.id)
+        return found is not None and found.role != principal.role
+
+    async def may_secure(self, principal: Principal) -> None:
+        """Raises `Refused` when a second factor is there already, and was not shown: it alone can add another."""
+        if await self.lacking(principal):
+            record = await self.users.record(principal.id)
+            if record.get("totp") or await self.passkeys.of(principal.id):
+                raise Refused("sign in with your second factor first", code="second_factor_needed")
+
+    async def strengthen(self, secret: str) -> None:
+        """The session has shown a second factor: what its person may do, it may do from now on."""
+        key = digest(secret)
+        kept = await self._records.get(SESSION, key)
+        if kept is not None and not kept.get("strong"):
+            act = Act("session.strengthen", str(kept["principal"]), str(kept["id"]))
+            await self._journal.act(act, [Change(SESSION, key, {**kept, "strong": True}, "present")])
+            self._sessions.pop(key, None)
+
+    def _weakened(self, principal: Principal) -> Principal:
+        """What one factor alone is good for: a guest's rights, where two are asked for."""
+        strict = principal.role in self._strict[self._settings.second_factor]
+        return replace(principal, role="guest") if strict else principal
 
     async def sign_out(self, secret: str, by: By) -> None:
         """End a browser session."""
@@ -142,12 +222,15 @@ class Identity(TokenAuth):
         secret = pyotp.random_base32()
         return secret, TOTP(secret, name=principal.name, issuer="Kith").provisioning_uri()
 
-    async def _prove(self, proof: Proof, by: By) -> Principal:
+    async def _prove(self, proof: Proof, by: By) -> tuple[Principal, bool]:
+        """Who it is, and whether more than one factor was shown. An API token counts as a key that somebody has."""
+        if proof.passkey is not None:
+            return await self._known(await self.passkeys.recognise(proof.passkey, by)), True
         if proof.code:
             async with self._stretching:
-                return await self.users.redeem(proof.code, proof.password, by)
+                return await self.users.redeem(proof.code, proof.password, by), False
         if proof.token:
-            return await super().authenticate(proof.token)
+            return await super().authenticate(proof.token), True
         self._tries.take(("name", proof.name.strip().casefold()[:100]))
         record = await self.users.named(proof.name)
         async with self._stretching:
@@ -159,7 +242,7 @@ class Identity(TokenAuth):
             if not proof.totp:
                 raise Refused("the code of the authenticator is needed too", code="second_factor_needed")
             await self.users.prove(str(record["id"]), str(record["totp"]), proof.totp, by)
-        return await self._known(str(record["id"]))
+        return await self._known(str(record["id"])), bool(record.get("totp"))
 
     async def _session(self, secret: str) -> Principal:
         key, now = digest(secret), self._clock.monotonic()
@@ -174,7 +257,8 @@ class Identity(TokenAuth):
             seen = self._sessions[key] = now, kept
         if float(seen[1]["until"]) < self._clock.now():
             raise _ended()
-        return await self._known(str(seen[1]["principal"]))
+        found = await self._known(str(seen[1]["principal"]))
+        return found if seen[1].get("strong") else self._weakened(found)
 
     async def _known(self, principal: str) -> Principal:
         found = await self.principal(principal)
@@ -183,6 +267,13 @@ class Identity(TokenAuth):
         if found is None:
             raise Refused("this account is not there any more", code="unauthenticated")
         return found
+
+
+def _capped(principal: Principal, role: str) -> Principal:
+    """The principal with no more rights than it had when its access token was given."""
+    if role not in ROLES or ROLES.index(principal.role) <= ROLES.index(role):
+        return principal
+    return replace(principal, role=role)
 
 
 def _ended() -> Refused:

@@ -44,7 +44,7 @@ class Passes:
     def __init__(self, records: Records, journal: Journal, settings: SecuritySettings, clock: Clock, ids: Ids) -> None:
         self._records, self._journal, self._settings, self._clock, self._ids = records, journal, settings, clock, ids
         self._keys: tuple[float, Mapping[str, Mapping[str, Any]]] | None = None
-        self._grants: dict[str, tuple[float, str]] = {}
+        self._grants: dict[str, tuple[float, str, str]] = {}
         self._house = ""
 
     async def issue(self, principal: Principal, by: By) -> Pass:
@@ -55,7 +55,7 @@ class Passes:
         await self._journal.act(
             Act("grant.new", by.actor, grant, by.origin),
             [
-                Change(GRANT, grant, {"principal": principal.id, "until": until}, "absent"),
+                Change(GRANT, grant, {"principal": principal.id, "role": principal.role, "until": until}, "absent"),
                 Change(REFRESH, digest(refresh), {"grant": grant}, "absent"),
             ],
         )
@@ -77,8 +77,8 @@ class Passes:
         await self._journal.act(Act("grant.renew", person, grant, by.origin), changes)
         return Pass(await self._sign(person, grant), int(self._settings.access_minutes * 60), new)
 
-    async def check(self, token: str) -> str:
-        """The id of the principal that an access token speaks for. Raises `Refused`."""
+    async def check(self, token: str) -> tuple[str, str]:
+        """The id of the principal that an access token speaks for, and the role that it had then. Raises `Refused`."""
         if len(token) > _LONGEST:
             raise _unknown()
         try:
@@ -112,7 +112,7 @@ class Passes:
         """The public keys by which others can check access tokens (RFC 7517, RFC 8037)."""
         return {"keys": [_public(kid, key) for kid, key in (await self._public()).items()]}
 
-    async def _granted(self, grant: str, principal: str) -> str:
+    async def _granted(self, grant: str, principal: str) -> tuple[str, str]:
         now = self._clock.monotonic()
         seen = self._grants.get(grant)
         if seen is None or now - seen[0] >= _SECONDS:
@@ -122,10 +122,10 @@ class Passes:
                 raise _unknown()
             if len(self._grants) > 10_000:
                 self._grants.clear()
-            seen = self._grants[grant] = now, str(kept["principal"])
+            seen = self._grants[grant] = now, str(kept["principal"]), str(kept.get("role", ""))
         if seen[1] != principal:
             raise _unknown()
-        return principal
+        return seen[1], seen[2]
 
     async def _sign(self, principal: str, grant: str) -> str:
         kid, key = await self._signer()

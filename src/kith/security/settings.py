@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
 
 from kith.runtime.settings import Section
+
+
+class OidcSettings(Section):
+    """Single sign-on by OpenID Connect. Closed by default: only values that `roles` names are let in."""
+
+    issuer: str = Field(
+        default="",
+        pattern=r"^(https://\S+|http://(localhost|127\.0\.0\.1)(:\d+)?(/\S*)?)?$",
+        description="The provider's address, exactly as it calls itself; empty: off.",
+    )
+    client_id: str = Field(default="", description="What the provider calls this household.")
+    client_secret: SecretStr = Field(default=SecretStr(""), description="Its secret there; write ${NAME}.")
+    scopes: list[str] = Field(default=["openid", "profile", "email"], description="What is asked for.")
+    role_claim: str = Field(default="groups", description="The claim whose values decide about roles.")
+    roles: dict[str, Literal["admin", "member", "guest"]] = Field(
+        default_factory=dict[str, Literal["admin", "member", "guest"]],
+        description="Role by value of that claim; whoever has none of these values is not let in.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> OidcSettings:
+        if self.issuer and not self.client_id:
+            raise ValueError("client_id is needed with an issuer")
+        return self
 
 
 class SecuritySettings(Section):
@@ -17,4 +43,9 @@ class SecuritySettings(Section):
     access_minutes: float = Field(default=15, gt=0, le=1440, description="Minutes for which an access token is good.")
     refresh_days: float = Field(default=30, gt=0, le=365, description="Days for which it can be renewed.")
     signing_days: float = Field(default=7, gt=0, le=365, description="Days after which tokens get a new signing key.")
+    second_factor: Literal["auto", "admins", "all", "off"] = Field(
+        default="auto",
+        description="Who has to have an authenticator or a passkey; auto: admins, when others can reach the door.",
+    )
+    oidc: OidcSettings = Field(default_factory=OidcSettings)
     code_hours: float = Field(default=24, gt=0, le=720, description="Hours for which a one-time code is good.")

@@ -18,7 +18,9 @@ from kith.core.people import Principal, Role
 from kith.core.ports import Journal, Records
 from kith.security.passwords import code_digest, hash_password, new_code
 
-USER, NAME, CODE, USED = "user", "username", "code", "totp_used"
+USER, NAME, CODE, USED, FEDERATED = "user", "username", "code", "totp_used", "federated"
+PASSKEY = "passkey"
+_OF_USER = (PASSKEY, FEDERATED)
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 _STEP = 30  # seconds; RFC 6238, 5.2
 _SECONDS = 2.0  # what another process on the same store changed is known after at most this long
@@ -77,6 +79,36 @@ class Users:
             raise Invalid("this user cannot be added", faults=tuple(faults))
         return await self._make(self._ids.new("u"), name.strip(), role, hours, by)
 
+    async def federated(self, key: str, name: str, role: str, by: By) -> Principal:
+        """The account of somebody whom a provider vouches for, with this role; made when first met.
+
+        The owner's role stays. A name that is taken gets a number behind it: names prove nothing.
+        """
+        kept = await self._records.get(FEDERATED, key)
+        if kept is not None:
+            record = dict(await self.record(str(kept["user"])))
+            if role and record["role"] not in (role, "owner"):
+                await self.change(str(record["id"]), by, role=role)
+                record["role"] = role
+            if record["disabled"]:
+                raise Refused("this account is shut", code="unauthenticated")
+            return _principal(record)
+        if not role:
+            raise Refused("the household's settings let nobody like this in", code="not_admitted")
+        clean = "".join(letter for letter in name if letter.isprintable()).strip()[:70] or "guest"
+        names = (clean if not number else f"{clean} {number + 1}" for number in range(1000))
+        taken = await self._records.all(NAME)
+        free = next(one for one in names if _folded(one) not in taken)
+        user, now = self._ids.new("u"), self._clock.now()
+        record = {"id": user, "name": free, "role": role, "created": now, "disabled": False}
+        changes = [
+            Change(USER, user, record, "absent"),
+            Change(NAME, _folded(free), {"user": user}, "absent"),
+            Change(FEDERATED, key, {"user": user}, "absent"),
+        ]
+        await self._do("user.new", by, user, changes, {"name": free, "role": role, "by": "single sign-on"})
+        return _principal(record)
+
     async def claim(self, hours: float) -> str | None:
         """A code for whoever reads the console to become the owner; None when the owner has a password already."""
         owner = await self._records.get(USER, "owner")
@@ -102,12 +134,15 @@ class Users:
             raise Refused("this code is wrong, used or too old", code="unauthenticated", hint="ask for a new code")
         record = dict(await self.record(str(kept["user"])))
         record["password"] = await asyncio.to_thread(hash_password, password)
-        record["totp"] = ""  # whoever lost the authenticator app is let in by the code, and sets it up again
+        record["totp"] = (
+            ""  # whoever lost the phone is let in by the code, and sets authenticator and passkeys up again
+        )
         user = str(record["id"])
         acting = By(user, by.origin)
-        await self._do(
-            "user.password", acting, user, [Change(CODE, key, None, "present"), Change(USER, user, record, "present")]
-        )
+        changes = [Change(CODE, key, None, "present"), Change(USER, user, record, "present")]
+        keys = (await self._records.all(PASSKEY)).items()
+        changes += [Change(PASSKEY, one, None) for one, kept in keys if kept["user"] == user]
+        await self._do("user.password", acting, user, changes)
         return _principal(record)
 
     async def change(self, user: str, by: By, *, role: str = "", disabled: bool | None = None) -> User:
@@ -130,6 +165,9 @@ class Users:
             raise Refused("the owner's account stays as it is", code="owner_stays")
         codes = [key for key, kept in (await self._records.all(CODE)).items() if kept["user"] == user]
         changes = [Change(USER, user, None, "present"), Change(NAME, _folded(str(record["name"])), None)]
+        for kind in _OF_USER:
+            kept = (await self._records.all(kind)).items()
+            changes += [Change(kind, key, None) for key, one in kept if one["user"] == user]
         await self._do("user.remove", by, user, [*changes, *(Change(CODE, key, None) for key in codes)])
 
     async def secure(self, user: str, secret: str, code: str, by: By) -> None:
