@@ -55,17 +55,17 @@ class Factors:
         shut = {"open": True, "closed": True}
         back = {"answer": "Nothing", "status": 303, "query": ("code", "state", "iss", "error"), **shut}
         return (
-            get("/api/passkeys", opt={"answer": "Passkeys", **own})(self.passkeys),
-            post("/api/passkeys/new", opt={**made, **own})(self.begin),
-            post("/api/passkeys", opt={"body": PasskeyBody, "answer": "Decision", "status": 201, **own})(self.add),
-            delete("/api/passkeys/{passkey:str}", status_code=200, opt={"answer": "Decision", **own})(self.remove),
-            post("/api/session/passkey", opt={**made, **shut})(self.ask),
-            get("/api/oidc", opt={"answer": "Federation", "open": True})(self.federated),
-            get("/api/oidc/start", opt={"answer": "Nothing", "status": 303, **shut})(self.depart),
-            get("/api/oidc/return", opt=back)(self.arrive),
+            get("/api/passkeys", opt={"answer": "Passkeys", **own})(self.passkey_list),
+            post("/api/passkeys/new", opt={**made, **own})(self.passkey_begin),
+            post("/api/passkeys", opt={"body": PasskeyBody, "answer": "Decision", "status": 201, **own})(self.passkey_add),
+            delete("/api/passkeys/{passkey:str}", status_code=200, opt={"answer": "Decision", **own})(self.passkey_remove),
+            post("/api/session/passkey", opt={**made, **shut})(self.passkey_ask),
+            get("/api/oidc", opt={"answer": "Federation", "open": True})(self.sso_offered),
+            get("/api/oidc/start", opt={"answer": "Nothing", "status": 303, **shut})(self.sso_depart),
+            get("/api/oidc/return", opt=back)(self.sso_arrive),
         )
 
-    async def passkeys(self, request: Call) -> ASGIApp:
+    async def passkey_list(self, request: Call) -> ASGIApp:
         """List one's own passkeys."""
 
         async def work() -> tuple[int, Any]:
@@ -73,7 +73,7 @@ class Factors:
 
         return Whole(work)
 
-    async def begin(self, request: Call) -> ASGIApp:
+    async def passkey_begin(self, request: Call) -> ASGIApp:
         """Begin to make a passkey: what `navigator.credentials.create` takes."""
 
         async def work() -> tuple[int, Any]:
@@ -83,7 +83,7 @@ class Factors:
 
         return Whole(work)
 
-    async def add(self, request: Call) -> ASGIApp:
+    async def passkey_add(self, request: Call) -> ASGIApp:
         """Keep the passkey that the browser made; from now on it signs its person in."""
         body = await read_json(request, PasskeyBody, self._settings)
 
@@ -96,7 +96,7 @@ class Factors:
 
         return Whole(work)
 
-    async def remove(self, request: Call, passkey: FromPath[str]) -> ASGIApp:
+    async def passkey_remove(self, request: Call, passkey: FromPath[str]) -> ASGIApp:
         """Take a passkey away."""
 
         async def work() -> tuple[int, Any]:
@@ -106,7 +106,7 @@ class Factors:
 
         return Whole(work)
 
-    async def ask(self, request: Call) -> ASGIApp:
+    async def passkey_ask(self, request: Call) -> ASGIApp:
         """Begin to sign in with a passkey: what `navigator.credentials.get` takes. Its answer goes to /api/session."""
 
         async def work() -> tuple[int, Any]:
@@ -114,7 +114,7 @@ class Factors:
 
         return Whole(work)
 
-    async def federated(self) -> ASGIApp:
+    async def sso_offered(self) -> ASGIApp:
         """Whether there is single sign-on."""
 
         async def work() -> tuple[int, Any]:
@@ -122,7 +122,7 @@ class Factors:
 
         return Whole(work)
 
-    async def depart(self, request: Call) -> ASGIApp:
+    async def sso_depart(self, request: Call) -> ASGIApp:
         """Send the browser to the provider of single sign-on."""
 
         async def work() -> tuple[str, list[str]]:
@@ -131,7 +131,7 @@ class Factors:
 
         return _Sent(work)
 
-    async def arrive(self, request: Call) -> ASGIApp:
+    async def sso_arrive(self, request: Call) -> ASGIApp:
         """Take the browser back from the provider, with a session if the provider's word is good."""
         answer = {name: request.query_params.get(name, "") for name in ("code", "state", "iss", "error")}
         answer = {name: value for name, value in answer.items() if value}
