@@ -57,8 +57,12 @@ class Factors:
         return (
             get("/api/passkeys", opt={"answer": "Passkeys", **own})(self.passkey_list),
             post("/api/passkeys/new", opt={**made, **own})(self.passkey_begin),
-            post("/api/passkeys", opt={"body": PasskeyBody, "answer": "Decision", "status": 201, **own})(self.passkey_add),
-            delete("/api/passkeys/{passkey:str}", status_code=200, opt={"answer": "Decision", **own})(self.passkey_remove),
+            post("/api/passkeys", opt={"body": PasskeyBody, "answer": "Decision", "status": 201, **own})(
+                self.passkey_add
+            ),
+            delete("/api/passkeys/{passkey:str}", status_code=200, opt={"answer": "Decision", **own})(
+                self.passkey_remove
+            ),
             post("/api/session/passkey", opt={**made, **shut})(self.passkey_ask),
             get("/api/oidc", opt={"answer": "Federation", "open": True})(self.sso_offered),
             get("/api/oidc/start", opt={"answer": "Nothing", "status": 303, **shut})(self.sso_depart),

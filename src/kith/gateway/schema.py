@@ -62,6 +62,7 @@ class Schema:
             for path in route.paths:
                 for method in route.http_methods:
                     paths.setdefault(_PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(route, path)
+        _distinguish(paths)
         bodies = [route.opt["body"] for route in routes if "body" in route.opt]
         _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
         answers = {str(route.opt["answer"]): {"type": "object"} for route in routes}
@@ -102,6 +103,16 @@ def _operation(route: HTTPRouteHandler, path: str) -> dict[str, Any]:
     if "role" in opt:
         found["description"] = f"For the role {opt['role']} and above."
     return found
+
+
+def _distinguish(paths: dict[str, dict[str, Any]]) -> None:
+    """Operations of several rooms can have one name: those get their path's words behind it."""
+    found = [(path, operation) for path, methods in paths.items() for operation in methods.values()]
+    names = [operation["operationId"] for _, operation in found]
+    for path, operation in found:
+        if names.count(operation["operationId"]) > 1:
+            words = [word for word in re.split(r"\W+", path) if word][1:]
+            operation["operationId"] = "_".join((operation["operationId"], *words))
 
 
 def _responses(opt: dict[str, Any], error: str) -> dict[str, Any]:
