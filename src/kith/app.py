@@ -85,12 +85,11 @@ async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[H
 
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Household:
     clock, health, streams, bus, blobs = SystemClock(), Health(), Streams(), Bus(), Blobs()
-    ids, supervisor, folder = Ids(clock), Supervisor(clock), home() / "models"
+    ids, supervisor, folder, public = Ids(clock), Supervisor(clock), home() / "models", not settings.gateway.loopback
     keys = KeyRing(home() / "keys", settings.storage.path.parent)
     storage = await _keep_house(settings.storage, clock, ids, stack, keys)
     for close in (supervisor.close, bus.close):
         stack.push_async_callback(close)
-    public = not settings.gateway.loopback
     auth = Identity(storage.records, storage.journal, settings.security, clock, ids, reachable=public)
     flows = FlowBook(settings.dialogue.flow)
     tools = await stack.enter_async_context(Outside(settings.plugins.mcp, clock, health))
