@@ -109,7 +109,7 @@ def test_what_the_manifest_promises_is_there(manifest: Manifest) -> None:
         assert details.get("unit", "chars") in ("chars", "utf16", "bytes")
         assert int(details["limit"]) > 0
         assert details.get("dialect", "plain") in DIALECTS
-        assert details.get("isolation", "loop") in ("loop", "thread", "process")
+        assert details.get("isolation", "loop") in ("loop", "thread")
         assert Rate.read(str(details.get("rate", ""))) is not None
     cls = REGISTRY.load(manifest.name)
     for capability, method in (("streaming-edit", "edit"), ("typing", "typing"), ("webhook", "hook")):

@@ -13,7 +13,7 @@ import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 from kith.channels.door import Door
 from kith.channels.sender import Route
@@ -36,7 +36,6 @@ _LONGEST = 60.0
 _CALM = 60.0
 
 
-@runtime_checkable
 class Prober(Protocol):
     """A channel that can ask its platform something. Raises `Unavailable` when there is no answer."""
 
@@ -213,8 +212,8 @@ class Keeper:
             if silent >= self.liveness:
                 self._mark(f"nothing was heard of the platform for {silent:.0f} s")
                 return
-            if silent >= step and isinstance(self.channel, Prober):
-                await self._ask(self.channel, self.liveness - silent)
+            if silent >= step and hasattr(self.channel, "probe"):
+                await self._ask(cast("Prober", self.channel), self.liveness - silent)
                 if self._clock.monotonic() - self.watch.sign >= step and not self._lost.is_set():
                     await self._pause(min(1.0, step / 4))
                 continue

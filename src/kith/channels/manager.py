@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
+from kith.channels.apart import Apart
 from kith.channels.door import Door, House
 from kith.channels.keeper import Keeper, Life, Prober, Watch
 from kith.channels.kit import ChannelSettings, Kit, Notes
@@ -253,10 +254,10 @@ class ChannelManager:
         keeper = self._keepers.get(name)
         if keeper is None or keeper.route.channel is None:
             raise Unavailable(f"{name} is not connected: {keeper.watch.note if keeper else 'it is off'}")
-        if isinstance(keeper.channel, Prober):
+        if hasattr(keeper.channel, "probe"):
             try:
                 async with asyncio.timeout(_TRY):
-                    await keeper.channel.probe()
+                    await cast("Prober", keeper.channel).probe()
             except TimeoutError:
                 raise Unavailable(f"{name} did not answer within {_TRY:.0f} s") from None
             keeper.alive()
@@ -296,7 +297,7 @@ class ChannelManager:
             access.rule(name, settings.access, settings.allow)
         keeper = self._keep(
             route,
-            lambda keeper: entry(settings, self._kit(keeper)),
+            _builder(manifest, lambda kit: entry(settings, kit), self._kit),
             Door(settings, self._house(access), lambda parcel: self.channel(name).send(parcel)),
             float(details.get("liveness", 0)),
         )
@@ -328,6 +329,19 @@ class ChannelManager:
         keeper.up = self._sender.nudge
         self._keepers[route.name], self._routes[route.name] = keeper, route
         return keeper
+
+
+def _builder(
+    manifest: Manifest, build: Callable[[Kit], Channel], kit: Callable[[Keeper], Kit]
+) -> Callable[[Keeper], Channel]:
+    """What makes a channel anew for each try, where its manifest wants it: in the house's loop, or in a thread."""
+    match manifest.details.get("isolation", "loop"):
+        case "loop":
+            return lambda keeper: build(kit(keeper))
+        case "thread":
+            return lambda keeper: Apart(manifest.name, build, kit(keeper))
+        case other:
+            raise Invalid(f"{manifest.path} wants the isolation {other!r}; it is 'loop' or 'thread'")
 
 
 class _Lines(Mapping[str, Line]):

@@ -1,0 +1,243 @@
+"""Channels that die in every way, and one that freezes: noticed within the bound, brought up again, the others calm."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kith.channels.kit import ChannelSettings, Kit
+from kith.core.errors import Invalid, NotFound, Refused, Unavailable
+from kith.core.manifest import Manifest
+from kith.core.message import Envelope, Message, Text
+from kith.core.people import Parcel
+from kith.core.turn import Sent
+from tests.channels.proxy import Proxy
+
+Open = Callable[..., Any]
+
+
+class Line:
+    """A channel over a TCP connection that is answered by an echo: each line sent is a line received."""
+
+    made: list[Line]
+
+    def __init__(self, settings: ChannelSettings, kit: Kit, port: int) -> None:
+        self.kit, self.port, self.thread = kit, port, ""
+        self.probes = 0
+        self.echoed = asyncio.Event()
+        self.reading: asyncio.Task[None] | None = None
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def start(self, accept: Any) -> None:
+        self.thread = threading.current_thread().name
+        try:
+            reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            raise Unavailable("nobody there") from None
+        self.reading = asyncio.create_task(self._read(reader, accept))
+
+    async def _read(self, reader: asyncio.StreamReader, accept: Any) -> None:
+        try:
+            while line := await reader.readline():
+                self.kit.alive()
+                self.echoed.set()
+                if line.startswith(b"say "):
+                    said = Message("m", "user", (Text(line.decode()[4:].strip()),), self.kit.clock.now())
+                    await accept(Envelope("line", "local", line.decode().strip(), "anna", "main", said))
+            self.kit.lost("the connection was closed")
+        except OSError as error:
+            self.kit.lost(str(error))
+
+    async def write(self, text: str) -> None:
+        if self.writer is None or self.writer.is_closing():
+            raise Unavailable("not connected")
+        self.writer.write(text.encode() + b"\n")
+        await self.writer.drain()
+
+    async def send(self, parcel: Parcel) -> Sent:
+        if parcel.message.text == "freeze":
+            time.sleep(1.5)  # what a blocking library does
+        await self.write("got " + parcel.message.text)
+        return Sent(parcel.id)
+
+    async def probe(self) -> None:
+        self.probes += 1
+        self.echoed = asyncio.Event()
+        await self.write("ping")
+        await self.echoed.wait()
+
+    async def stop(self) -> None:
+        if self.reading is not None:
+            self.reading.cancel()
+        if self.writer is not None:
+            self.writer.close()
+
+
+class Folders:
+    """A registry with one channel besides the shipped loopback."""
+
+    def __init__(self, port: int, **details: Any) -> None:
+        self.port, self.made = port, list[Line]()
+        self.details = {"delivery": "idempotent", "default": True, **details}
+
+    def manifests(self) -> dict[str, Manifest]:
+        title = {"en": "Line", "zh": "线"}
+        line = Manifest("line", "channel", title, "x:y", "x", Path("line"), details=self.details)
+        easy = Manifest("easy", "channel", title, "x:y", "x", Path("easy"), details={"delivery": "idempotent"})
+        return {"line": line, "easy": easy}
+
+    def manifest(self, name: str) -> Manifest:
+        if name not in self.manifests():
+            raise NotFound(name)
+        return self.manifests()[name]
+
+    def settings(self, name: str) -> type[ChannelSettings]:
+        return ChannelSettings
+
+    def load(self, name: str) -> Any:
+        def build(settings: ChannelSettings, kit: Kit) -> Line:
+            self.made.append(Line(settings, kit, self.port))
+            return self.made[-1]
+
+        return build
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while line := await reader.readline():
+            writer.write(line)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+def tell(house: Open, story: Callable[..., Any], **details: Any) -> None:
+    async def whole() -> None:
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        async with Proxy(server.sockets[0].getsockname()[1]) as proxy:
+            folders = Folders(proxy.port, **details)
+            async with house(folders, easy={}) as home:
+                await home.manager.start("w")
+                try:
+                    await home.until(lambda: home.health.snapshot()["channel:line"].condition == "ready")
+                    await story(home, proxy, folders)
+                finally:
+                    await home.manager.stop()
+        server.close()
+
+    asyncio.run(whole())
+
+
+def row(home: Any, name: str = "line") -> Any:
+    return next(one for one in home.manager.describe() if one["name"] == name)
+
+
+def test_a_black_hole_is_noticed_within_the_bound_and_healed(house: Open) -> None:
+    async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
+        await home.until(lambda: folders.made[0].probes >= 2)  # quiet, but answered: it is left alone
+        assert row(home)["restarts"] == 0
+        proxy.blackhole()
+        began = time.monotonic()
+        await home.until(lambda: row(home)["restarts"] == 1)
+        assert time.monotonic() - began < 0.6 + 1.5  # the bound, and what a busy machine may take
+        told = row(home)
+        assert told["state"] in ("degraded", "starting") and "nothing was heard" in told["note"]
+        await home.commit("hello", channel="line")
+        proxy.heal()
+        await home.until_states(hello="sent")
+        assert row(home)["state"] == "ready" and row(home)["last_out"] > 0
+
+    tell(house, story, liveness=0.6)
+
+
+def test_a_cut_connection_comes_back_and_nothing_is_lost(house: Open) -> None:
+    async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
+        for number in range(6):
+            await home.commit(f"m{number}", channel="line")
+            if number % 2:
+                proxy.cut()
+        await home.until_states(**{f"m{number}": "sent" for number in range(6)})
+        assert len(folders.made) > 1 and row(home)["errors"] > 0
+
+    tell(house, story, liveness=60)
+
+
+def test_a_frozen_library_in_its_thread_stalls_nobody(house: Open) -> None:
+    async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
+        assert [one.thread for one in folders.made if one.thread.startswith("channel line")]
+        await home.commit("freeze", channel="line")
+        await home.until(lambda: row(home)["waiting"] == 1)
+        longest, last = 0.0, time.monotonic()
+        while (await home.states()).get("freeze") != "sent":
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        assert longest < 1.0  # the house went on while the library slept for 1.5 s
+
+    tell(house, story, isolation="thread")
+
+
+def test_what_is_heard_in_a_thread_is_kept_by_the_house(house: Open) -> None:
+    async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
+        inner = next(one for one in folders.made if one.thread.startswith("channel line"))
+        loop = home.manager.channel("line")._loop
+        asyncio.run_coroutine_threadsafe(inner.write("say hello"), loop)
+        await home.until(lambda: row(home)["last_in"] > 0)
+        await home.until(lambda: home.storage.inbox.claim("talk", 10))
+        assert (await home.manager.command("line", "test"))["proof"] == "probe"
+
+    tell(house, story, isolation="thread")
+
+
+def test_channels_are_run_one_by_one(house: Open) -> None:
+    async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
+        easy = home.manager.channel("easy")
+        assert (await home.manager.command("line", "stop"))["state"] == "stopped"
+        await home.commit("later", channel="line")
+        await home.until(lambda: home.storage.outbox.find("waiting"))
+        assert (await home.manager.command("line", "start"))["state"] == "ready"
+        await home.until_states(later="sent")
+        before = home.manager.channel("line")
+        await home.manager.command("line", "restart")
+        assert home.manager.channel("line") is not before and home.manager.channel("easy") is easy
+        with pytest.raises(Invalid):
+            await home.manager.configure("line", {"acount": "x"})
+        assert row(home)["state"] == "ready"  # the old settings are still in force
+        await home.manager.configure("line", {"account": "other"})
+        await home.commit("new", channel="line", account="other")
+        await home.until_states(new="sent")
+        await home.manager.configure("line", None)
+        with pytest.raises(NotFound):
+            home.manager.channel("line") if "line" in home.manager._keepers else home.manager.about("nobody")
+        with pytest.raises(NotFound):
+            await home.manager.command("nobody", "start")
+
+    tell(house, story, default=True)
+
+
+def test_a_wrong_token_is_told_and_not_tried_again(house: Open) -> None:
+    async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
+        tries: list[int] = []
+
+        async def start(self: Line, accept: Any) -> None:
+            tries.append(1)
+            raise Refused("the token is wrong")
+
+        right, Line.start = Line.start, start  # type: ignore
+        try:
+            told = await home.manager.command("line", "restart")
+            assert told["state"] == "failed" and "token" in told["note"]
+            with pytest.raises(Unavailable):
+                await home.manager.command("line", "test")
+            assert tries == [1]
+        finally:
+            Line.start = right
+
+    tell(house, story)
