@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--every", type=float, default=3.0)
+    parser.add_argument("--quiet", type=float, default=45.0, help="seconds without news that end the play")
     parser.add_argument("--people", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
@@ -51,7 +52,15 @@ def main() -> int:
         folder.chmod(0o755)  # some servers change their user
         stage = STAGES[given.name](folder, given.people)
         found = asyncio.run(
-            play(folder, stage, messages=given.messages, seconds=given.seconds, every=given.every, seed=given.seed)
+            play(
+                folder,
+                stage,
+                messages=given.messages,
+                seconds=given.seconds,
+                every=given.every,
+                seed=given.seed,
+                quiet=given.quiet,
+            )
         )
     report(f"channel {given.name}", rows(found), given.json)
     return 0 if found.inwards.clean and found.outwards.clean else 1

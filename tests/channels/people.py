@@ -10,10 +10,11 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from tests.channels.proxy import Proxy
 from tests.channels.rig import Stage
-from tests.channels.servers import PostOffice, Server, imap_server, irc_server, mqtt_server, smtp_server
+from tests.channels.servers import PostOffice, Server, imap_server, irc_server, mqtt_server, smtp_server, xmpp_server
 
 
 class IrcPerson:
@@ -212,4 +213,75 @@ async def mail_stage(folder: Path, people: int) -> AsyncIterator[Stage]:
             yield Stage("email", server.port, lambda port: mail_settings(port, sending.port), crowd, sending)
 
 
-STAGES = {"email": mail_stage, "irc": irc_stage, "mqtt": mqtt_stage}
+class XmppPerson:
+    """An address at the server, on slixmpp without the channel's plugins."""
+
+    def __init__(self, name: str) -> None:
+        self.jid = f"{name}@home.test"
+        self.heard: list[str] = []
+        self.stanzas: list[Any] = []
+        self._count = 0
+
+    async def open(self, server: Server) -> None:
+        import slixmpp
+        from slixmpp.xmlstream.handler import Callback
+        from slixmpp.xmlstream.matcher import MatchXPath
+
+        self.client: Any = slixmpp.ClientXMPP(f"{self.jid}/there", "secret")
+        for plugin in ("xep_0045", "xep_0199"):
+            self.client.register_plugin(plugin)
+        self.client.plugin["feature_mechanisms"].unencrypted_scram = True
+        self.client.enable_direct_tls = self.client.enable_starttls = False
+        self.client.enable_plaintext = True
+        ready = asyncio.Event()
+        self.client.add_event_handler("session_start", lambda _: ready.set())
+        self.client.register_handler(Callback("all", MatchXPath("{jabber:client}message"), self._hear))
+        self.client.connect("127.0.0.1", server.port)
+        async with asyncio.timeout(30):
+            await ready.wait()
+        self.client.send_presence()
+
+    def _hear(self, message: Any) -> None:
+        self.stanzas.append(message)
+        if message["body"] and not str(message["from"]).endswith(f"/{self.jid.split('@')[0]}"):
+            self.heard.append(message["body"])
+
+    async def close(self) -> None:
+        await self.client.disconnect()
+        self.client._run_out_filters.cancel()
+        await asyncio.gather(self.client._run_out_filters, return_exceptions=True)
+
+    async def say(self, text: str, to: str = "kith@home.test", kind: str = "chat", **more: str) -> None:
+        """Returns when the server has worked through it."""
+        self._count += 1
+        message = self.client.make_message(to, text, mtype=kind)
+        message["id"] = f"said{self._count}"
+        for name, namespace in more.items():
+            element = ElementTree.SubElement(message.xml, f"{{{namespace.split()[0]}}}{name}")
+            if " " in namespace:
+                element.set("id", namespace.split()[1])
+        message.send()
+        await self.client.plugin["xep_0199"].ping("home.test", timeout=30)
+
+
+def xmpp_settings(port: int, **more: Any) -> dict[str, Any]:
+    return {
+        "jid": "kith@home.test", "password": "secret", "host": "127.0.0.1", "port": port, "safety": "none", **more,
+    }  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def xmpp_stage(folder: Path, people: int) -> AsyncIterator[Stage]:
+    names = [f"person{number}" for number in range(people)]
+    with xmpp_server(folder, ["kith", *names]) as server:
+        crowd = [XmppPerson(name) for name in names]
+        for one in crowd:
+            await one.open(server)
+        try:
+            yield Stage("xmpp", server.port, xmpp_settings, crowd)
+        finally:
+            for one in crowd:
+                await one.close()
+
+
+STAGES = {"xmpp": xmpp_stage, "email": mail_stage, "irc": irc_stage, "mqtt": mqtt_stage}

@@ -216,3 +216,34 @@ def imap_server(folder: Path, *, tls: bool = False) -> Iterator[Server]:
     folder.chmod(0o755)
     with running([dovecot, "-F", "-c", str(folder / "dovecot.conf")], folder, port) as process:
         yield Server(port, process, folder)
+
+
+@contextlib.contextmanager
+def xmpp_server(folder: Path, users: Sequence[str] = ("kith",), *, tls: bool = False) -> Iterator[Server]:
+    """prosody for ``home.test`` with an archive, and rooms at ``rooms.home.test``; every user's password is ``secret``.
+
+    With `tls` its port takes only STARTTLS, with the certificate in `folder`.
+    """
+    prosody, port = program("prosody"), free_port()
+    accounts = folder / "data" / "home%2etest" / "accounts"
+    accounts.mkdir(parents=True, exist_ok=True)
+    for user in users:
+        (accounts / f"{user}.dat").write_text('return { ["password"] = "secret"; };\n')
+    cert, key = certificate(folder, "home.test") if tls else (None, None)
+    lines = [
+        "daemonize = false", f'pidfile = "{folder}/prosody.pid"', f'data_path = "{folder}/data"',
+        'log = { info = "*console" }',
+        'run_as_root = true', 'interfaces = { "127.0.0.1" }', f"c2s_ports = {{ {port} }}", "s2s_ports = {}",
+        'authentication = "internal_plain"', "c2s_direct_tls_ports = {}", "http_ports = {}", "https_ports = {}",
+        f"c2s_require_encryption = {'true' if tls else 'false'}", "allow_unencrypted_plain_auth = true",
+        'modules_enabled = { "roster", "saslauth", "disco", "ping", "mam", "smacks", "carbons"'
+        + (', "tls" }' if tls else " }"),
+        'modules_disabled = { "s2s", "limits" }', "default_archive_policy = true", 'storage = "internal"',
+        "max_archive_query_results = 200",
+        f'ssl = {{ certificate = "{cert}"; key = "{key}" }}' if tls else "",
+        'VirtualHost "home.test"', 'Component "rooms.home.test" "muc"', '  modules_enabled = { "muc_mam" }',
+        "  muc_log_by_default = true", "  muc_log_all_rooms = true", "  muc_room_locking = false",
+    ]  # fmt: skip
+    (folder / "prosody.cfg.lua").write_text("\n".join(lines) + "\n")
+    with running([prosody, "-F", "--config", str(folder / "prosody.cfg.lua")], folder, port) as process:
+        yield Server(port, process, folder)

@@ -1,0 +1,1 @@
+"""XMPP (Jabber): one address, in private and in rooms."""
