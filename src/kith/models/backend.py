@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from kith.core.message import Delta, Media
 from kith.core.model import ChatRequest, ModelCard, Picture
+from kith.models.configs import read_config
 from kith.models.gguf import GgufFile, read_gguf
 from kith.models.means import Fetch, Means
 from kith.models.process import Limits, ModelProcess, failure, fit, threads
@@ -33,6 +34,7 @@ __all__ = [
     "failure",
     "fit",
     "plain",
+    "read_config",
     "read_gguf",
     "threads",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -10,12 +9,11 @@ from typing import Any, cast
 from kith.core.errors import Invalid, NotFound
 from kith.core.message import Delta
 from kith.core.model import ChatRequest, ModelCard
-from kith.models.backend import Limits, Means, ModelSettings, TalkingProcess, fit, threads
+from kith.models.backend import Limits, Means, ModelSettings, TalkingProcess, fit, read_config, threads
 from kith.models.ctranslate2.settings import CTranslate2Options
 
 _CONTEXT = 2048
 _RUNTIME = 128 << 20  # bytes of the runtime with nothing loaded, measured with ctranslate2 4.8
-_CONFIG = 16 << 20  # bytes of a configuration that are read
 
 
 class CTranslate2:
@@ -104,15 +102,7 @@ class CTranslate2:
         place = self._folder / name
         if not place.is_file():
             return {}
-        try:
-            if place.stat().st_size > _CONFIG:
-                raise ValueError("it is too large")
-            found: Any = json.loads(place.read_bytes())
-            if not isinstance(found, dict):
-                raise ValueError("it is no object")
-        except (OSError, ValueError, RecursionError) as error:
-            raise Invalid(f"{place} cannot be used: {error}", file=str(place), code="broken_model") from None
-        return cast("dict[str, Any]", found)
+        return read_config(place)
 
 
 def _token(value: Any) -> str:

@@ -6,19 +6,17 @@ Code that comes with a model is never run, and weights that are pickles are neve
 from __future__ import annotations
 
 import base64
-import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from kith.core.errors import Invalid, NotFound
 from kith.core.model import ModelCard
-from kith.models.backend import Limits, Means, ModelProcess, ModelSettings, Picture, fit, threads
+from kith.models.backend import Limits, Means, ModelProcess, ModelSettings, Picture, fit, read_config, threads
 from kith.models.diffusers.settings import DiffusionOptions
 
 _RUNTIME = 900 << 20  # bytes that PyTorch and Diffusers take with nothing loaded: an estimate, not measured here
 _LARGEST = 4096
 _PROMPT = 8192  # characters
-_CONFIG = 1 << 20  # bytes of a configuration that are read
 
 
 class Diffusion:
@@ -108,12 +106,4 @@ class Diffusion:
         place = self._folder / "model_index.json"
         if not place.is_file():
             raise NotFound(f"the model {self._settings.name!r} is to be a folder with model_index.json: {self._folder}")
-        try:
-            if place.stat().st_size > _CONFIG:
-                raise ValueError("it is too large")
-            found: Any = json.loads(place.read_bytes())
-            if not isinstance(found, dict):
-                raise ValueError("it is no object")
-        except (OSError, ValueError, RecursionError) as error:
-            raise Invalid(f"{place} cannot be used: {error}", file=str(place), code="broken_model") from None
-        return cast("dict[str, Any]", found)
+        return read_config(place)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from kith.core.errors import Invalid, NotFound
 from kith.core.model import ModelCard
-from kith.models.backend import Limits, Means, ModelProcess, ModelSettings, fit, threads
+from kith.models.backend import Limits, Means, ModelProcess, ModelSettings, fit, read_config, threads
 from kith.models.onnx.header import OnnxFile, read_onnx
 from kith.models.onnx.settings import OnnxOptions
 
@@ -17,7 +16,6 @@ _KINDS = {"embedding": "embed", "classifier": "classify", "rerank": "rerank"}
 _CONTEXT = 512
 _PARALLEL = 32  # requests in the process at once: they wait there for one another to share a batch
 _RUNTIME = 96 << 20  # bytes of the runtime with nothing loaded, measured with onnxruntime 1.31
-_CONFIG = 4 << 20  # bytes of a configuration that are read
 
 
 class OnnxEncoder:
@@ -154,15 +152,7 @@ class OnnxEncoder:
         place = next((place for place in self._near(name) if place.is_file()), None)
         if place is None:
             return {}
-        try:
-            if place.stat().st_size > _CONFIG:
-                raise ValueError("it is too large")
-            found: Any = json.loads(place.read_bytes())
-            if not isinstance(found, dict):
-                raise ValueError("it is no object")
-        except (OSError, ValueError, RecursionError) as error:
-            raise Invalid(f"{place} cannot be used: {error}", file=str(place), code="broken_model") from None
-        return cast("dict[str, Any]", found)
+        return read_config(place)
 
 
 def _positions(config: Mapping[str, Any]) -> int:

@@ -6,7 +6,6 @@ weights that are pickles are never opened.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +13,11 @@ from typing import Any, cast
 from kith.core.errors import Invalid, NotFound
 from kith.core.message import Delta
 from kith.core.model import ChatRequest, ModelCard
-from kith.models.backend import Limits, Means, ModelSettings, TalkingProcess, fit, threads
+from kith.models.backend import Limits, Means, ModelSettings, TalkingProcess, fit, read_config, threads
 from kith.models.transformers.settings import TransformersOptions
 
 _CONTEXT = 2048
 _RUNTIME = 600 << 20  # bytes that PyTorch takes with nothing loaded: from its wheel's libraries, not measured here
-_CONFIG = 4 << 20  # bytes of a configuration that are read
 
 
 class TransformersModel:
@@ -106,13 +104,4 @@ class TransformersModel:
         }
 
     def _config(self) -> dict[str, Any]:
-        place = self._folder / "config.json"
-        try:
-            if place.stat().st_size > _CONFIG:
-                raise ValueError("it is too large")
-            found: Any = json.loads(place.read_bytes())
-            if not isinstance(found, dict):
-                raise ValueError("it is no object")
-        except (OSError, ValueError, RecursionError) as error:
-            raise Invalid(f"{place} cannot be used: {error}", file=str(place), code="broken_model") from None
-        return cast("dict[str, Any]", found)
+        return read_config(self._folder / "config.json")
