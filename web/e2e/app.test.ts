@@ -261,6 +261,13 @@ test("the app opens without the network, and says that Kith cannot be reached", 
   await page.locator(".composer textarea").waitFor();
   await page.reload();
   await page.locator(".composer textarea").waitFor();
+  const cached = await page.evaluate(async () => {
+    const names = await caches.keys();
+    const all = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).map((one) => new URL(one.url).pathname)));
+    return all.flat();
+  });
+  expect(cached.length).toBeGreaterThan(1);
+  expect(cached.filter((path) => !path.startsWith("/app/"))).toEqual([]);
   await page.context().setOffline(true);
   await page.reload();
   await page.getByText("Kith cannot be reached").waitFor();

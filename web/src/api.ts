@@ -26,6 +26,7 @@ export type Turn = {
   spoke: Message[];
   passages: { text: string; source: string; score: number; title: string }[];
   model: string;
+  fallback?: boolean;
   outcome: string;
 };
 export type Model = {

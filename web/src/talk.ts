@@ -16,8 +16,12 @@ export type Said = {
   model: string;
   state: "sending" | "kept" | "coming" | "done" | "failed" | "stopped";
   note: string;
+  /** Whether another model than the one that was to answer did. */
+  fallback?: boolean;
   /** The model that was asked for, where another one answered. */
   instead?: string;
+  /** What was looked up, as far as it is known: for a live reply only after a reload. */
+  passages?: { text: string; title: string }[];
 };
 export type Thread = { name: string; said: Said[]; loaded: boolean; error: string };
 
@@ -177,10 +181,11 @@ export function remembered(turn: Turn): Said[] {
   const brought = turn.heard.parts.filter((part) => part.type === "image" || part.type === "audio" || part.type === "file");
   const heard: Said = { ...blank(turn.heard.id, "me"), text: words(turn.heard.parts), parts: brought, turn: turn.id, at: turn.at };
   const sources = turn.passages.map((passage) => passage.title || passage.source);
+  const passages = turn.passages.map(({ text, title, source }) => ({ text, title: title || source }));
   const answers = turn.spoke.map((message): Said => {
     const parts = message.parts.filter((part) => part.type !== "text");
     const state = turn.outcome === "failed" ? "failed" : "done";
-    const shared = { turn: turn.id, at: message.at, sources, model: turn.model, state } as const;
+    const shared = { turn: turn.id, at: message.at, sources, passages, model: turn.model, fallback: turn.fallback === true, state } as const;
     return { ...blank(message.id, "kith"), ...shared, text: words(message.parts), parts };
   });
   return [heard, ...answers];
@@ -220,6 +225,7 @@ export const CHANGES: Record<string, Change> = {
       at: Date.now() / 1000,
       sources: Array.isArray(frame.sources) ? frame.sources.map(String) : [],
       model: text(frame.model),
+      fallback: frame.fallback === true,
     };
     const place = all.findIndex((one) => one.turn === whole.turn && one.state === "coming");
     return place < 0 ? [...all, whole] : all.with(place, whole);

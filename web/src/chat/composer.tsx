@@ -7,17 +7,18 @@ import { IconButton } from "../ui";
 import { useLoad } from "../ui/load";
 import { useWords } from "../words";
 import { bring } from "./media";
+import { Voices } from "./persona";
 import { Voice } from "./voice";
 
 const LARGEST = 200 * 1024;
 const MOST = 10;
 
 export type Pen = { write: (text: string) => void };
-type Props = { busy: boolean; say: (text: string, model: string, parts: Media[]) => void; stop: () => void; pen: Ref<Pen> };
+type Props = { name: string; busy: boolean; say: (text: string, model: string, parts: Media[]) => void; stop: () => void; pen: Ref<Pen> };
 type Listed = { models: { name: string; kind: string; capabilities: string[] }[] };
 
 /** Where a message is written. */
-export function Composer({ busy, say, stop, pen }: Props) {
+export function Composer({ name, busy, say, stop, pen }: Props) {
   const t = useWords();
   const field = useRef<HTMLTextAreaElement>(null);
   const picker = useRef<HTMLInputElement>(null);
@@ -62,8 +63,8 @@ export function Composer({ busy, say, stop, pen }: Props) {
       }
     }
   };
-  const add = async (file: Blob, name: string): Promise<void> => {
-    const part = await bring(file, name);
+  const add = async (file: Blob, title: string): Promise<void> => {
+    const part = await bring(file, title);
     setParts((old) => [...old, part].slice(0, MOST));
     setNote(unread(part, data));
   };
@@ -83,9 +84,9 @@ export function Composer({ busy, say, stop, pen }: Props) {
     event.preventDefault();
     void take(event.clipboardData.files);
   };
-  const choose = (name: string): void => {
-    setModel(name);
-    keep("session", "model", name);
+  const choose = (chosen: string): void => {
+    setModel(chosen);
+    keep("session", "model", chosen);
   };
   return (
     <form className={over ? "composer over" : "composer"} onSubmit={(event) => (event.preventDefault(), send())} onDrop={drop} onDragOver={(event) => (event.preventDefault(), setOver(true))} onDragLeave={() => setOver(false)}>
@@ -95,7 +96,8 @@ export function Composer({ busy, say, stop, pen }: Props) {
       <div className="composer-foot">
         <IconButton label={t("chat.attach")} onClick={() => picker.current?.click()}><Paperclip /></IconButton>
         <input ref={picker} type="file" multiple hidden onChange={(e) => (void take(e.target.files ?? []), (e.target.value = ""))} />
-        <Voice heard={(sound, name) => void add(sound, name).catch((error: unknown) => setNote(String(error)))} wrong={setNote} />
+        <Voice heard={(sound, title) => void add(sound, title).catch((error: unknown) => setNote(String(error)))} wrong={setNote} />
+        <Voices name={name} />
         <Choice listed={data} model={model} choose={choose} />
         <span className="hint keys">{t("chat.keys")}</span>
         {busy && <IconButton label={t("chat.stop")} className="send" onClick={stop}><Square /></IconButton>}

@@ -62,7 +62,7 @@ export function Chat({ name }: { name: string }) {
       <p className="unseen" role="status">{last?.by === "kith" && last.state === "done" ? last.text.slice(0, 600) : ""}</p>
       <div className="column foot">
         {below && <IconButton label={t("chat.latest")} className="down" onClick={down}><ArrowDown /></IconButton>}
-        <Composer busy={busy} say={say} stop={() => talk.stop(name)} pen={pen} />
+        <Composer name={name} busy={busy} say={say} stop={() => talk.stop(name)} pen={pen} />
       </div>
     </section>
   );

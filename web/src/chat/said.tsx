@@ -13,6 +13,8 @@ import { Shown } from "./media";
 
 const Chart = lazy(() => import("../markdown/chart"));
 
+const LONG = 1500;
+
 export type Acts = {
   edit?: (said: Said, text: string) => void;
   redo?: (said: Said) => void;
@@ -44,7 +46,7 @@ export const Message = memo(function Message({ said, acts }: { said: Said; acts:
       <footer className="said-foot">
         {said.state === "sending" ? <span>{t("chat.sending")}</span> : <time>{when(said.at, chosen)}</time>}
         {!mine && said.model && <span>{said.model}</span>}
-        {said.instead && <Badge tone="fair">{t("chat.instead", { model: said.instead })}</Badge>}
+        {(said.instead || said.fallback) && <Badge tone="fair">{said.instead ? t("chat.instead", { model: said.instead }) : t("chat.fallback")}</Badge>}
         {said.state === "stopped" && <Badge tone="plain">{t("chat.stopped")}</Badge>}
         {said.state !== "coming" && said.text && (
           <span className="acts">
@@ -119,7 +121,13 @@ function Answer({ said }: { said: Said }) {
       {said.sources.length > 0 && (
         <details className="sources">
           <summary><BookOpen aria-hidden /> {t("chat.sources")} ({said.sources.length})</summary>
-          <ul>{said.sources.map((source) => <li key={source}>{source}</li>)}</ul>
+          {said.passages ? (
+            said.passages.map((one, place) => (
+              <details key={place} className="passage"><summary>{one.title}</summary><p>{one.text.length > LONG ? `${one.text.slice(0, LONG)}…` : one.text}</p></details>
+            ))
+          ) : (
+            <ul>{said.sources.map((source) => <li key={source}>{source}</li>)}</ul>
+          )}
         </details>
       )}
     </>

@@ -33,7 +33,7 @@ function Visits() {
   const { data, again } = useLoad<{ sessions: Visit[] }>("/api/sessions");
   if (!data || data.sessions.length === 0) return null;
   return (
-    <ul className="plain">
+    <ul className="bare">
       {data.sessions.map((one) => (
         <li key={one.id} className="row">
           <span className="grow">{one.origin || "–"} <span className="hint">{t("account.since")} {when(one.created, chosen)}</span></span>

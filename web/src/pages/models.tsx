@@ -109,7 +109,7 @@ function Swap({ model, again }: { model: Model; again: () => void }) {
   if (error) return <Wrong error={error} />;
   return (
     <>
-      <ul className="plain">
+      <ul className="bare">
         {data?.versions.map((one) => (
           <li key={one.version} className="row">
             <span className="grow"><code>{one.version}</code> <span className="hint">{when(one.added, chosen)}</span></span>

@@ -276,4 +276,7 @@ export const rooms = {
   "nav.unanswered": "Unanswered",
   "nav.audit": "Audit log",
   "nav.config": "Configuration",
+  "chat.persona": "Who answers here",
+  "chat.persona.first": "Say something first; then you can choose.",
+  "chat.fallback": "another model stood in",
 };

@@ -278,4 +278,7 @@ export const rooms: Record<keyof typeof english, string> = {
   "nav.unanswered": "待答问题",
   "nav.audit": "审计日志",
   "nav.config": "配置",
+  "chat.persona": "由谁来回答",
+  "chat.persona.first": "先说句话，然后就可以选择。",
+  "chat.fallback": "由其他模型代答",
 };
