@@ -117,6 +117,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         bus=bus,
         clock=clock,
         ids=ids,
+        records=storage.records,
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
     shared = streams, health, bus, storage.records, blobs, auth.pairing

@@ -122,6 +122,7 @@ class House:
             bus=self.bus,
             clock=clock,
             ids=Ids(clock, random.Random(7)),
+            records=storage.records,
         )
         self.engine = Engine(ports, self.streams, self.health, "w1")
 

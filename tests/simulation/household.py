@@ -156,6 +156,7 @@ class Household:
             bus=bus,
             clock=clock,
             ids=ids,
+            records=storage.records,
         )
         engine = Engine(ports, streams, health, worker=ids.new("w"))
         door = Door(self._platform, self.process)

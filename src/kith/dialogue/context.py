@@ -7,7 +7,7 @@ leave the window in steps of four, so that between steps the prefix only grows a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kith.core.message import Message, Part, Text
 from kith.core.ports import Models
@@ -48,7 +48,12 @@ def window(turns: Sequence[Turn], total: int, rounds: int) -> Sequence[Turn]:
 
 def rounds_of(turns: Sequence[Turn]) -> list[tuple[Message, ...]]:
     """Each turn as the messages of one round; a turn without a reply gives none."""
-    return [(turn.heard, *turn.spoke) for turn in turns if turn.spoke]
+    return [(_asked(turn.heard), *turn.spoke) for turn in turns if turn.spoke]
+
+
+def _asked(heard: Message) -> Message:
+    """What the house said of its own accord has no question before it, and templates want one."""
+    return replace(heard, role="user", parts=(Text("(It is time.)"),)) if heard.role == "system" else heard
 
 
 async def compose(

@@ -65,7 +65,8 @@ class Engine:
 
     async def start(self) -> None:
         """Begin answering what waits in the inbox."""
-        self._loops = [asyncio.create_task(self._claim()), asyncio.create_task(self._watch_flow())]
+        works = (self._claim(), self._watch_flow(), self._ports.agenda.run(self._pace.wake))
+        self._loops = [asyncio.create_task(work) for work in works]
         self._health.report("dialogue", "ready")
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -84,6 +85,8 @@ class Engine:
 
     async def hear(self, envelope: Envelope) -> Accepted:
         """Commit a message to the inbox; its reply leaves by the outbox and shows on the live stream."""
+        if envelope.message.role != "user":
+            raise Invalid("only what somebody says can be heard", code="bad_role")
         try:
             accepted = await self._ports.inbox.accept(envelope)
         except Unavailable as error:

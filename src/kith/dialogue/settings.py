@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from kith.dialogue.agenda import InitiativeSettings
 from kith.dialogue.care import CareSettings
 from kith.dialogue.zones import zone
 from kith.runtime.settings import Section
@@ -48,6 +49,7 @@ class DialogueSettings(Section):
         default="", description="The household's time zone, such as Asia/Shanghai; the machine's own when empty."
     )
     care: CareSettings = Field(default_factory=CareSettings)
+    initiative: InitiativeSettings = Field(default_factory=InitiativeSettings)
 
     @field_validator("timezone")
     @classmethod

@@ -20,9 +20,10 @@ from kith.core.ids import Ids
 from kith.core.message import Audio, Delta, Envelope, Message, Part, Text, ToolCall, ToolResult, Usage
 from kith.core.model import ChatRequest, Sampling, Scope, ToolSpec
 from kith.core.people import Conversation, Parcel, Person, Principal
-from kith.core.ports import Guard, Inbox, Models, Recall, Release, Senses, Store, Tools
+from kith.core.ports import Guard, Inbox, Models, Recall, Records, Release, Senses, Store, Tools
 from kith.core.turn import Claim, Done, Passage, Step, Turn, Understanding
 from kith.dialogue import consent, outside
+from kith.dialogue.agenda import Agenda
 from kith.dialogue.care import MINOR, alarm, safe_answer
 from kith.dialogue.context import STEP, Budget, compose, rounds_of, window
 from kith.dialogue.crisis import endangered
@@ -130,15 +131,24 @@ class Ports:
     bus: Bus
     clock: Clock
     ids: Ids
+    records: Records
     layers: Layers = field(init=False)
+    agenda: Agenda = field(init=False)
 
     def __post_init__(self) -> None:
-        mode, model = self.settings.understanding, self.settings.model
-        object.__setattr__(self, "layers", Layers(self.models, self.clock, self.ids, mode, model))
+        chosen = self.settings
+        layers = Layers(self.models, self.clock, self.ids, chosen.understanding, chosen.model)
+        agenda = Agenda(self.records, self.inbox, self.clock, chosen.initiative, chosen.timezone)
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "agenda", agenda)
 
 
 async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage | None:
     """Who is it, and may they speak now? Somebody in danger is answered even where they spoke too much or too often."""
+    if draft.heard.role == "system":  # the house speaks first, in words of its own
+        draft.locale, draft.answer = draft.envelope.locale, draft.heard.text
+        draft.understanding = Understanding("reminder", confidence=1.0, by="rule")
+        return None
     draft.locale = spoken_language(draft.heard.text, draft.envelope.locale)
     try:
         draft.principal = await guard.admit(draft.envelope)
@@ -182,13 +192,22 @@ async def sense(draft: Draft, senses: Senses) -> Stage | None:
 
 
 async def understand(
-    draft: Draft, flows: FlowBook, layers: Layers, persona: Persona, clock: Clock, settings: DialogueSettings
+    draft: Draft,
+    flows: FlowBook,
+    layers: Layers,
+    persona: Persona,
+    agenda: Agenda,
+    clock: Clock,
+    settings: DialogueSettings,
 ) -> Stage | None:
     """Danger before all; then rules, then the classifier; a rule may answer at once. What none knows is the model's."""
     if await _in_danger(draft, settings):
         return speak
     if draft.session.asked and (chosen := _consented(draft, clock.now())):
         return chosen
+    where = await agenda.zone(draft.person.id) if draft.person else zone(settings.timezone)
+    if await _agreed(draft, agenda):
+        return speak
     feeling = emotion(draft.heard.text)
     draft.session.mood = moved(draft.session.mood, feeling, clock.now() - draft.session.seen)
     values = {"persona": persona.name, "name": draft.envelope.sender_name}
@@ -200,7 +219,7 @@ async def understand(
         now=clock.now(),
         values=values,
         pick=draft.pick,
-        zone=zone(settings.timezone),
+        zone=where,
     )
     draft.understanding = replace(reading.understanding, emotion=feeling)
     draft.session.flow, draft.path, draft.coda = dict(reading.state), reading.path, reading.coda
@@ -381,6 +400,17 @@ async def _in_danger(draft: Draft, settings: DialogueSettings) -> bool:
         draft.understanding = Understanding("crisis", confidence=1.0, by="rule")
         _shelter(draft, settings)
     return found
+
+
+async def _agreed(draft: Draft, agenda: Agenda) -> bool:
+    """Whether the message was a wish to be reminded, or about such wishes; then it is done and answered."""
+    if draft.person is None or draft.history is not None:
+        return False
+    said = outside.own(draft.heard)
+    draft.answer = await agenda.hear(said, draft.person, draft.envelope, draft.id, spoken_language(said, draft.locale))
+    if draft.answer is not None:
+        draft.understanding = Understanding("agenda", confidence=1.0, by="rule")
+    return draft.answer is not None
 
 
 def _shelter(draft: Draft, settings: DialogueSettings) -> None:
@@ -564,7 +594,7 @@ def _parcel(draft: Draft, message: Message, now: float, settings: DialogueSettin
         account=envelope.account,
         target=envelope.conversation,
         message=message,
-        reply_to=envelope.platform_id,
+        reply_to="" if draft.heard.role == "system" else envelope.platform_id,
         due=now,
         expires=now + settings.freshness if settings.freshness else 0.0,
     )

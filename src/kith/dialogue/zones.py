@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+_LIMIT = 120  # characters of a message that may be about a zone
+_WANTED = re.compile(
+    r"^(?:hi,? |please,? )?(?:my time ?zone is(?: now)?|set my time ?zone to|use(?: the)? time ?zone"
+    r"|change my time ?zone to|i(?:'ve| have)? moved to|i now live in|i live in .{0,40} now,? use) (.{2,40}?)\W*$"
+    r"|^(?:请)?(?:我的时区(?:现在)?(?:是|改成|改为|设为)|把(?:我的)?时区(?:改成|改为|设为|设成)|按"
+    r"|我(?:已经|现在)?搬到了?|我现在住在)(.{2,20}?)(?:时间|时区)?(?:来)?(?:吧|了|提醒我)?[。！!]*$",
+    re.IGNORECASE,
+)
 
 
 @cache
@@ -15,3 +26,26 @@ def zone(name: str) -> ZoneInfo | None:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"there is no time zone {name!r}") from None
+
+
+def zone_wanted(text: str) -> str | None:
+    """The zone that a message asks to live by ("my time zone is …", "I moved to Tokyo"); None where it does not ask."""
+    match = _WANTED.match(" ".join(text.split())) if len(text) <= _LIMIT else None
+    if match is None:
+        return None
+    place = next(filter(None, match.groups())).strip(" .。!！的").casefold()
+    named = _places().get(place.removeprefix("the ").removesuffix(" time"))
+    if named is None and "/" in place:
+        named = next((name for name in available_timezones() if name.casefold() == place.replace(" ", "_")), None)
+    return named
+
+
+@cache
+def _places() -> dict[str, str]:
+    """The names of ``cities.txt``, each with its zone."""
+    found: dict[str, str] = {}
+    for line in (Path(__file__).parent / "cities.txt").read_text("utf-8").splitlines():
+        name, _, places = line.partition(": ")
+        if not line.startswith("#"):
+            found |= {place.strip(): name for place in places.split(",")}
+    return found
