@@ -93,15 +93,9 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     auth = Identity(storage.records, storage.journal, settings.security, clock, ids, reachable=public)
     flows = FlowBook(settings.dialogue.flow)
     tools = await stack.enter_async_context(Outside(settings.plugins.mcp, clock, health))
+    publish, serving, fetch = bus.publish, settings.serving, blobs.fetch
     models = ModelService(
-        settings.models,
-        clock,
-        supervisor,
-        folder,
-        publish=bus.publish,
-        serving=settings.serving,
-        fetch=blobs.fetch,
-        cipher=keys,
+        settings.models, clock, supervisor, folder, publish=publish, serving=serving, fetch=fetch, cipher=keys
     )
     ports = Ports(
         guard=HouseGuard(settings.security, auth, clock, _authenticated(), auth.pairing),
