@@ -12,8 +12,9 @@ from kith.core.events import FlowReloaded, MessageReceived
 from kith.core.ids import conversation_id
 from kith.core.message import Delta, Envelope, Message
 from kith.core.turn import Accepted, Claim, Dead, Later, Turn
+from kith.dialogue.draft import Draft, Ports
 from kith.dialogue.session import spoken_language
-from kith.dialogue.turn import Draft, Ports, Runner, apology, resolve, speak
+from kith.dialogue.turn import Runner, apology, resolve, speak
 from kith.runtime.health import Health
 from kith.runtime.streams import Streams, Subscription
 from kith.runtime.tasks import contained

@@ -10,23 +10,24 @@ import asyncio
 import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
-from kith.core.message import Audio, Delta, Envelope, Message, Part, Text, ToolCall, ToolResult, Usage
+from kith.core.message import Audio, Delta, Message, Part, Text, ToolCall, ToolResult, Usage
 from kith.core.model import ChatRequest, Sampling, Scope, ToolSpec
-from kith.core.people import Conversation, Parcel, Person, Principal
-from kith.core.ports import Guard, Inbox, Models, Recall, Records, Release, Senses, Store, Tools
-from kith.core.turn import Claim, Done, Passage, Step, Turn, Understanding
+from kith.core.people import Parcel
+from kith.core.ports import Guard, Inbox, Models, Recall, Release, Senses, Store, Tools
+from kith.core.turn import Done, Passage, Understanding
 from kith.dialogue import consent, outside
 from kith.dialogue.agenda import Agenda
 from kith.dialogue.care import MINOR, alarm, safe_answer
 from kith.dialogue.context import STEP, Budget, compose, rounds_of, window
 from kith.dialogue.crisis import endangered
+from kith.dialogue.draft import Draft, Ports
 from kith.dialogue.flow import FlowBook, Reading
 from kith.dialogue.layers import Layers
 from kith.dialogue.mood import emotion, guidance, moved
@@ -47,100 +48,6 @@ _moves = counter("kith_dialogue_steps_total", "Steps of dialogues by what came o
 _STEPS = 64
 _TOO_MUCH = ("message_too_long", "rate_limited", "content_refused")
 _LONG = 20_000  # characters from which a text is looked through beside the event loop
-
-
-@dataclass(slots=True)
-class Draft:
-    """A turn in progress. `history` is given by callers that keep the conversation themselves."""
-
-    id: str
-    envelope: Envelope
-    emit: Callable[[Delta], Awaitable[None]]
-    claim: Claim | None = None
-    history: Sequence[Message] | None = None
-    heard: Message = field(init=False)
-    principal: Principal | None = None
-    person: Person | None = None
-    conversation: Conversation | None = None
-    session: Session = field(default_factory=Session)
-    locale: str = "en"
-    understanding: Understanding = field(default_factory=Understanding)
-    answer: str | None = None
-    recall_for: str = ""
-    passages: Sequence[Passage] = ()
-    instruction: str = ""
-    coda: str = ""
-    path: tuple[Step, ...] = ()
-    prompt: Sequence[Message] = ()
-    work: list[Message] = field(default_factory=list[Message])
-    text: str = ""
-    pending: tuple[ToolCall, ...] = ()
-    calls: list[ToolCall] = field(default_factory=list[ToolCall])
-    spoke: tuple[Message, ...] = ()
-    model: str = ""
-    fallback: bool = False
-    usage: Usage = field(default_factory=Usage)
-    timings: dict[str, float] = field(default_factory=dict[str, float])
-    outcome: Any = "answered"
-    stopping: bool = False
-    danger: bool = False
-    granted: str = ""
-
-    def __post_init__(self) -> None:
-        self.heard = self.envelope.message
-
-    def pick(self, options: Sequence[str]) -> str:
-        """One of several replies: another one each round."""
-        return options[self.session.rounds % len(options)]
-
-    def turn(self) -> Turn:
-        """The record of what happened so far."""
-        return Turn(
-            id=self.id,
-            conversation=self.conversation.id if self.conversation else "",
-            person=self.person.id if self.person else "",
-            at=self.heard.at,
-            heard=self.heard,
-            spoke=self.spoke,
-            understanding=self.understanding,
-            passages=tuple(self.passages),
-            calls=tuple(self.calls),
-            model=self.model,
-            fallback=self.fallback,
-            usage=self.usage,
-            timings=dict(self.timings),
-            outcome=self.outcome,
-            path=self.path,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Everything that a stage may ask for, by name."""
-
-    guard: Guard
-    store: Store
-    inbox: Inbox
-    senses: Senses
-    flows: FlowBook
-    knowledge: Recall
-    models: Models
-    tools: Tools
-    persona: Persona
-    settings: DialogueSettings
-    bus: Bus
-    clock: Clock
-    ids: Ids
-    records: Records
-    layers: Layers = field(init=False)
-    agenda: Agenda = field(init=False)
-
-    def __post_init__(self) -> None:
-        chosen = self.settings
-        layers = Layers(self.models, self.clock, self.ids, chosen.understanding, chosen.model)
-        agenda = Agenda(self.records, self.inbox, self.clock, chosen.initiative, chosen.timezone)
-        object.__setattr__(self, "layers", layers)
-        object.__setattr__(self, "agenda", agenda)
 
 
 async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage | None:

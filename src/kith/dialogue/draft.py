@@ -1,0 +1,115 @@
+"""A turn in progress, and everything that its stages may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kith.core.clock import Clock
+from kith.core.ids import Ids
+from kith.core.message import Delta, Envelope, Message, ToolCall, Usage
+from kith.core.people import Conversation, Person, Principal
+from kith.core.ports import Guard, Inbox, Models, Recall, Records, Senses, Store, Tools
+from kith.core.turn import Claim, Passage, Step, Turn, Understanding
+from kith.dialogue.agenda import Agenda
+from kith.dialogue.flow import FlowBook
+from kith.dialogue.layers import Layers
+from kith.dialogue.persona import Persona
+from kith.dialogue.session import Session
+from kith.dialogue.settings import DialogueSettings
+from kith.runtime.bus import Bus
+
+
+@dataclass(slots=True)
+class Draft:
+    """A turn in progress. `history` is given by callers that keep the conversation themselves."""
+
+    id: str
+    envelope: Envelope
+    emit: Callable[[Delta], Awaitable[None]]
+    claim: Claim | None = None
+    history: Sequence[Message] | None = None
+    heard: Message = field(init=False)
+    principal: Principal | None = None
+    person: Person | None = None
+    conversation: Conversation | None = None
+    session: Session = field(default_factory=Session)
+    locale: str = "en"
+    understanding: Understanding = field(default_factory=Understanding)
+    answer: str | None = None
+    recall_for: str = ""
+    passages: Sequence[Passage] = ()
+    instruction: str = ""
+    coda: str = ""
+    path: tuple[Step, ...] = ()
+    prompt: Sequence[Message] = ()
+    work: list[Message] = field(default_factory=list[Message])
+    text: str = ""
+    pending: tuple[ToolCall, ...] = ()
+    calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    spoke: tuple[Message, ...] = ()
+    model: str = ""
+    fallback: bool = False
+    usage: Usage = field(default_factory=Usage)
+    timings: dict[str, float] = field(default_factory=dict[str, float])
+    outcome: Any = "answered"
+    stopping: bool = False
+    danger: bool = False
+    granted: str = ""
+
+    def __post_init__(self) -> None:
+        self.heard = self.envelope.message
+
+    def pick(self, options: Sequence[str]) -> str:
+        """One of several replies: another one each round."""
+        return options[self.session.rounds % len(options)]
+
+    def turn(self) -> Turn:
+        """The record of what happened so far."""
+        return Turn(
+            id=self.id,
+            conversation=self.conversation.id if self.conversation else "",
+            person=self.person.id if self.person else "",
+            at=self.heard.at,
+            heard=self.heard,
+            spoke=self.spoke,
+            understanding=self.understanding,
+            passages=tuple(self.passages),
+            calls=tuple(self.calls),
+            model=self.model,
+            fallback=self.fallback,
+            usage=self.usage,
+            timings=dict(self.timings),
+            outcome=self.outcome,
+            path=self.path,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that a stage may ask for, by name."""
+
+    guard: Guard
+    store: Store
+    inbox: Inbox
+    senses: Senses
+    flows: FlowBook
+    knowledge: Recall
+    models: Models
+    tools: Tools
+    persona: Persona
+    settings: DialogueSettings
+    bus: Bus
+    clock: Clock
+    ids: Ids
+    records: Records
+    layers: Layers = field(init=False)
+    agenda: Agenda = field(init=False)
+
+    def __post_init__(self) -> None:
+        chosen = self.settings
+        layers = Layers(self.models, self.clock, self.ids, chosen.understanding, chosen.model)
+        agenda = Agenda(self.records, self.inbox, self.clock, chosen.initiative, chosen.timezone)
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "agenda", agenda)
