@@ -1,11 +1,10 @@
-"""The door's certificate: the household's own, or one that Kith makes, signs and renews itself."""
+"""The door's certificate: the household's own, one of an authority, or one that Kith makes, signs and renews itself."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
 import ipaddress
-import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kith.core.clock import Clock
-from kith.core.errors import Invalid
+from kith.core.errors import Invalid, Unavailable
+from kith.gateway.acme import check_names, order
 from kith.gateway.settings import GatewaySettings
+from kith.runtime.files import write_private
+from kith.runtime.telemetry import get_logger
 
+_log = get_logger(__name__)
 _YEARS = 5
 _MARGIN = datetime.timedelta(days=30)
 # TLS 1.2 with forward secrecy and authenticated encryption only (BSI TR-02102-2, 2024); TLS 1.3 has no other suites.
@@ -41,28 +44,49 @@ class Certificate:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(_CIPHERS)
         context.set_alpn_protocols(["http/1.1"])
+        self.load(context)
+        return context
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Show this certificate to whoever connects from now on. Raises `Invalid` when the files do not fit."""
         try:
             context.load_cert_chain(self.certificate, self.key, password=_no_passphrase)
         except (OSError, ssl.SSLError, ValueError) as error:
             raise _unusable(f"do not work as certificate and key: {type(error).__name__}", self.certificate) from None
-        return context
 
 
 def obtain(settings: GatewaySettings, folder: Path, clock: Clock) -> Certificate | None:
     """The certificate that the settings ask for, None without TLS. Raises `Invalid` when it cannot be used.
 
-    One that Kith makes is kept in `folder` and made anew 30 days before its end, or when the names have changed.
+    One that Kith makes or orders is kept in `folder`, and replaced 30 days before its end (sooner where it lives for
+    less than 90), or when the names have changed.
     """
     tls = settings.tls
     if not tls.on:
         return None
     if tls.certificate is not None and tls.key is not None:
         return _checked(tls.certificate.expanduser(), tls.key.expanduser(), clock)
+    if tls.acme.directory:
+        return _ordered(settings, folder / "acme.crt", folder / "acme.key", clock)
     certificate, key = folder / "gateway.crt", folder / "gateway.key"
     names = _names(settings)
     if not _good(certificate, key, names, clock):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(certificate, key, names, clock)
+    return _checked(certificate, key, clock)
+
+
+def _ordered(settings: GatewaySettings, certificate: Path, key: Path, clock: Clock) -> Certificate:
+    """One from an authority. While an old one is good, a failure to renew it is only told."""
+    names = [urlsplit(origin).hostname or "" for origin in settings.origins if origin.startswith("https:")]
+    check_names(names)
+    if not _good(certificate, key, names, clock):
+        try:
+            order(settings.tls.acme, names, settings.host, certificate, key)
+        except Unavailable as error:
+            found = _read(certificate)
+            if found is None or not key.is_file() or found.not_valid_after_utc <= _now(clock):
+                raise
+            _log.warning("certificate not renewed", reason=error.message, until=f"{found.not_valid_after_utc:%Y-%m-%d}")
     return _checked(certificate, key, clock)
 
 
@@ -85,13 +109,25 @@ def _read(path: Path) -> x509.Certificate | None:
 
 def _good(certificate: Path, key: Path, names: Sequence[str], clock: Clock) -> bool:
     found = _read(certificate)
-    if found is None or not key.is_file() or found.not_valid_after_utc - _now(clock) < _MARGIN:
+    if found is None or not _belongs(key, found):
+        return False
+    life = found.not_valid_after_utc - found.not_valid_before_utc
+    if found.not_valid_after_utc - _now(clock) < min(_MARGIN, life / 3):
         return False
     try:
         held = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return False
     return set(held) == set(_alternatives(names))
+
+
+def _belongs(key: Path, certificate: x509.Certificate) -> bool:
+    """Whether it is this certificate's key: they are written one after the other."""
+    try:
+        private = serialization.load_pem_private_key(key.read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        return False
+    return private.public_key() == certificate.public_key()
 
 
 def _make(certificate: Path, key: Path, names: Sequence[str], clock: Clock) -> None:
@@ -114,16 +150,8 @@ def _make(certificate: Path, key: Path, names: Sequence[str], clock: Clock) -> N
     )
     form = serialization.Encoding.PEM
     plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(key, private.private_bytes(form, *plain))
-    _write(certificate, made.public_bytes(form))
-
-
-def _write(path: Path, data: bytes) -> None:
-    spare = path.with_name(f".{path.name}.new")
-    spare.unlink(missing_ok=True)
-    with os.fdopen(os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-        stream.write(data)
-    spare.replace(path)
+    write_private(key, private.private_bytes(form, *plain))
+    write_private(certificate, made.public_bytes(form))
 
 
 def _names(settings: GatewaySettings) -> list[str]:

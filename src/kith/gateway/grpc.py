@@ -63,8 +63,11 @@ class Rpc:
         self._server: Any = None
         self.port = 0
 
-    async def start(self, certificate: Certificate | None) -> None:
-        """Bind and serve. Raises `Missing` without the library, `Unavailable` when the port is taken."""
+    async def start(self, certificate: Callable[[], Certificate | None]) -> None:
+        """Bind and serve, with whatever `certificate` is at the time of each connection.
+
+        Raises `Missing` without the library, `Unavailable` when the port is taken.
+        """
         if importlib.util.find_spec("grpc_reflection") is None or importlib.util.find_spec("grpc_health") is None:
             raise Missing("gRPC is not installed", extra="grpc")
         grpc = _grpc().aio
@@ -91,11 +94,22 @@ class Rpc:
             ) from None
         await self._server.start()
 
-    def _bind(self, address: str, certificate: Certificate | None) -> int:
-        if certificate is None:
+    def _bind(self, address: str, certificate: Callable[[], Certificate | None]) -> int:
+        if certificate() is None:
             return int(self._server.add_insecure_port(address))
-        pair = (certificate.key.read_bytes(), certificate.certificate.read_bytes())
-        return int(self._server.add_secure_port(address, _grpc().ssl_server_credentials([pair])))
+        shown: list[str] = []
+
+        def renewed() -> Any:
+            """What gRPC asks at each handshake: the certificate if it is another one than before."""
+            found = certificate()
+            if found is None or shown == [found.fingerprint]:
+                return None
+            shown[:] = [found.fingerprint]
+            pair = (found.key.read_bytes(), found.certificate.read_bytes())
+            return _grpc().ssl_server_certificate_configuration([pair])
+
+        first = renewed()
+        return int(self._server.add_secure_port(address, _grpc().dynamic_ssl_server_credentials(first, renewed)))
 
     async def stop(self) -> None:
         """Take no new calls, and let running ones finish for up to `grace` seconds."""

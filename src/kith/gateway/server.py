@@ -46,7 +46,10 @@ from kith.gateway.workbench import Workbench
 from kith.gateway.workshop import Workshop
 from kith.runtime.meter import Meter
 from kith.runtime.settings import home
-from kith.runtime.telemetry import attach
+from kith.runtime.telemetry import attach, get_logger
+
+_log = get_logger(__name__)
+_TENDED = 12 * 3600.0  # seconds between two looks at the certificate
 
 
 class Gateway:
@@ -58,6 +61,7 @@ class Gateway:
         self._closing = asyncio.Event()
         self._server: Server | None = None
         self._running: asyncio.Task[None] | None = None
+        self._tending: asyncio.Task[None] | None = None
         self._address = ""
         self._mcp, self._meter = Mcp(ports, settings), Meter()
         self._unplug = list[Callable[[], None]]()
@@ -115,12 +119,14 @@ class Gateway:
         self.certificate = await asyncio.to_thread(obtain, self._settings, home() / "keys", self._clock)
         tls = self.certificate.context() if self.certificate else None
         if self._rpc is not None:
-            await self._rpc.start(self.certificate)
+            await self._rpc.start(lambda: self.certificate)
         try:
             port = await self._serve(tls)
         except KithError:
             await self.stop()
             raise
+        if tls is not None:
+            self._tending = asyncio.create_task(self._tend(tls))
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)  # noqa: S104
         scheme = "https" if tls else "http"
         self._address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
@@ -141,11 +147,25 @@ class Gateway:
             raise Unavailable("the gateway stopped while it was starting")
         return port
 
+    async def _tend(self, tls: ssl.SSLContext) -> None:
+        """Renew the certificate in time; connections from then on get the new one, and nobody is cut off."""
+        while True:
+            await asyncio.sleep(_TENDED)
+            try:
+                found = await asyncio.to_thread(obtain, self._settings, home() / "keys", self._clock)
+                if found is not None and found != self.certificate:
+                    found.load(tls)
+                    self.certificate = found
+            except KithError as error:
+                _log.error("certificate", code=error.code, error=error.message)
+
     async def stop(self) -> None:
         """Refuse new connections, end followers, let running answers finish for up to `grace` seconds."""
         self._closing.set()
         while self._unplug:
             self._unplug.pop()()
+        if self._tending is not None:
+            self._tending.cancel()
         await self._mcp.stop()
         if self._rpc is not None:
             await self._rpc.stop()

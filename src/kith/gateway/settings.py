@@ -11,24 +11,45 @@ from pydantic import Field, field_validator, model_validator
 from kith.runtime.settings import Section
 
 
+class AcmeSettings(Section):
+    """A certificate from an authority, for the https names of `origins`, renewed by itself."""
+
+    directory: str = Field(
+        default="", pattern=r"^(https?://\S+)?$", description="The authority's directory; empty: off."
+    )
+    agreed: bool = Field(default=False, description="You agree to the authority's terms of service.")
+    contact: str = Field(default="", description="A mail address for the authority's warnings.")
+    port: int = Field(
+        default=80,
+        ge=1,
+        le=65535,
+        description="Port on which the authority's question is answered; it asks at port 80.",
+    )
+    authority: Path | None = Field(default=None, description="A certificate to trust for a directory of your own, PEM.")
+
+
 class TlsSettings(Section):
-    """Encryption of the door: a certificate of your own, or one that Kith makes and signs itself."""
+    """Encryption of the door: a certificate of your own, of an authority, or one that Kith makes and signs itself."""
 
     automatic: bool = Field(default=False, description="Make and sign a certificate; clients check its fingerprint.")
     certificate: Path | None = Field(default=None, description="A certificate of your own with its chain, as PEM.")
     key: Path | None = Field(default=None, description="The certificate's private key, as PEM without a passphrase.")
 
+    acme: AcmeSettings = Field(default_factory=AcmeSettings)
+
     @property
     def on(self) -> bool:
         """Whether the door is encrypted."""
-        return self.automatic or self.certificate is not None
+        return self.automatic or self.certificate is not None or bool(self.acme.directory)
 
     @model_validator(mode="after")
     def _whole(self) -> TlsSettings:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together")
-        if self.automatic and self.certificate is not None:
-            raise ValueError("automatic and a certificate of your own exclude each other")
+        if self.automatic + (self.certificate is not None) + bool(self.acme.directory) > 1:
+            raise ValueError("automatic, acme and a certificate of your own exclude each other")
+        if self.acme.directory and not self.acme.agreed:
+            raise ValueError("acme needs agreed: true, which says that you agree to the authority's terms")
         return self
 
 

@@ -21,3 +21,13 @@ def leave_note(path: Path, text: str) -> Callable[[], None]:
     with os.fdopen(descriptor, "w") as stream:
         stream.write(text)
     return lambda: path.unlink(missing_ok=True)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Put a private file in the place of the old one, whole or not at all."""
+    private_folder(path.parent)
+    spare = path.with_name(f".{path.name}.new")
+    spare.unlink(missing_ok=True)
+    with os.fdopen(os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(data)
+    spare.replace(path)
