@@ -11,7 +11,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from kith.dialogue.normal import simplified
+from kith.runtime.script import simplified
 
 _PIECE, _OVERLAP = 400, 100  # characters
 _HAN = "\u4e00-\u9fff"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
+
+from kith.runtime.script import simplified
 
 _HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORDS = re.compile(r"[a-z]+(?:['’][a-z]+)*", re.IGNORECASE)
@@ -116,20 +116,6 @@ def language(text: str, default: str = "en") -> str:
     if not chinese and not words:
         return default
     return "zh" if chinese >= words else "en"
-
-
-@cache
-def simplified() -> dict[int, str]:
-    """Traditional to simplified Chinese, character by character: OpenCC's ``TSCharacters`` (Apache-2.0).
-
-    Only the table is read: OpenCC's phrase tables take 40 times as long and 60 MB, and phrases hardly differ by it.
-    """
-    found = importlib.util.find_spec("opencc")
-    if found is None or found.origin is None:
-        return {}
-    table = Path(found.origin).parent / "dictionary" / "TSCharacters.txt"
-    rows = (line.split("\t") for line in table.read_text("utf-8").splitlines())
-    return {ord(row[0]): row[1].split(" ")[0] for row in rows if len(row) == 2 and len(row[0]) == 1}
 
 
 @lru_cache(maxsize=8192)
