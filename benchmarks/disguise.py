@@ -1,7 +1,7 @@
 """Sets for the content filter: templates, disguises that attackers use, and readers of public corpora.
 
 A corpus is a file that you bring: JSONL or CSV, in the forms of AdvBench (``goal``), HarmBench (``Behavior``,
-``SemanticCategory``), JailbreakBench (``Goal``, ``Category``), COLD (``TEXT``, ``label``) and SafetyBench (``question``).
+``SemanticCategory``), JailbreakBench (``Goal``, ``Category``), COLD (``TEXT``, ``label``), SafetyBench (``question``).
 """
 
 from __future__ import annotations

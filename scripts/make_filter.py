@@ -1,7 +1,7 @@
 """Trains the classifier of the content filter and writes src/kith/security/filter.npz.
 
-Source: scripts/filter/*.txt, written by hand for Kith, and the handbook as more that is harmless. Attacks are learnt plain
-and disguised; folds are cut between seeds, so that no disguise of a seed judges itself.
+Source: scripts/filter/*.txt, written by hand for Kith, and the handbook as more that is harmless. Attacks are learnt
+plain and disguised; folds are cut between seeds, so that no disguise of a seed judges itself.
 """
 
 from __future__ import annotations

@@ -173,6 +173,7 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         ids=house.ids,
         blobs=house.blobs,
         knowledge=house.parts.knowledge,
+        judge=house.parts.guard,
         insight=insight,
         learning=insight,
         cancel=house.talk.cancel,

@@ -72,6 +72,9 @@ class Gate:
     def finish(self) -> str:
         return ""
 
+    async def judge(self, text: str) -> dict[str, float]:
+        return {}
+
 
 class Adder:
     """Implements `Tools`: one tool that adds."""

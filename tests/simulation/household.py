@@ -99,6 +99,9 @@ class _Nothing:
     def finish(self) -> str:
         return ""
 
+    async def judge(self, text: str) -> dict[str, float]:
+        return {}
+
 
 class _Registry:
     """One channel: the door to the simulated platform."""

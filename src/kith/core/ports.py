@@ -254,6 +254,10 @@ class Guard(Protocol):
         """The way out of one reply to `envelope`; `known` is what was said in that conversation before."""
         ...
 
+    async def judge(self, text: str) -> Mapping[str, float]:
+        """How sure the content filter is, in 0..1, that `text` belongs to each category; 0.5 and more is flagged."""
+        ...
+
 
 class Auth(Protocol):
     """The one authentication function. Raises `Refused` (code ``unauthenticated``)."""

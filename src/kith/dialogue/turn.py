@@ -46,7 +46,7 @@ _log = get_logger(__name__)
 _turns = counter("kith_turns_total", "Turns that ended.", ("channel", "outcome", "by"))
 _moves = counter("kith_dialogue_steps_total", "Steps of dialogues by what came of them.", ("outcome",))
 _STEPS = 64
-_TOO_MUCH = ("message_too_long", "rate_limited", "content_refused")
+_TOO_MUCH = ("message_too_long", "rate_limited", "content_refused", "content_self_harm")
 _LONG = 20_000  # characters from which a text is looked through beside the event loop
 
 
@@ -62,10 +62,14 @@ async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage
     except Refused as refusal:
         if refusal.code in _TOO_MUCH and await _in_danger(draft, settings):
             return None
+        if refusal.code == "content_self_harm":  # who asks how to is told who helps
+            _shelter(draft, settings)
+            return None
         if draft.claim is None:
             raise
         _log.info("message refused", channel=draft.envelope.channel, code=refusal.code)
-        draft.answer, draft.outcome = tr("dialogue.refused", draft.locale), "refused"
+        harmful = refusal.code == "content_refused"
+        draft.answer, draft.outcome = tr(f"dialogue.{'harmful' if harmful else 'refused'}", draft.locale), "refused"
     return None
 
 

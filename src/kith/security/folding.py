@@ -15,9 +15,9 @@ from kith.runtime.script import simplified
 
 _HAN = "\u3400-\u9fff"
 _LOOKS = (
-    "аa ɑa αa ạa ӓa ƅb ьb ßb вb сc ϲc ƈc ԁd ɗd еe єe ҽe εe ƒf ғf ɡg ցg һh հh нh іi ıi ιi ӏi ɩi јj ϳj κk кk ҝk ⅼl ӏl մu мm ոn пn ηn "
-    "оo οo σo օo ѻo рp ρp ԛq гr ѕs ʂs тt τt υu ʋu ѵv νv ԝw ѡw ωw хx χx уy γy ყy ᴢz ʐz ᴀa ʙb ᴄc ᴅd ᴇe ꜰf ɢg ʜh ɪi ᴊj ᴋk ʟl ᴍm "
-    "ɴn ᴏo ᴘp ʀr ꜱs ᴛt ᴜu ᴠv ᴡw ʏy øo đd łl ħh ŧt ðd þp"
+    "аa ɑa αa ạa ӓa ƅb ьb ßb вb сc ϲc ƈc ԁd ɗd еe єe ҽe εe ƒf ғf ɡg ցg һh հh нh іi ıi ιi ӏi ɩi јj ϳj κk "
+    "кk ҝk ⅼl ӏl մu мm ոn пn ηn оo οo σo օo ѻo рp ρp ԛq гr ѕs ʂs тt τt υu ʋu ѵv νv ԝw ѡw ωw хx χx уy γy "
+    "ყy ᴢz ʐz ᴀa ʙb ᴄc ᴅd ᴇe ꜰf ɢg ʜh ɪi ᴊj ᴋk ʟl ᴍm ɴn ᴏo ᴘp ʀr ꜱs ᴛt ᴜu ᴠv ᴡw ʏy øo đd łl ħh ŧt ðd þp "
 )
 _LOOK = {ord(pair[0]): pair[1] for pair in _LOOKS.split()}
 _BOXED = {
@@ -27,7 +27,8 @@ _BOXED = {
     **{0x1F1E6 + n: chr(97 + n) for n in range(26)},
 }
 _LEET = str.maketrans("013457@$!|89+", "oieastasilbgt")
-_MIXED = re.compile(r"[a-z0-9@$!|+]*(?:[a-z][0-9@$!|+]|[0-9@$|+][a-z])[a-z0-9@$!|+]*")
+_RUN = re.compile(r"[a-z0-9@$!|+]+")
+_SIGN, _LETTER = re.compile(r"[0-9@$|+]|!(?=[a-z])"), re.compile("[a-z]")
 _CHAIN = re.compile(r"(?<![a-z0-9@$])[a-z0-9@$]([ .\-_*·|/~,])[a-z0-9@$](?:\1[a-z0-9@$])+(?![a-z0-9@$])")
 _INNER = re.compile(r"(?<=[a-z])[._\-*·~|^`'#=/+]+(?=[a-z])")
 _BETWEEN = re.compile(rf"(?<=[{_HAN}])[\s\-_*·.|/+~^#=,]+(?=[{_HAN}])")
@@ -43,7 +44,7 @@ def plain(text: str) -> str:
     folded = unicodedata.normalize("NFC", kept).translate(_LOOK).translate(simplified())
     folded = _CHAIN.sub(_joined, folded)
     folded = _BETWEEN.sub("", _INNER.sub("", folded))
-    folded = _MIXED.sub(lambda found: found[0].translate(_LEET), folded)
+    folded = _RUN.sub(_read, folded)
     return " ".join(_REPEAT.sub(r"\1", folded).split())
 
 
@@ -85,13 +86,19 @@ def _syllables() -> re.Pattern[str]:
     return re.compile("(?:" + "|".join(sorted(set(sounds().values()), key=lambda one: (-len(one), one))) + ")+")
 
 
+def _read(found: re.Match[str]) -> str:
+    """A run with letters among its digits and signs as the letters that were meant."""
+    run = found[0]
+    return run.translate(_LEET) if _SIGN.search(run) and _LETTER.search(run) else run
+
+
 def _joined(found: re.Match[str]) -> str:
     return found[0][::2]
 
 
 @lru_cache(maxsize=16384)
 def _seen(character: str) -> str:
-    """The character where it can be seen and means something, a space for a gap, nothing for what is only decoration."""
+    """The character where it can be seen and means something, a space for a gap, nothing for mere decoration."""
     category = unicodedata.category(character)
     if category in ("Cf", "Cs", "Co", "Cn", "Mn", "Me", "So", "Sk"):
         return ""

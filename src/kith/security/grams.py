@@ -1,7 +1,7 @@
 """A linear classifier over hashed character n-grams: a text in, the probability of each category out.
 
-Features: n-grams of 2 to 5 characters of the plain text, and of 3 to 6 letters of its sound where it is Chinese; each is
-there or not, hashed into one of 16,384 columns (Weinberger and others, "Feature Hashing for Large Scale Multitask
+Features: n-grams of 2 to 5 characters of the plain text, and of 3 to 6 letters of its sound where it is Chinese; each
+is there or not, hashed into one of 16,384 columns (Weinberger and others, "Feature Hashing for Large Scale Multitask
 Learning", 2009), scaled to unit length. Model: logistic regression, one category against the rest, fitted by
 ``scripts/make_filter.py`` and kept as bytes. A long text is looked through in windows, and the worst one counts.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from kith.core.clock import Clock
@@ -11,6 +11,7 @@ from kith.core.message import Envelope, Text
 from kith.core.people import Principal
 from kith.core.ports import Access, Release
 from kith.runtime.buckets import Buckets
+from kith.security.filter import ContentFilter
 from kith.security.outflow import outflow
 from kith.security.settings import SecuritySettings
 
@@ -40,9 +41,11 @@ class HouseGuard:
         self._settings, self._principals, self._access = settings, principals, access
         self._local = frozenset(local)
         self._buckets = Buckets(settings.messages_per_minute, settings.burst, clock)
+        self._filter = ContentFilter(settings.filter)
 
     async def admit(self, envelope: Envelope) -> Principal:
-        """Who speaks. Raises `Refused`: for a stranger, for too long a text, or (with `retry_after`) for too many."""
+        """Who speaks. Raises `Refused`: for a stranger, for too long or harmful a text, or (with `retry_after`) for too
+        many."""
         principal = await self._identify(envelope)
         length = sum(len(part.text) for part in envelope.message.parts if isinstance(part, Text))
         if length > self._settings.max_characters:
@@ -52,11 +55,25 @@ class HouseGuard:
                 hint="send it in parts, or as a file",
             )
         self._buckets.take((envelope.channel, envelope.account, envelope.sender))
+        await self._heard(envelope)
         return principal
+
+    async def judge(self, text: str) -> Mapping[str, float]:
+        """How sure the content filter is, in 0..1, that `text` belongs to each category; 0.5 and more is flagged."""
+        return await self._filter.judge(text)
+
+    async def _heard(self, envelope: Envelope) -> None:
+        """Raises `Refused` for a message that asks for harm, where the owner wants that; quotations are not asked."""
+        parts = (part.text for part in envelope.message.parts if isinstance(part, Text) and not part.outside)
+        category = await self._filter.noticed("\n".join(parts))
+        if category and self._settings.filter.incoming == "refuse":
+            code = "content_self_harm" if category == "self_harm" else "content_refused"
+            raise Refused("this message asks for something that is not answered here", code=code)
 
     def release(self, envelope: Envelope, known: Sequence[str] = ()) -> Release:
         """The way out of one reply; `kith.security.outflow` says what is hidden from whom."""
-        return outflow(envelope, known)
+        watch = self._filter.leaving if self._settings.filter.outgoing != "off" else None
+        return outflow(envelope, known, watch, cut=self._settings.filter.outgoing == "refuse")
 
     async def _identify(self, envelope: Envelope) -> Principal:
         if envelope.channel not in self._local:

@@ -7,15 +7,21 @@ for the next piece, never longer than `LONGEST` characters. So the parts of a ke
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from kith.core.message import Envelope
 from kith.runtime.leaks import CONTACTS, MARK, NUMBERS, SECRETS, begins, leaks, open_from, replaced, values
+from kith.runtime.locale import tr
 
 LONGEST = 1024
 _BEFORE = 80  # characters that have gone out and decide what the next ones mean
 _CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 _RUN = re.compile(r"[A-Za-z0-9_\-+/=.]*")
+_STEP, _SEEN, _PATIENCE, _SUSPECT = 48, 300, 240, 0.25  # characters; a score
+_ENDS = tuple(".!?。！？")
+_HAN = re.compile("[\u3400-\u9fff]")
+Watch = Callable[[str], tuple[str, float]]
+"""Judges a text that goes out: its category, empty for a harmless one, and how sure that is."""
 _CLOSED = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 
 
@@ -27,14 +33,50 @@ def clean(text: str) -> str:
 class Outflow:
     """Implements the port `Release`."""
 
-    def __init__(self, kinds: Collection[str], known: Collection[str] = ()) -> None:
+    def __init__(
+        self, kinds: Collection[str], known: Collection[str] = (), watch: Watch | None = None, *, cut: bool = False
+    ) -> None:
         self._kinds, self._known = kinds, known
+        self._watch, self._cut = watch, cut
+        self._read, self._fresh, self._wait, self._over = "", 0, "", False
         self._contacts = not CONTACTS.isdisjoint(kinds)
         self._gone, self._held = "", ""
         self._dropping: re.Pattern[str] | None = None
 
     def feed(self, text: str) -> str:
         """As the port says."""
+        return self._judged(self._hide(text), last=False)
+
+    def finish(self) -> str:
+        """As the port says."""
+        rest, self._held = self._held, ""
+        return self._judged("" if self._dropping is not None else self._pass(rest, len(rest)), last=True)
+
+    def _judged(self, text: str, *, last: bool) -> str:
+        """`text` after the filter has had a look, every `_STEP` characters and at the end of a sentence.
+
+        Until there is suspicion nothing waits for it. What is suspected waits for the next look, `_PATIENCE` at most.
+        """
+        if self._watch is None or self._over:
+            return "" if self._over else text
+        self._read = (self._read + text)[-_SEEN:]
+        self._fresh += len(text)
+        waiting, suspected, self._wait = self._wait + text, bool(self._wait), ""
+        if self._fresh < _STEP and not (last and self._fresh) and text.rstrip()[-1:] not in _ENDS:
+            self._wait = waiting if suspected and not last else ""
+            return "" if self._wait else waiting
+        self._fresh = 0
+        category, score = self._watch(self._read)
+        if category and self._cut:
+            self._over = True
+            language = "zh" if _HAN.search(self._read) else "en"
+            return "\n" + tr("security.withheld", language)
+        if self._cut and score > _SUSPECT and not last and len(waiting) < _PATIENCE:
+            self._wait = waiting
+            return ""
+        return waiting
+
+    def _hide(self, text: str) -> str:
         text = self._held + clean(text)
         self._held = ""
         if self._dropping is not None:
@@ -43,11 +85,6 @@ class Outflow:
         if len(text) - place > LONGEST:
             return self._overflow(text, place)
         return self._pass(text, place)
-
-    def finish(self) -> str:
-        """As the port says."""
-        text, self._held = self._held, ""
-        return "" if self._dropping is not None else self._pass(text, len(text))
 
     def _pass(self, text: str, place: int) -> str:
         """Let go what stands before `place`, or before the secret through which it goes; hold the rest."""
@@ -86,7 +123,7 @@ class Outflow:
         return text[end.end() :]
 
 
-def outflow(envelope: Envelope, known: Sequence[str]) -> Outflow:
+def outflow(envelope: Envelope, known: Sequence[str], watch: Watch | None = None, *, cut: bool = False) -> Outflow:
     """The way out of a reply to `envelope`.
 
     In a talk of two, people hear again what they said. In a group, whose members are not all known, secrets and numbers
@@ -94,5 +131,5 @@ def outflow(envelope: Envelope, known: Sequence[str]) -> Outflow:
     """
     kinds = SECRETS | NUMBERS
     if envelope.kind == "direct":
-        return Outflow(kinds, values(known, kinds))
-    return Outflow(kinds | CONTACTS, values(known, CONTACTS))
+        return Outflow(kinds, values(known, kinds), watch, cut=cut)
+    return Outflow(kinds | CONTACTS, values(known, CONTACTS), watch, cut=cut)

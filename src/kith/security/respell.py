@@ -1,4 +1,4 @@
-"""Words that the rules know, written back in characters where they were written in pinyin or with others of one sound."""
+"""Words that the rules know, written back in characters from pinyin or from others of the same sound."""
 
 from __future__ import annotations
 

@@ -4,9 +4,34 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from kith.runtime.settings import Section
+
+CATEGORIES = ("self_harm", "minors", "sexual", "violence", "hate", "illegal", "fraud", "injection")
+Mode = Literal["off", "mark", "refuse"]
+
+
+class FilterSettings(Section):
+    """The content filter. ``mark`` counts and logs what is noticed, ``refuse`` does not answer it or cuts it off."""
+
+    incoming: Mode = Field(default="refuse", description="What happens to a message that asks for harm.")
+    outgoing: Mode = Field(default="mark", description="What happens to a reply that gives it.")
+    thresholds: dict[str, float] = Field(
+        default_factory=dict[str, float], description="How sure it has to be, by category; 0.5 for those not named."
+    )
+    words: list[str] = Field(default_factory=list[str], description="Words of your own that are not let through.")
+    allow: list[str] = Field(default_factory=list[str], description="Words that are not looked at.")
+
+    @field_validator("thresholds")
+    @classmethod
+    def _known(cls, found: dict[str, float]) -> dict[str, float]:
+        for name, value in found.items():
+            if name not in CATEGORIES:
+                raise ValueError(f"{name!r} is no category; there are {', '.join(CATEGORIES)}")
+            if not 0.0 < value <= 1.0:
+                raise ValueError(f"the threshold of {name} has to be above 0 and at most 1")
+        return found
 
 
 class OidcSettings(Section):
@@ -49,3 +74,4 @@ class SecuritySettings(Section):
     )
     oidc: OidcSettings = Field(default_factory=OidcSettings)
     code_hours: float = Field(default=24, gt=0, le=720, description="Hours for which a one-time code is good.")
+    filter: FilterSettings = Field(default_factory=FilterSettings)
