@@ -226,6 +226,25 @@ def test_the_classifier_knows_what_it_does_not_know() -> None:
         assert classifier.guess(stranger).confidence < 0.3
 
 
+def test_many_phrases_are_learnt_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kith.dialogue.classifier._MANY", 100)
+    texts, labels = corpus(12, 15)
+    classifier = Classifier([*texts, "zzz yyy", "xxx www", "vvv uuu", "ttt sss"], [*labels, "", "", "", ""])
+    again = Classifier([*texts, "zzz yyy", "xxx www", "vvv uuu", "ttt sss"], [*labels, "", "", "", ""])
+    right = sum(classifier.guess(text).label == label for text, label in zip(texts, labels, strict=True))
+    assert right >= 0.98 * len(texts)
+    assert classifier.guess(texts[3]) == again.guess(texts[3])
+    assert classifier.guess(texts[0]).confidence > 0.6
+    assert classifier.guess("zzzz yyyy xxxx").label == ""
+    assert classifier.guess("你好").confidence < 0.4
+    held = sum(guess.label == label for guess, label in zip(classifier.held_out(), labels, strict=False))
+    assert held >= 0.7 * len(texts)  # each half judged by the other
+    vectors = [[float(label == f"i{n}") for n in range(12)] for label in labels]
+    joined = Classifier(texts, labels, vectors=vectors, weight=4.0)
+    assert joined.guess("qqq rrr", None, [0.0] * 5 + [1.0] + [0.0] * 6).label == "i5"
+    assert joined.guess("qqq rrr", {"i2", "i3"}, [0.0] * 12).label in ("i2", "i3")
+
+
 def test_the_classifier_is_deterministic() -> None:
     texts, labels = corpus(5, 8)
     one, other = Classifier(texts, labels), Classifier(texts, labels)

@@ -9,6 +9,9 @@ example whose whole class was left out: the block form of the same identity, ``y
 says how sure a right answer looks, the second how a text looks that belongs nowhere. A logistic curve between the two
 turns scores into the confidence that an answer is right (Platt, 1999), with no example kept back.
 
+From 4,096 examples on, where that would take too long and least squares hide classes behind each other, it is logistic
+regression by gradient descent (see `descent`), and the two kinds of guesses come from classifiers of one half each.
+
 Where there are sentence vectors, they stand beside the n-grams as more columns, so that the two are weighed against
 each other by the same solution (a sum of kernels). The label "" is for what is out of scope.
 """
@@ -29,10 +32,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
+from kith.dialogue.descent import Row, descend, judge, softmax
+
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+_MANY = 4096  # rows from which weights are found step by step
+_TENTH = 10  # every tenth class is a stranger then
 _COLUMNS = 4096  # the widest matrix that is solved; rarer features share columns beyond
 _SHARED = 1024
 _PENALTY = 0.2  # chosen on validation data, see benchmarks/intents.py
@@ -69,39 +76,79 @@ class Classifier:
         bags = [features(text) for text in texts]
         counts = Counter(feature for bag in bags for feature in bag)
         ranked = sorted(counts, key=lambda feature: (-counts[feature], feature))
-        self._columns = {feature: _column(rank) for rank, feature in enumerate(ranked)}
         total = len(texts)
+        self._many = total > _MANY
+        self._columns = {feature: rank if self._many else _column(rank) for rank, feature in enumerate(ranked)}
         self._idf = {feature: math.log((1 + total) / (1 + counts[feature])) + 1 for feature in ranked}
         self._strange = math.log(1 + total) + 1
-        matrix = np.zeros((total, min(len(ranked), _COLUMNS)), np.float32)
-        for row, bag in enumerate(bags):
-            columns, weights = self._vector(bag)
-            np.add.at(matrix[row], columns, weights)
-        self._sparse, self._weight = matrix.shape[1], math.sqrt(weight)
-        if vectors is not None:
-            matrix = np.hstack([matrix, unit(vectors) * np.float32(self._weight)])
+        self._sparse = len(ranked) if self._many else min(len(ranked), _COLUMNS)
+        self._weight = math.sqrt(weight)
+        dense = None if vectors is None else unit(vectors) * np.float32(self._weight)
         index = {label: place for place, label in enumerate(self.labels)}
         owner = np.array([index[label] for label in labels])
-        self._weights, self.left_out, held = _solve(matrix, owner, len(self.labels), penalty)
-        self._curve = _calibrate(self.left_out, held, owner, index.get("", -1))
+        rows = [self._vector(bag) for bag in bags]
+        fit = self._descended if self._many else self._solved
+        self._weights, self.left_out, outside = fit(rows, dense, owner, penalty)
+        self._curve = _calibrate(self.left_out, outside, owner, index.get("", -1), even=not self._many)
+
+    def _solved(
+        self, rows: Sequence[Row], dense: Floats | None, owner: NDArray[Any], penalty: float
+    ) -> tuple[Floats, Doubles, Doubles]:
+        """In closed form: weights, the scores of every row had it been left out, and those of strangers."""
+        matrix = np.zeros((len(rows), self._sparse), np.float32)
+        for row, (columns, weights) in enumerate(rows):
+            np.add.at(matrix[row], columns, weights)
+        matrix = matrix if dense is None else np.hstack([matrix, dense])
+        weights, alone, held = _solve(matrix, owner, len(self.labels), penalty)
+        held[np.arange(len(owner)), owner] = -np.inf  # a class that is left out cannot be guessed
+        return weights, alone, held[owner == self.labels.index("")] if "" in self.labels else held
+
+    def _descended(
+        self, rows: Sequence[Row], dense: Floats | None, owner: NDArray[Any], penalty: float
+    ) -> tuple[Floats, Doubles, Doubles]:
+        """The same for many rows, step by step: each half judged by the other, strangers by a half without them."""
+        del penalty
+        if dense is not None:
+            more = cast("NDArray[np.intp]", np.arange(self._sparse, self._sparse + dense.shape[1]))
+            rows = [
+                (np.concatenate([columns, more]), np.concatenate([values, vector]))
+                for (columns, values), vector in zip(rows, dense, strict=True)
+            ]
+        size, classes = self._sparse + (0 if dense is None else dense.shape[1]), len(self.labels)
+        order = np.random.default_rng(1).permutation(len(rows))
+        half = np.zeros(len(rows), np.bool_)
+        half[order[::2]] = True
+        strange = owner == self.labels.index("") if "" in self.labels else owner % _TENTH == 0
+
+        def taught(chosen: Flags) -> Floats:
+            places = [int(place) for place in np.flatnonzero(chosen)]
+            return descend([rows[place] for place in places], owner[places], size, classes)
+
+        alone = np.empty((len(rows), classes), np.float64)
+        for part in (half, ~half):
+            weights = taught(~part)
+            for place in map(int, np.flatnonzero(part)):
+                alone[place] = judge(rows[place], weights)
+        weights = taught(~half & ~strange)
+        outside = np.array([judge(rows[place], weights) for place in map(int, np.flatnonzero(strange & half))])
+        return taught(np.ones(len(rows), np.bool_)), alone, outside.reshape(-1, classes)
 
     def guess(self, text: str, allowed: Collection[str] | None = None, vector: Sequence[float] | None = None) -> Guess:
         """Label one normalised text, with one of `allowed` where that is given (and holds any label), or with "".
 
         `vector` is the text's own, for a classifier that was trained with vectors.
         """
-        columns, weights = self._vector(features(text))
-        scores = weights @ self._weights[columns] if len(columns) else np.zeros(len(self.labels), np.float32)
+        scores = self._scores(text)
         if vector is not None:
             scores = scores + (unit([vector])[0] * np.float32(self._weight)) @ self._weights[self._sparse :]
+        scores = softmax(scores) if self._many else scores
         if allowed is not None:
             scores = np.where([not label or label in allowed for label in self.labels], scores, np.float32(-1))
         return self._guess(scores.astype(np.float64))
 
     def ranked(self, text: str) -> list[str]:
         """Every label, the likeliest for a normalised text first."""
-        columns, weights = self._vector(features(text))
-        scores = weights @ self._weights[columns] if len(columns) else np.zeros(len(self.labels), np.float32)
+        scores = self._scores(text)
         return [self.labels[int(place)] for place in np.argsort(-scores, kind="stable")]
 
     def held_out(self) -> list[Guess]:
@@ -114,6 +161,10 @@ class Classifier:
         second = float(scores[order[1]]) if len(order) > 1 else 0.0
         sure = _sigmoid(float(np.dot(self._curve, (first, first - max(second, 0.0), 1.0))))
         return Guess(self.labels[order[0]], sure, self.labels[order[1]] if len(order) > 1 else "")
+
+    def _scores(self, text: str) -> Floats:
+        columns, weights = self._vector(features(text))
+        return weights @ self._weights[columns] if len(columns) else np.zeros(len(self.labels), np.float32)
 
     def _vector(self, bag: dict[str, int]) -> tuple[NDArray[np.intp], Floats]:
         """Columns and weights of the known features; the length counts the strange ones too."""
@@ -196,24 +247,21 @@ def _lower_inverse(lower: Floats) -> Floats:
     return found
 
 
-def _calibrate(alone: Doubles, held: Doubles, owner: NDArray[Any], strange: int) -> Doubles:
+def _calibrate(alone: Doubles, outside: Doubles, owner: NDArray[Any], strange: int, *, even: bool) -> Doubles:
     """The curve from (score, margin, 1) to the chance of being right, by Newton's method from a prior.
 
-    Where there are examples of what is out of scope (the class `strange`), they stand for it; else every class does in
-    turn, which is harder: a class is often like another one of the same flow.
+    `alone` are the scores of each row had it not been seen, `outside` those of strangers. Where there are examples of
+    what is out of scope (the class `strange`), they stand for it; else classes that were left out do, which is harder:
+    a class is often like another one of the same flow. `even`: then each stranger counts for one.
     """
-    stranger = held.copy()
-    stranger[np.arange(len(owner)), owner] = -np.inf  # a class that is left out cannot be guessed
     right = alone.argmax(axis=1) == owner
-    points = _points(alone)
-    answers, shares = right.astype(np.float64), np.ones(len(owner))
-    if held.shape[1] > 1:
-        outside = _points(stranger if strange < 0 else stranger[owner == strange])
-        points = points if strange < 0 else points[owner != strange]
-        answers = answers if strange < 0 else answers[owner != strange]
-        share = 1.0 if strange < 0 else max(1.0, _OUTSIDE * len(points) / max(len(outside), 1))
-        shares = np.concatenate([shares[: len(points)], np.full(len(outside), share)])
-        points = np.vstack([points, outside])
+    known = owner != strange
+    points, answers = _points(alone)[known], right[known].astype(np.float64)
+    shares = np.ones(len(points))
+    if alone.shape[1] > 1 and len(outside):
+        share = 1.0 if even and strange < 0 else max(1.0, _OUTSIDE * len(points) / len(outside))
+        shares = np.concatenate([shares, np.full(len(outside), share)])
+        points = np.vstack([points, _points(outside)])
         answers = np.concatenate([answers, np.zeros(len(outside))])
     curve = _PRIOR.copy()
     for _ in range(25):
