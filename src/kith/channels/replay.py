@@ -44,6 +44,10 @@ class Replay:
             raise Refused("this call was made before", code="replayed")
         self._seen[key] = now
 
+    def forget(self, key: str) -> None:
+        """What was checked could not be kept: the same call is welcome again."""
+        self._seen.pop(key, None)
+
 
 class Aside:
     """The last calls of each channel that could not be understood: 50, of at most 16 KiB, for a day, encrypted."""
