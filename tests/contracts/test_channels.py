@@ -20,6 +20,7 @@ from kith.channels.kit import Arrival, ChannelSettings, Kit
 from kith.channels.marks import DIALECTS
 from kith.channels.pace import Rate
 from kith.channels.sender import Policy
+from kith.cli.channels import drawn
 from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, Refused, Unavailable
 from kith.core.ids import Ids
@@ -247,6 +248,13 @@ def test_recorded_payloads_are_understood(manifest: Manifest) -> None:
         check(manifest, payload(path))
     if manifest.quality != "bronze" and "local" not in manifest.capabilities:
         assert any(isinstance(one, Envelope) for one in found), "no recorded payload is a message"
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_table_of_the_documentation_is_current(lang: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / lang / "channels" / "README.md"
+    table = f"<!-- table -->\n{drawn(lang)}\n<!-- /table -->"
+    assert table in page.read_text("utf-8"), "write it anew: python -m kith channels table --write docs"
 
 
 class Mutant:

@@ -29,6 +29,7 @@ from kith.runtime.bus import Bus
 from kith.runtime.documents import Document, validate
 from kith.runtime.health import Health
 from kith.runtime.registry import Registry
+from kith.runtime.settings import expanded
 from kith.runtime.streams import Streams
 from kith.runtime.telemetry import get_logger
 
@@ -215,7 +216,7 @@ class ChannelManager:
 
         Raises `NotFound`, or `Invalid` with every mistake (the old settings then stay in force).
         """
-        self.check(name, settings or {})
+        settings = self.check(name, settings) if settings is not None else None
         async with self._changing:
             await self._dismiss(name)
             self._written.pop(name, None)
@@ -226,10 +227,12 @@ class ChannelManager:
                 await self._hire(name)
         return self.about(name)
 
-    def check(self, name: str, settings: Mapping[str, Any]) -> None:
-        """Raises `NotFound`, or `Invalid` with every mistake in the settings of a channel."""
+    def check(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Settings with the environment's values in them. Raises `NotFound`, or `Invalid` with every mistake."""
         cls = self._registry.settings(self._registry.manifest(name).name) or ChannelSettings
-        validate(cls, Document(dict(settings), f"channels.{name}", {}))
+        whole = cast("dict[str, Any]", expanded(dict(settings), f"channels.{name}"))
+        validate(cls, Document(whole, f"channels.{name}", {}))
+        return whole
 
     async def _dismiss(self, name: str) -> None:
         """Stop a channel. Its route stays, so that its replies wait in the outbox."""

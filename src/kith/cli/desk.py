@@ -9,9 +9,10 @@ from kith.app import open_data
 from kith.core.audit import Act
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
+from kith.runtime.edits import Edits
 from kith.runtime.settings import home
 from kith.security import Identity, KeyRing
-from kith.settings import load_settings
+from kith.settings import Settings, load_settings
 from kith.storage import Storage, rotate_storage
 
 
@@ -32,6 +33,13 @@ async def local_desk() -> AsyncGenerator[Identity]:
     clock = SystemClock()
     async with local_storage() as storage:
         yield Identity(storage.records, storage.journal, load_settings().security, clock, Ids(clock))
+
+
+@asynccontextmanager
+async def local_edits() -> AsyncGenerator[Edits]:
+    """The settings file of this home, to be changed. What is changed is written into the audit log."""
+    async with local_storage() as storage:
+        yield Edits(Settings, home() / "kith.yaml", load_settings(), storage.journal)
 
 
 async def rotate_key() -> None:

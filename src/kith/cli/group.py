@@ -27,6 +27,8 @@ COMMANDS: dict[str, str] = {
     "ask": "kith.cli.ask",
     "doctor": "kith.cli.doctor",
     "models": "kith.cli.models",
+    "channels": "kith.cli.channels",
+    "pair": "kith.cli.pair",
     "flow": "kith.cli.flow",
     "outbox": "kith.cli.outbox",
     "keys": "kith.cli.keys",

@@ -60,7 +60,7 @@ class Server:
         client.headers.update(self.headers)
         return client
 
-    async def call(self, method: str, path: str, body: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """One request of Kith's REST and its JSON answer. Raises what the server says, or `Unavailable`."""
         async with self.client() as client:
             try:

@@ -185,7 +185,7 @@ class Channels(Hooks, Protocol):
         """One channel. Raises `NotFound`."""
         ...
 
-    def check(self, name: str, settings: Mapping[str, Any]) -> None:
+    def check(self, name: str, settings: Mapping[str, Any]) -> object:
         """Raises `Invalid` with every mistake in the settings of a channel, or `NotFound`."""
         ...
 

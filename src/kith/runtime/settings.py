@@ -56,6 +56,15 @@ def load(cls: type[T], path: Path | None = None, environment: Mapping[str, str] 
     return validate(cls, Document(data, document.file, document.lines))
 
 
+def expanded(value: Any, name: str, environment: Mapping[str, str] | None = None) -> Any:
+    """`value` with ``${NAME}`` replaced as in `load`. Raises `Invalid` that says whose settings these are."""
+    faults: list[Fault] = []
+    found = _expand(value, (), os.environ if environment is None else environment, Document(None, name, {}), faults)
+    if faults:
+        raise Invalid(f"{name} cannot be used", faults=tuple(faults))
+    return found
+
+
 def _expand(value: Any, place: Place, variables: Mapping[str, str], document: Document, faults: list[Fault]) -> Any:
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value).items()

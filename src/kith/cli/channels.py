@@ -1,0 +1,221 @@
+"""``kith channels``: which chat platforms reach this household, and how they are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import click
+import yaml
+
+from kith.channels.settings import ChannelsSettings, check_channels
+from kith.cli.group import Group, later
+from kith.cli.server import Server, find_server
+from kith.core.audit import By
+from kith.core.errors import Invalid, Unavailable
+from kith.core.manifest import Manifest
+from kith.runtime.locale import tr
+from kith.runtime.registry import Registry
+from kith.runtime.settings import home
+
+_START, _END = "<!-- table -->", "<!-- /table -->"
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_SECRET = ("token", "secret", "password", "key")
+
+
+@click.group(cls=Group)
+def channels() -> None:
+    """The group."""
+
+
+@channels.command("list", help=tr("channels.command.list"))
+@click.option("--json", "as_json", is_flag=True, help=tr("channels.command.json"))
+def list_channels(as_json: bool) -> None:
+    """Every channel there is."""
+    rows = [_offered(manifest) for _, manifest in sorted(Registry("channels").manifests().items())]
+    if as_json:
+        click.echo(json.dumps({"channels": rows}, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo(f"{row['name']:10}  {row['quality']:6}  {row['delivery']:13}  {tr_title(row['title'])}")
+
+
+@channels.command(help=tr("channels.command.status"))
+@click.option("--json", "as_json", is_flag=True, help=tr("channels.command.json"))
+def status(as_json: bool) -> None:
+    """How those that are on are, as the running server knows."""
+    rows = [row for row in asyncio.run(_ask("GET", "/api/channels"))["channels"] if row["configured"]]
+    if as_json:
+        click.echo(json.dumps({"channels": rows}, ensure_ascii=False))
+        return
+    now = time.time()
+    for row in rows:
+        figures = tr(
+            "channels.command.figures", incoming=_ago(row["last_in"], now), outgoing=_ago(row["last_out"], now),
+            lag=round(row["lag"]), errors=row["errors"], restarts=row["restarts"],
+        )  # fmt: skip
+        click.echo(f"{row['name']:10}  {row['state']:9}  {figures}  {row['note']}".rstrip())
+
+
+@channels.command(help=tr("channels.command.add"))
+@click.argument("name")
+@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help=tr("channels.command.set"))
+@click.option("--json", "as_json", is_flag=True, help=tr("channels.command.json"))
+def add(name: str, given: Sequence[str], as_json: bool) -> None:
+    """Ask for what is needed, check it, write it down, start it, and say only then that it is connected."""
+    registry = Registry("channels")
+    manifest = registry.manifest(name)
+    cls = registry.settings(name)
+    schema = cls.model_json_schema() if cls else {}
+    settings = _given(given, schema)
+    for key in schema.get("required", ()):
+        if key not in settings:
+            about = schema["properties"][key].get("description", "")
+            settings[key] = click.prompt(f"{key} ({about})", hide_input=any(word in key for word in _SECRET), err=True)
+    told = asyncio.run(_add(manifest, settings))
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False))
+    else:
+        key = "proven" if told.get("proof") else "unproven" if told.get("state") else "written"
+        click.echo(tr(f"channels.command.{key}", name=name, note=str(told.get("note", ""))))
+
+
+@channels.command(help=tr("channels.command.remove"))
+@click.argument("name")
+def remove(name: str) -> None:
+    """Disconnect it, and take it out of kith.yaml."""
+    Registry("channels").manifest(name)
+    asyncio.run(_remove(name))
+    click.echo(tr("channels.command.removed", name=name))
+
+
+def _order(action: str) -> None:
+    """The command ``kith channels <action> NAME``."""
+
+    @channels.command(action, help=tr(f"channels.command.{action}"))
+    @click.argument("name")
+    @click.option("--json", "as_json", is_flag=True, help=tr("channels.command.json"))
+    def command(name: str, as_json: bool) -> None:
+        told = asyncio.run(_ask("POST", f"/api/channels/{quote(name, safe='')}/{action}"))
+        if as_json:
+            click.echo(json.dumps(told, ensure_ascii=False))
+        else:
+            key = f"proof_{told['proof']}" if "proof" in told else "state"
+            click.echo(tr(f"channels.command.{key}", name=name, state=told["state"], note=told["note"]).rstrip())
+
+    del command
+
+
+for _action in ("test", "start", "stop", "restart"):
+    _order(_action)
+
+
+@channels.command(help=tr("channels.command.table"))
+@click.option("--lang", type=click.Choice(("en", "zh")), default="en", show_default=True)
+@click.option(
+    "--write", type=click.Path(path_type=Path, exists=True, file_okay=False), help=tr("channels.command.write")
+)
+def table(lang: str, write: Path | None) -> None:
+    """The table of the documentation, from the manifests."""
+    if write is None:
+        click.echo(drawn(lang))
+        return
+    for language in ("en", "zh"):
+        page = write / language / "channels" / "README.md"
+        text = page.read_text("utf-8")
+        before, _, rest = text.partition(_START)
+        after = rest.partition(_END)[2]
+        page.write_text(f"{before}{_START}\n{drawn(language)}\n{_END}{after}", "utf-8")
+
+
+def drawn(lang: str) -> str:
+    """Every channel that is shipped, as a Markdown table."""
+    head = [tr(f"channels.table.{key}", lang) for key in ("name", "quality", "delivery", "liveness", "limit", "can")]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name, manifest in sorted(Registry("channels").manifests().items()):
+        details, page = manifest.details, f"[{manifest.title.get(lang, name)}]({name}.md)"
+        local = "local" in manifest.capabilities
+        cells = (
+            f"{manifest.title.get(lang, name)} `{name}`" if local else f"{page} `{name}`",
+            manifest.quality,
+            f"`{details.get('delivery')}`",
+            f"{details['liveness']} s" if "liveness" in details else "–",
+            f"{details['limit']} {details.get('unit', 'chars')}" if "limit" in details else "–",
+            ", ".join(one for one in manifest.capabilities if one != "local"),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def tr_title(title: Mapping[str, str]) -> str:
+    """A manifest's title in the language of this terminal."""
+    return title.get(tr("channels.table.lang"), title.get("en", ""))
+
+
+def _offered(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "title": dict(manifest.title),
+        "quality": manifest.quality,
+        "delivery": manifest.details.get("delivery", ""),
+        "capabilities": list(manifest.capabilities),
+    }
+
+
+def _ago(at: float, now: float) -> str:
+    return tr("channels.command.ago", seconds=max(0, round(now - at))) if at else "–"
+
+
+def _given(pairs: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """``key=value`` as settings: texts as they are, everything else as YAML. Raises `Invalid`."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise Invalid(tr("channels.command.no_value", pair=pair))
+        kind = cast("Mapping[str, Any]", schema.get("properties", {})).get(key, {}).get("type")
+        try:
+            found[key] = value if kind == "string" else yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise Invalid(tr("channels.command.no_value", pair=pair)) from None
+    return found
+
+
+async def _add(manifest: Manifest, settings: dict[str, Any]) -> Mapping[str, Any]:
+    server = await find_server()
+    if server is None:
+        check_channels(ChannelsSettings.model_validate({manifest.name: settings}), Registry("channels"))
+        await _write(f"channels.{manifest.name}", settings)
+        return {"name": manifest.name}
+    path = f"/api/channels/{quote(manifest.name, safe='')}"
+    told = await server.call("PUT", path, settings)
+    try:
+        return await server.call("POST", f"{path}/test")
+    except Unavailable as error:
+        return {**told, "note": told["note"] or error.message}
+
+
+async def _remove(name: str) -> None:
+    server = await find_server()
+    if server is None:
+        await _write(f"channels.{name}", None)
+    else:
+        await server.call("DELETE", f"/api/channels/{quote(name, safe='')}")
+
+
+async def _write(key: str, value: Any) -> None:
+    """Into kith.yaml, where no server runs."""
+    async with later("kith.cli.desk:local_edits")() as edits:
+        await edits.change({key: value}, By())
+
+
+async def _ask(method: str, path: str) -> dict[str, Any]:
+    server: Server | None = await find_server()
+    if server is None:
+        raise Unavailable(tr("channels.command.no_server", path=home()), hint="kith serve")
+    return await server.call(method, path)

@@ -1,0 +1,69 @@
+"""``kith channels`` and ``kith pair`` on a home of their own, without a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kith.cli.channels import channels
+from kith.cli.pair import pair
+from kith.core.errors import Invalid, NotFound, Unavailable
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KITH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KITH_LANG", "en")
+    return tmp_path / "home"
+
+
+def run(command: object, *arguments: str) -> str:
+    done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_the_table_is_written_between_its_marks(tmp_path: Path) -> None:
+    for lang in ("en", "zh"):
+        page = tmp_path / lang / "channels" / "README.md"
+        page.parent.mkdir(parents=True)
+        page.write_text("before\n<!-- table -->\nstale\n<!-- /table -->\nafter\n", "utf-8")
+    run(channels, "table", "--write", str(tmp_path))
+    text = (tmp_path / "zh" / "channels" / "README.md").read_text("utf-8")
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "stale" not in text and "| 网页" in text
+
+
+def test_a_channel_is_written_into_the_settings_and_taken_out(home: Path) -> None:
+    names = [row["name"] for row in json.loads(run(channels, "list", "--json"))["channels"]]
+    assert {"cli", "web", "loopback"} <= set(names)
+    assert "Loopback" in run(channels, "list")
+    run(channels, "add", "loopback", "--set", "journal=/tmp/j.log", "--set", "enabled=false")
+    assert "loopback" in (home / "kith.yaml").read_text("utf-8")
+    with pytest.raises(Invalid):
+        run(channels, "add", "loopback", "--set", "jurnal=x")
+    with pytest.raises(Invalid):
+        run(channels, "add", "loopback", "--set", "journal")
+    with pytest.raises(NotFound):
+        run(channels, "add", "telegraph")
+    run(channels, "remove", "loopback")
+    assert "loopback" not in (home / "kith.yaml").read_text("utf-8")
+
+
+def test_what_only_a_server_knows_needs_a_server() -> None:
+    for command in (("status",), ("test", "web"), ("restart", "web")):
+        with pytest.raises(Unavailable):
+            run(channels, *command)
+
+
+def test_codes_are_made_and_requests_answered() -> None:
+    assert "Nobody" in run(pair, "--list")
+    code = run(pair, "--role", "guest").splitlines()[-1]
+    assert len(code) == 9
+    assert json.loads(run(pair, "--json"))["expires"] > 0
+    assert json.loads(run(pair, "--list", "--json")) == {"waiting": [], "faces": []}
+    for wrong in ((code,), ("AAAA-AAAA",), ("AAAA-AAAA", "--refuse"), ("--remove", "f_1")):
+        with pytest.raises(NotFound):
+            run(pair, *wrong)
