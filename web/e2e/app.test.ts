@@ -226,6 +226,68 @@ test("a flow is changed while its mistakes are shown, tried, and put in force", 
   await page.context().close();
 });
 
+test("a passkey is made and signs its owner in", async () => {
+  const page = await chrome.newPage({ locale: "en-GB" });
+  const place = at.address.replace("127.0.0.1", "localhost");
+  const device = await page.context().newCDPSession(page);
+  await device.send("WebAuthn.enable");
+  await device.send("WebAuthn.addVirtualAuthenticator", { options: { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true } });
+  await page.goto(`${place}/app/settings`);
+  await page.getByRole("textbox", { name: "Name" }).fill("owner");
+  await page.getByRole("textbox", { name: "Password" }).fill(PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.getByRole("textbox", { name: "Where it is" }).fill("this test");
+  await page.getByRole("button", { name: "Make a passkey" }).click();
+  await page.locator(".bare li", { hasText: "this test" }).waitFor();
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.getByRole("button", { name: "Sign in with a passkey" }).click();
+  await page.getByRole("heading", { name: "Settings" }).waitFor();
+  await page.locator(".bare li", { hasText: "this test" }).getByRole("button", { name: "Remove" }).click();
+  await page.locator(".bare li", { hasText: "this test" }).waitFor({ state: "detached" });
+  await page.close();
+});
+
+test("somebody is let in by an address that is good once, and sees only what is theirs", async () => {
+  const { page } = await enter(chrome, at);
+  await page.goto(`${at.address}/app/household`);
+  await page.getByRole("textbox", { name: "Name" }).fill("Ann");
+  await page.getByRole("button", { name: "Let in" }).click();
+  const address = (await page.locator(".card.good code").textContent()) ?? "";
+  const guest = await (await chrome.newContext({ locale: "zh-CN", viewport: PHONE })).newPage();
+  await guest.goto(address);
+  await guest.getByLabel("新密码").fill(PASSWORD);
+  await guest.getByLabel("再输入一次").fill(PASSWORD);
+  await guest.getByRole("button", { name: "登录" }).click();
+  await guest.locator(".composer textarea").waitFor();
+  await guest.getByRole("button", { name: "菜单" }).click();
+  await guest.getByText("这里还没有内容。").waitFor();
+  await guest.screenshot({ path: `${PICTURES}/drawer-zh-phone.png` });
+  await guest.getByRole("link", { name: "家务" }).click();
+  await guest.locator(".tabs").waitFor();
+  expect(await guest.locator(".tabs a").count()).toBe(2);
+  await guest.context().close();
+  await page.reload();
+  const row = page.locator(".rows li", { hasText: "Ann" }).first();
+  await row.getByRole("button", { name: "Remove" }).click();
+  await page.getByRole("alertdialog").getByRole("button", { name: "Remove" }).click();
+  await row.getByRole("button", { name: "New code" }).waitFor({ state: "detached" });
+  await page.context().close();
+});
+
+test("a model that is none is fetched in vain, and says why", async () => {
+  const { page } = await enter(chrome, at);
+  await page.goto(`${at.address}/app/models`);
+  await page.getByRole("textbox", { name: "Where it comes from" }).fill(`${at.address}/app/none.gguf`);
+  await page.getByRole("button", { name: "Fetch" }).click();
+  const row = page.locator(".rows li", { hasText: "none" });
+  await row.locator(".badge.bad").waitFor();
+  expect(await row.locator(".bad").first().textContent()).not.toBe("");
+  await page.getByRole("textbox", { name: "Some words" }).fill("你好");
+  await page.getByRole("button", { name: "Explain" }).click();
+  await page.locator("ol.rows li", { hasText: "echo" }).first().waitFor();
+  await page.context().close();
+});
+
 test("a token is made, shown once, and revoked after asking", async () => {
   const { page } = await enter(chrome, at);
   await page.getByRole("link", { name: "House" }).first().click();

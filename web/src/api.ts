@@ -90,7 +90,7 @@ export class Failure extends Error {
 export const me = new Store<Me | null>(null);
 /** Whether the person who is here has just become the owner: the house is then shown room by room. */
 export const fresh = new Store(false);
-export type Proof = { code?: string; name?: string; password?: string; totp?: string; token?: string };
+export type Proof = { code?: string; name?: string; password?: string; totp?: string; token?: string; passkey?: Record<string, unknown> };
 
 /** Whether this browser was signed in before. The session itself is a cookie that no script can read. */
 export const known = (): boolean => kept("local", "known") === "yes";
@@ -123,6 +123,12 @@ export async function enter(proof: Proof): Promise<void> {
   await call("/api/session", "POST", proof);
   keep("local", "known", "yes");
   me.set(await call<Me>("/api/me"));
+}
+
+/** Go to the provider of single sign-on; it sends the browser back with a session. */
+export function depart(): void {
+  keep("local", "known", "yes");
+  location.assign("/api/oidc/start");
 }
 
 /** Go on with the session of this browser. */

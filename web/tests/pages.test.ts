@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Figures } from "../src/pages/figures";
 import { pointOf } from "../src/pages/figures";
 import { sankey } from "../src/pages/paths";
+import { opened, written } from "../src/passkey";
 import type { Schema } from "../src/ui/schema";
 import { kindOf, resolved, textOf, valueOf } from "../src/ui/schema";
 import { words } from "../src/words";
@@ -66,4 +67,19 @@ describe("paths as a river", () => {
 
 test("a place to fill that nothing fills stays as it is", () => {
   expect(words("en")("channels.written")).toContain("${NAME}");
+});
+
+describe("passkeys", () => {
+  test("what is binary is opened, names stay text", () => {
+    const found = opened({ challenge: "aGk_-w", rp: { id: "localhost", name: "Kith" }, user: { id: "AQI", name: "owner" }, allowCredentials: [{ id: "AQ", type: "public-key" }], timeout: 5 }) as Record<string, never>;
+    expect([...(found.challenge as Uint8Array)]).toEqual([104, 105, 63, 251]);
+    expect(found).toMatchObject({ rp: { id: "localhost" }, timeout: 5, user: { name: "owner" } });
+    expect([...((found.allowCredentials as { id: Uint8Array }[])[0]?.id ?? [])]).toEqual([1]);
+  });
+
+  test("what was answered is written as the server reads it", () => {
+    const raw = new Uint8Array([251, 255, 1]).buffer;
+    const found = written({ id: "x", rawId: raw, type: "public-key", response: { clientDataJSON: raw, signature: raw, userHandle: null } } as unknown as PublicKeyCredential);
+    expect(found).toEqual({ id: "x", rawId: "-_8B", type: "public-key", response: { clientDataJSON: "-_8B", signature: "-_8B" }, clientExtensionResults: {} });
+  });
 });

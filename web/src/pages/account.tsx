@@ -1,7 +1,8 @@
 import { LogOut } from "lucide-react";
 import type { FormEvent } from "react";
 import { useState } from "react";
-import { call, leave, me, path } from "../api";
+import { call, Failure, leave, me, path } from "../api";
+import { able, make } from "../passkey";
 import { language } from "../prefs";
 import { useStore } from "../store";
 import { Badge, Button, Command, Sure, Wrong } from "../ui";
@@ -9,6 +10,8 @@ import { useLoad } from "../ui/load";
 import { useWords, when } from "../words";
 
 type Visit = { id: string; created: number; until: number; origin: string; here: boolean };
+
+const FEW = 4;
 
 /** Who is signed in here, in which browsers, and with what second proof. */
 export function Account() {
@@ -31,16 +34,55 @@ function Visits() {
   const t = useWords();
   const chosen = useStore(language);
   const { data, again } = useLoad<{ sessions: Visit[] }>("/api/sessions");
+  const [all, setAll] = useState(false);
   if (!data || data.sessions.length === 0) return null;
+  const sorted = data.sessions.toSorted((a, b) => Number(b.here) - Number(a.here));
   return (
     <ul className="bare">
-      {data.sessions.map((one) => (
+      {sorted.slice(0, all ? sorted.length : FEW).map((one) => (
         <li key={one.id} className="row">
           <span className="grow">{one.origin || "–"} <span className="hint">{t("account.since")} {when(one.created, chosen)}</span></span>
           {one.here ? <Badge tone="good">{t("account.here")}</Badge> : <Button onClick={() => void call(`/api/sessions/${path(one.id)}`, "DELETE").then(again, again)}>{t("account.end")}</Button>}
         </li>
       ))}
+      {!all && sorted.length > FEW && <li><Button kind="quiet" onClick={() => setAll(true)}>{t("account.more", { n: sorted.length - FEW })}</Button></li>}
     </ul>
+  );
+}
+
+/** The passkeys that sign their person in. */
+export function Passkeys() {
+  const t = useWords();
+  const chosen = useStore(language);
+  const { data, again } = useLoad<{ passkeys: { id: string; name: string; created: number }[] }>("/api/passkeys");
+  const [name, setName] = useState("");
+  const [wrong, setWrong] = useState<unknown>(null);
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    setWrong(null);
+    void make(name.trim()).then(() => (setName(""), again())).catch((reason: unknown) => setWrong(reason instanceof Failure ? reason : new Error(t("door.passkey.none"))));
+  };
+  if (!data) return null;
+  return (
+    <section className="card">
+      <h2>{t("account.passkeys")}</h2>
+      <p>{t(able() ? "account.passkeys.text" : "account.passkeys.name")}</p>
+      <ul className="bare">
+        {data.passkeys.map((one) => (
+          <li key={one.id} className="row">
+            <span className="grow">{one.name} <span className="hint">{t("account.since")} {when(one.created, chosen)}</span></span>
+            <Button kind="danger" onClick={() => void call(`/api/passkeys/${path(one.id)}`, "DELETE").then(again, setWrong)}>{t("household.remove")}</Button>
+          </li>
+        ))}
+      </ul>
+      {able() && (
+        <form className="line-form" onSubmit={submit}>
+          <label className="field grow"><span>{t("account.passkeys.of")}</span><input value={name} onChange={(e) => setName(e.target.value)} maxLength={80} required /></label>
+          <Button type="submit" disabled={!name.trim()}>{t("account.passkeys.make")}</Button>
+        </form>
+      )}
+      {Boolean(wrong) && <Wrong error={wrong} />}
+    </section>
   );
 }
 

@@ -1,7 +1,9 @@
+import { KeyRound } from "lucide-react";
 import type { FormEvent, ReactNode } from "react";
 import { useEffect, useState } from "react";
 import type { Proof } from "../api";
-import { call, enter, Failure, fresh } from "../api";
+import { call, depart, enter, Failure, fresh } from "../api";
+import { able, proof } from "../passkey";
 import { Button, Command, Wrong } from "../ui";
 import { Choose, Language } from "../ui/choose";
 import type { Key } from "../words/en";
@@ -35,6 +37,7 @@ export function Door() {
         <p>{t(first ? "door.first.text" : "door.text")}</p>
         <Choose label={t("door.way")} value={way} all={WAYS} name={(one) => t(`door.way.${one}`)} choose={setWay} />
         {way === "password" && <Password />}
+        {way === "password" && <Others />}
         {way === "code" && <Code first={first} />}
         {way === "token" && <Token />}
         <Language />
@@ -44,7 +47,7 @@ export function Door() {
 }
 
 /** A form that signs in with what `proof` gives. */
-function Form({ proof, ready, wrong, children }: { proof: () => Proof; ready: boolean; wrong?: (failure: Failure) => Key | null; children: ReactNode }) {
+function Form({ proof: shown, ready, wrong, children }: { proof: () => Proof; ready: boolean; wrong?: (failure: Failure) => Key | null; children: ReactNode }) {
   const t = useWords();
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -57,7 +60,7 @@ function Form({ proof, ready, wrong, children }: { proof: () => Proof; ready: bo
       setError(key ? new Error(t(key)) : reason);
       setBusy(false);
     };
-    void enter(proof()).catch(failed);
+    void enter(shown()).catch(failed);
   };
   return (
     <form className="stack" onSubmit={submit}>
@@ -91,6 +94,27 @@ function Password() {
         <Command text="kith users code owner" />
       </details>
     </Form>
+  );
+}
+
+/** A passkey of this device, and single sign-on where the house has a provider. */
+function Others() {
+  const t = useWords();
+  const [sso, setSso] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => {
+    void call<{ available: boolean }>("/api/oidc").then((told) => setSso(told.available), () => undefined);
+  }, []);
+  const key = (): void => {
+    setError(null);
+    void proof().then(enter).catch((reason: unknown) => setError(reason instanceof Failure ? reason : new Error(t("door.passkey.none"))));
+  };
+  return (
+    <div className="stack">
+      {able() && <Button onClick={key}><KeyRound aria-hidden /> {t("door.passkey")}</Button>}
+      {sso && <Button onClick={depart}>{t("door.sso")}</Button>}
+      {Boolean(error) && <Wrong error={error} />}
+    </div>
   );
 }
 

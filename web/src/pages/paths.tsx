@@ -34,7 +34,7 @@ function Ends() {
     ["paths.abandoned", String(data.abandoned)],
     ["paths.handed", String(data.handed_over)],
     ["paths.automation", data.automation === null ? "–" : `${Math.round(100 * data.automation)} %`],
-    ["paths.ratings", `👍 ${data.ratings.up} · 👎 ${data.ratings.down}`],
+    ["paths.ratings", `+${data.ratings.up} / −${data.ratings.down}`],
   ];
   return <div className="figures">{shown.map(([key, value]) => <div key={key} className="card figure"><span className="hint">{t(key)}</span><strong>{value}</strong></div>)}</div>;
 }
@@ -102,6 +102,7 @@ export function sankey(found: Pick<Paths, "nodes" | "links">): string {
   const nodes = found.nodes.filter((one) => used.has(one.id));
   const names = Object.fromEntries(nodes.map((one) => [one.id, one.name]));
   return JSON.stringify({
+    animation: false,
     tooltip: { trigger: "item" },
     series: [{ type: "sankey", left: 8, right: 120, nodeGap: 14, emphasis: { focus: "adjacency" }, lineStyle: { color: "gradient", opacity: 0.35 }, data: nodes.map((one) => ({ name: unique(names, one.id) })), links: links.map((one) => ({ source: unique(names, one.source), target: unique(names, one.target), value: one.value })) }],
   });

@@ -279,4 +279,13 @@ export const rooms = {
   "chat.persona": "Who answers here",
   "chat.persona.first": "Say something first; then you can choose.",
   "chat.fallback": "another model stood in",
+  "door.passkey": "Sign in with a passkey",
+  "door.passkey.none": "No passkey was used.",
+  "door.sso": "Single sign-on",
+  "account.passkeys": "Passkeys",
+  "account.passkeys.text": "A key that stays on your device: nothing to type, and nothing that can be given away.",
+  "account.passkeys.name": "Passkeys belong to a name: open Kith under a name such as localhost to make one.",
+  "account.passkeys.of": "Where it is",
+  "account.passkeys.make": "Make a passkey",
+  "account.more": "{n} more",
 };

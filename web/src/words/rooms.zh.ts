@@ -281,4 +281,13 @@ export const rooms: Record<keyof typeof english, string> = {
   "chat.persona": "由谁来回答",
   "chat.persona.first": "先说句话，然后就可以选择。",
   "chat.fallback": "由其他模型代答",
+  "door.passkey": "用通行密钥登录",
+  "door.passkey.none": "没有使用通行密钥。",
+  "door.sso": "单点登录",
+  "account.passkeys": "通行密钥",
+  "account.passkeys.text": "密钥只留在你的设备上：无需输入，也不会泄露。",
+  "account.passkeys.name": "通行密钥属于一个域名：请用 localhost 等名称打开 Kith 再创建。",
+  "account.passkeys.of": "存放在哪里",
+  "account.passkeys.make": "创建通行密钥",
+  "account.more": "还有 {n} 个",
 };
