@@ -260,9 +260,9 @@ test("somebody is let in by an address that is good once, and sees only what is 
   await guest.getByRole("button", { name: "登录" }).click();
   await guest.locator(".composer textarea").waitFor();
   await guest.getByRole("button", { name: "菜单" }).click();
-  await guest.getByText("这里还没有内容。").waitFor();
+  await guest.locator(".drawer").getByText("这里还没有内容。").waitFor();
   await guest.screenshot({ path: `${PICTURES}/drawer-zh-phone.png` });
-  await guest.getByRole("link", { name: "家务" }).click();
+  await guest.locator(".drawer").getByRole("link", { name: "家务" }).click();
   await guest.locator(".tabs").waitFor();
   expect(await guest.locator(".tabs a").count()).toBe(2);
   await guest.context().close();
