@@ -41,9 +41,9 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh $(VENV) requirements/run.txt
 	@touch $@
 
-$(DEV_STAMP): requirements/dev.txt scripts/servers.sh $(RUN_STAMP)
+$(DEV_STAMP): requirements/dev.txt requirements/synapse.txt scripts/servers.sh $(RUN_STAMP)
 	@sh scripts/setup.sh $(VENV) requirements/dev.txt
-	@sh scripts/servers.sh
+	@KITH_VENV=$(VENV) sh scripts/servers.sh
 	@touch $@
 
 test: dev
@@ -80,6 +80,7 @@ proto: dev
 
 lock:
 	$(LOCK) pyproject.toml requirements/build.in --extra llama -o requirements/run.txt
+	$(LOCK) requirements/synapse.in -o requirements/synapse.txt
 	$(LOCK) pyproject.toml requirements/build.in $(EXTRAS:%=--extra %) --group dev -c requirements/run.txt -o requirements/dev.txt
 
 clean:

@@ -13,8 +13,7 @@ missing() {
 }
 
 absent=$(missing)
-[ -n "$absent" ] || exit 0
-if command -v apt-get >/dev/null 2>&1; then
+if [ -n "$absent" ] && command -v apt-get >/dev/null 2>&1; then
     as=none
     if [ "$(id -u)" -eq 0 ]; then
         as=
@@ -37,3 +36,19 @@ fi
 absent=$(missing)
 [ -z "$absent" ] || echo "kith: the tests of some channels need: $absent(Debian, Ubuntu: apt install $absent)" >&2
 [ -z "$absent" ] || [ -z "${CI:-}" ]
+
+# Matrix's server comes from the package index into an environment of its own, with hashes.
+venv=${KITH_VENV:-.venv}
+if [ -x "$venv/bin/python" ] && [ ! -e "$venv/synapse/.done" ]; then
+    echo "kith: installing matrix-synapse for the tests into $venv/synapse"
+    if {
+        "$venv/bin/python" -m venv "$venv/synapse" &&
+            "$venv/synapse/bin/python" -m pip install -q --disable-pip-version-check --no-input --require-hashes \
+                --only-binary :all: -r requirements/synapse.txt
+    }; then
+        touch "$venv/synapse/.done"
+    else
+        echo "kith: matrix-synapse could not be installed: the tests of the Matrix channel are skipped" >&2
+        [ -z "${CI:-}" ]
+    fi
+fi

@@ -14,7 +14,16 @@ from xml.etree import ElementTree
 
 from tests.channels.proxy import Proxy
 from tests.channels.rig import Stage
-from tests.channels.servers import PostOffice, Server, imap_server, irc_server, mqtt_server, smtp_server, xmpp_server
+from tests.channels.servers import (
+    PostOffice,
+    Server,
+    imap_server,
+    irc_server,
+    matrix_server,
+    mqtt_server,
+    smtp_server,
+    xmpp_server,
+)
 
 
 class IrcPerson:
@@ -284,4 +293,82 @@ async def xmpp_stage(folder: Path, people: int) -> AsyncIterator[Stage]:
                 await one.close()
 
 
-STAGES = {"xmpp": xmpp_stage, "email": mail_stage, "irc": irc_stage, "mqtt": mqtt_stage}
+class MatrixPerson:
+    """A user with a room of their own for the bot, encrypted or not; on matrix-nio, apart from the channel."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.user, self._folder = f"@{name}:home.test", folder / name
+        self.heard: list[str] = []
+        self.room = ""
+        self._count = 0
+
+    async def open(self, server: Server, *, encrypted: bool) -> None:
+        import nio
+
+        self._folder.mkdir()
+        config = nio.AsyncClientConfig(store=nio.store.SqliteStore, encryption_enabled=True, max_timeouts=0)
+        url = f"http://127.0.0.1:{server.port}"
+        self.client: Any = nio.AsyncClient(url, self.user, "PERSON", str(self._folder), config)
+        await self.client.login("secret")
+        self.client.add_event_callback(self._hear, nio.RoomMessageText)
+        state = [{"type": "m.room.encryption", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}]
+        made = await self.client.room_create(
+            preset=nio.RoomPreset.trusted_private_chat, is_direct=True, invite=["@kith:home.test"],
+            initial_state=state if encrypted else [],
+        )  # fmt: skip
+        self.room = made.room_id
+        self._task = asyncio.create_task(self.client.sync_forever(timeout=5000, full_state=True))
+
+    async def _hear(self, room: Any, event: Any) -> None:
+        if event.sender == "@kith:home.test" and room.room_id == self.room:
+            self.heard.append(event.body)
+
+    async def joined(self) -> None:
+        """Returns when the bot is in the room and its device is known."""
+        async with asyncio.timeout(60):
+            while True:
+                room = self.client.rooms.get(self.room)
+                there = room is not None and "@kith:home.test" in room.users and not room.invited_users
+                known = there and (
+                    not room.encrypted or list(self.client.device_store.active_user_devices("@kith:home.test"))
+                )
+                if there and known:
+                    return
+                await asyncio.sleep(0.05)
+
+    async def say(self, text: str, **more: Any) -> str:
+        self._count += 1
+        content = {"msgtype": "m.text", "body": text, **more}
+        sent = await self.client.room_send(
+            self.room, "m.room.message", content, f"{self._count}", ignore_unverified_devices=True
+        )
+        return str(sent.event_id)
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self.client.close()
+
+
+def matrix_settings(port: int, **more: Any) -> dict[str, Any]:
+    return {
+        "homeserver": f"http://127.0.0.1:{port}", "user": "@kith:home.test", "password": "secret",
+        "invited_by": ["*:home.test"], **more,
+    }  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def matrix_stage(folder: Path, people: int, *, encrypted: bool = True) -> AsyncIterator[Stage]:
+    names = [f"person{number}" for number in range(people)]
+    with matrix_server(folder, ["kith", *names]) as server:
+        crowd = [MatrixPerson(name, folder) for name in names]
+        for one in crowd:
+            await one.open(server, encrypted=encrypted)
+        try:
+            yield Stage("matrix", server.port, matrix_settings, crowd, mends=True)
+        finally:
+            for one in crowd:
+                await one.close()
+
+
+STAGES = {"matrix": matrix_stage, "xmpp": xmpp_stage, "email": mail_stage, "irc": irc_stage, "mqtt": mqtt_stage}

@@ -46,6 +46,7 @@ class Stage:
     settings: Callable[[int], dict[str, Any]]
     people: Sequence[Person]
     also: Proxy | None = None  # a second connection that is cut with the first
+    mends: bool = False  # the library connects again by itself: recovered is when there is a connection
 
 
 @dataclass(slots=True)
@@ -156,6 +157,7 @@ class Cutter:
 
     def __init__(self, home: House, stage: Stage, proxy: Proxy, every: float, seed: int) -> None:
         self._home, self._name, self._proxy, self._every, self._also = home, stage.name, proxy, every, stage.also
+        self._mends = stage.mends
         self._rng = random.Random(seed)
         self.recoveries: list[float] = []
         self.cuts = 0
@@ -169,6 +171,7 @@ class Cutter:
         """One cut, and how long it took until the channel was connected again."""
         keeper = self._home.manager._keepers[self._name]
         restarts, began = keeper.watch.restarts, time.monotonic()
+        connections = self._proxy.connections
         if self._also is not None:
             self._also.cut()
         if not self._proxy.cut():
@@ -176,7 +179,9 @@ class Cutter:
         self.cuts += 1
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(30):
-                while keeper.watch.restarts == restarts or keeper.route.channel is None:
+                while keeper.route.channel is None or (
+                    self._proxy.connections == connections if self._mends else keeper.watch.restarts == restarts
+                ):
                     await asyncio.sleep(0.002)
                 self.recoveries.append(time.monotonic() - began)
 
@@ -198,6 +203,7 @@ async def play(
             cutter = Cutter(home, scene, proxy, every, seed)
             began, share = time.monotonic(), messages // len(scene.people)
             texts = [[f"{place}.{number}" for number in range(share)] for place in range(len(scene.people))]
+            await asyncio.gather(*(one.joined() for one in scene.people if hasattr(one, "joined")))
             cutting = asyncio.create_task(cutter.run())
             try:
                 await asyncio.gather(*(_speak(one, own, seconds) for one, own in zip(scene.people, texts, strict=True)))

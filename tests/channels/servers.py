@@ -7,6 +7,7 @@ missing the test is skipped, except in CI, where that is a failure.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import pwd
 import shutil
@@ -19,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import yaml
 
 _PATIENCE = 30.0
 
@@ -247,3 +250,52 @@ def xmpp_server(folder: Path, users: Sequence[str] = ("kith",), *, tls: bool = F
     (folder / "prosody.cfg.lua").write_text("\n".join(lines) + "\n")
     with running([prosody, "-F", "--config", str(folder / "prosody.cfg.lua")], folder, port) as process:
         yield Server(port, process, folder)
+
+
+@contextlib.contextmanager
+def matrix_server(folder: Path, users: Sequence[str] = ("kith",)) -> Iterator[Server]:
+    """matrix-synapse for ``home.test`` on SQLite, from its own environment; every user's password is ``secret``."""
+    python = Path(os.environ.get("KITH_SYNAPSE", Path(__file__).parents[2] / ".venv" / "synapse")) / "bin" / "python"
+    if not python.exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("synapse is missing: run scripts/servers.sh")
+    port = free_port()
+    fast = {"per_second": 10_000, "burst_count": 10_000}
+    settings: dict[str, Any] = {
+        "server_name": "home.test",
+        "pid_file": str(folder / "synapse.pid"),
+        "listeners": [
+            {"port": port, "type": "http", "bind_addresses": ["127.0.0.1"], "resources": [{"names": ["client"]}]}
+        ],
+        "database": {"name": "sqlite3", "args": {"database": str(folder / "synapse.db")}},
+        "media_store_path": str(folder / "media"),
+        "signing_key_path": str(folder / "signing.key"),
+        "registration_shared_secret": "shared",
+        "macaroon_secret_key": "macaroon",
+        "form_secret": "form",
+        "report_stats": False,
+        "suppress_key_server_warning": True,
+        "trusted_key_servers": [],
+        "bcrypt_rounds": 4,
+        "presence": {"enabled": False},
+        "rc_message": fast,
+        "rc_login": {"address": fast, "account": fast, "failed_attempts": fast},
+        "rc_joins": {"local": fast, "remote": fast},
+        "rc_invites": {"per_room": fast, "per_user": fast, "per_issuer": fast},
+        "rc_registration": fast,
+    }
+    (folder / "homeserver.yaml").write_text(yaml.safe_dump(settings))
+    command = [str(python), "-m", "synapse.app.homeserver", "-c", str(folder / "homeserver.yaml")]
+    subprocess.run([*command, "--generate-keys"], cwd=folder, check=True, capture_output=True)
+    with running(command, folder, port) as process:
+        for user in users:
+            _register(port, user)
+        yield Server(port, process, folder)
+
+
+def _register(port: int, user: str) -> None:
+    """Make an account by the shared secret (synapse's admin API)."""
+    url = f"http://127.0.0.1:{port}/_synapse/admin/v1/register"
+    nonce = httpx.get(url, timeout=30).json()["nonce"]
+    mac = hmac.new(b"shared", "\0".join((nonce, user, "secret", "notadmin")).encode(), "sha1").hexdigest()
+    made = {"nonce": nonce, "username": user, "password": "secret", "admin": False, "mac": mac}
+    httpx.post(url, json=made, timeout=30).raise_for_status()

@@ -1,0 +1,1 @@
+"""Matrix: one account, in rooms in clear and encrypted end to end."""

@@ -1,0 +1,170 @@
+"""The Matrix channel.
+
+Inwards the cursor is the token of the last sync whose events were all accepted. Outwards every event has a transaction
+id that stays the same however often it is sent, by which the server knows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from collections import OrderedDict
+from typing import Any
+
+from kith.channels.kit import Arrival, Kit, deliver, load_cursor, save_cursor
+from kith.channels.matrix.parse import NAME, parse
+from kith.channels.matrix.render import render
+from kith.channels.matrix.settings import MatrixSettings
+from kith.channels.matrix.wire import Wire
+from kith.core.errors import Invalid, KithError, Unavailable
+from kith.core.message import Envelope
+from kith.core.people import Parcel
+from kith.core.ports import Accept
+from kith.core.turn import Sent
+from kith.runtime.telemetry import get_logger
+
+_log = get_logger(__name__)
+_SEALED = 1000
+
+
+class MatrixChannel:
+    """One account."""
+
+    def __init__(self, settings: MatrixSettings, kit: Kit) -> None:
+        self._settings, self._kit = settings, kit
+        self._wire: Wire | None = None
+        self._accept: Accept | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._known: set[str] = set()
+        self._sealed: OrderedDict[str, tuple[str, Any]] = OrderedDict()  # events whose keys have not come yet
+
+    async def start(self, accept: Accept) -> None:
+        """Log in and learn of the rooms. Raises `Unavailable`, `Refused`, `Invalid` without a homeserver."""
+        given = self._settings
+        if not given.homeserver or not given.user.startswith("@"):
+            raise Invalid("the Matrix channel needs a homeserver and a user", hint="set channels.matrix.homeserver")
+        wire = self._wire = Wire(given, self._kit)
+        try:
+            await wire.open()
+            kept = await load_cursor(self._kit, NAME, given.account)
+            since = str(kept.get("since", ""))
+            first = await wire.sync(since, full=True)
+            self._accept = accept
+            await self._take(wire, first, heard=bool(since))
+        except KithError:
+            await self.stop()
+            raise
+        self._task = asyncio.create_task(self._run(wire, str(first.next_batch)))
+
+    async def stop(self) -> None:
+        """Stop listening; the session stays."""
+        self._accept = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
+
+    async def probe(self) -> None:
+        """Ask the server for an answer. Raises `Unavailable`."""
+        await self._connected().whoami()
+
+    async def typing(self, conversation: str) -> None:
+        """Show that we write."""
+        await self._connected().typing(conversation)
+
+    async def send(self, parcel: Parcel) -> Sent:
+        """Returns when the server has the events. Raises `Unavailable`, `Refused`."""
+        wire = self._connected()
+
+        async def say(index: int, content: dict[str, Any]) -> str:
+            return await wire.send(parcel.target, content, f"{parcel.id}-{index}")
+
+        return await deliver(self._kit, parcel, render(parcel.message), say)
+
+    def _connected(self) -> Wire:
+        if self._wire is None or self._accept is None:
+            raise Unavailable("the Matrix channel is not connected")
+        return self._wire
+
+    async def _run(self, wire: Wire, since: str) -> None:
+        try:
+            while True:
+                news = await wire.sync(since)
+                await self._take(wire, news, heard=True)
+                since = str(news.next_batch)
+        except KithError as error:
+            reason = error.message
+        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
+            _log.exception("matrix loop failed", error=type(error).__name__)
+            reason = f"the Matrix channel failed ({type(error).__name__})"
+        self._kit.lost(reason)
+
+    async def _take(self, wire: Wire, news: Any, *, heard: bool) -> None:
+        """Hand over what a sync brought, then keep its token. At the very first sync nothing old is `heard`."""
+        for room, invitation in news.rooms.invite.items():
+            await self._answer_invitation(wire, room, invitation)
+        if heard:
+            await self._unseal(wire)
+            for room, joined in news.rooms.join.items():
+                if joined.timeline.limited and room in self._known:
+                    _log.warning("not all of a room was heard", room=room)
+                for event in joined.timeline.events:
+                    await self._hear(wire, room, event)
+        self._known |= set(news.rooms.join)
+        await save_cursor(self._kit, NAME, self._settings.account, {"since": str(news.next_batch)})
+
+    async def _answer_invitation(self, wire: Wire, room: str, invitation: Any) -> None:
+        inviters = [
+            str(event.sender) for event in invitation.invite_state
+            if getattr(event, "state_key", "") == self._settings.user and getattr(event, "membership", "") == "invite"
+        ]  # fmt: skip
+        if any(fnmatch.fnmatchcase(one, rule) for one in inviters for rule in self._settings.invited_by):
+            await wire.join(room)
+        else:
+            _log.info("invitation declined", room=room)
+            await wire.leave(room)
+
+    async def _unseal(self, wire: Wire) -> None:
+        """Try again to read what was encrypted with keys that had not come."""
+        for name, (room, event) in tuple(self._sealed.items()):
+            if (opened := wire.decrypt(event)) is not None:
+                del self._sealed[name]
+                await self._hear(wire, room, opened)
+
+    async def _hear(self, wire: Wire, room: str, event: Any) -> None:
+        source: dict[str, Any] = event.source
+        if source.get("type") == "m.room.encrypted":
+            self._sealed[str(event.event_id)] = (room, event)
+            while len(self._sealed) > _SEALED:
+                self._sealed.popitem(last=False)
+            return
+        known = wire.rooms.get(room)
+        raw = {
+            "room": room,
+            "direct": known is not None and known.member_count <= 2,
+            "name": known.user_name(event.sender) if known is not None else "",
+            "event": source,
+        }
+        try:
+            envelope = parse(raw, Arrival(self._settings.account, self._kit.clock.now()), self._settings.user)
+        except Invalid as error:
+            _log.info("event not understood", code=error.code)
+            return
+        if envelope is not None:
+            await self._hand_over(envelope)
+
+    async def _hand_over(self, envelope: Envelope) -> None:
+        """While the inbox cannot take it, nothing after it is heard, and the token stays before it."""
+        while (accept := self._accept) is not None:
+            try:
+                await accept(envelope)
+            except Unavailable as error:
+                await self._kit.clock.sleep(min(error.retry_after, 5.0))
+            except KithError as error:
+                _log.info("message not accepted", code=error.code)
+                return
+            else:
+                return

@@ -1,0 +1,25 @@
+"""The settings of the Matrix channel."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from kith.channels.kit import ChannelSettings
+
+
+class MatrixSettings(ChannelSettings):
+    """One account at one homeserver."""
+
+    homeserver: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/]+)?$",
+        description="The homeserver's address, such as `https://matrix.org`.",
+    )
+    user: str = Field(default="", max_length=255, description="The bot's user id, such as `@kith:example.org`.")
+    password: SecretStr = Field(default=SecretStr(""), description="Its password.")
+    device: str = Field(
+        default="KITH", pattern=r"^[A-Z0-9_]{1,40}$", description="The name of its device; one for each household."
+    )
+    invited_by: tuple[str, ...] = Field(
+        default=(), description="Whose invitations into rooms are followed: user ids, `*` stands for anything."
+    )

@@ -1,0 +1,162 @@
+"""The account, over matrix-nio: logging in, syncing, sending; keys of devices in a store of nio's, under a secret.
+
+nio is an optional library and imported when the account is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from kith.channels.kit import Kit
+from kith.channels.matrix.settings import MatrixSettings
+from kith.core.errors import Refused, Unavailable
+from kith.runtime.files import private_folder
+from kith.runtime.settings import home
+
+_REQUEST = 20.0
+_POLL = 20.0
+_TIMELINE = 1000
+_SESSION = "matrix_session"
+_HOPELESS = ("M_FORBIDDEN", "M_USER_DEACTIVATED", "M_INVALID_USERNAME")
+
+
+class Wire:
+    """One device of one account, from `open` to `close`."""
+
+    def __init__(self, settings: MatrixSettings, kit: Kit) -> None:
+        self._settings, self._kit = settings, kit
+        self._client: Any = None
+
+    async def open(self) -> None:
+        """Take up the session that is kept, or log in. Raises `Unavailable`, `Refused` for a wrong password."""
+        nio: Any = importlib.import_module("nio")
+        store: Any = importlib.import_module("nio.store")
+        logging.getLogger("nio").setLevel(logging.CRITICAL)  # it writes contents into its warnings
+        given, key = self._settings, f"{self._settings.user}/{self._settings.device}"
+        kept = dict(await self._kit.records.get(_SESSION, key) or {})
+        if not kept.get("secret"):
+            kept = {"secret": secrets.token_urlsafe(32), "token": ""}
+            await self._kit.records.put(_SESSION, key, kept)
+        folder = home() / "channels" / "matrix" / given.account
+        await asyncio.to_thread(private_folder, folder)
+        config = nio.AsyncClientConfig(
+            store=store.SqliteStore, encryption_enabled=True, pickle_key=str(kept["secret"]),
+            store_sync_tokens=False, max_limit_exceeded=0, max_timeouts=0, request_timeout=_REQUEST,
+        )  # fmt: skip
+        client = self._client = nio.AsyncClient(
+            given.homeserver, given.user, device_id=given.device, store_path=str(folder), config=config
+        )
+        if kept["token"]:
+            client.restore_login(given.user, given.device, str(kept["token"]))
+            if not isinstance(await self._ask(client.whoami()), nio.WhoamiError):
+                return
+            client.access_token = ""
+        answer = await self._ask(client.login(given.password.get_secret_value(), device_name="Kith"))
+        if isinstance(answer, nio.LoginError):
+            raise self._no(answer, "the login")
+        await self._kit.records.put(_SESSION, key, {**kept, "token": client.access_token})
+
+    async def close(self) -> None:
+        """Let go of the connection; the session stays."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    @property
+    def rooms(self) -> Mapping[str, Any]:
+        """What is known of the rooms that we are in."""
+        return self._there().rooms
+
+    async def sync(self, since: str, *, full: bool = False) -> Any:
+        """What is new since a token, waiting for it up to 20 s. Raises `Unavailable`."""
+        nio: Any = importlib.import_module("nio")
+        client = self._there()
+        timeline: dict[str, Any] = {"room": {"timeline": {"limit": _TIMELINE}}, "presence": {"types": []}}
+        wait = 0 if full else int(_POLL * 1000)
+        answer = await self._ask(client.sync(wait, timeline, since or None, full_state=full or None), _POLL + _REQUEST)
+        if isinstance(answer, nio.SyncError):
+            raise self._no(answer, "the sync")
+        await self._keep_keys(client)
+        return answer
+
+    async def send(self, room: str, content: Mapping[str, Any], transaction: str) -> str:
+        """Send a message, encrypted where the room is; the event's id. Sent twice under one transaction it is one.
+
+        Raises `Unavailable`, `Refused`.
+        """
+        nio: Any = importlib.import_module("nio")
+        client = self._there()
+        if room not in client.rooms:
+            raise Refused("we are not in this room (any more)")
+        try:
+            answer = await self._ask(
+                client.room_send(room, "m.room.message", dict(content), transaction, ignore_unverified_devices=True)
+            )
+        except (nio.LocalProtocolError, nio.SendRetryError) as error:
+            raise Unavailable(f"the room's keys are not there yet ({type(error).__name__})") from None
+        if isinstance(answer, nio.RoomSendError):
+            raise self._no(answer, "the message")
+        return str(answer.event_id)
+
+    async def typing(self, room: str) -> None:
+        """Show that we write, for 20 s."""
+        await self._ask(self._there().room_typing(room, True, 20_000))
+
+    async def join(self, room: str) -> None:
+        """Follow an invitation."""
+        await self._ask(self._there().join(room))
+
+    async def leave(self, room: str) -> None:
+        """Decline an invitation."""
+        await self._ask(self._there().room_leave(room))
+
+    async def whoami(self) -> None:
+        """Ask the server for an answer. Raises `Unavailable`."""
+        await self._ask(self._there().whoami())
+
+    def decrypt(self, event: Any) -> Any:
+        """An event whose keys came late; None while they have not."""
+        nio: Any = importlib.import_module("nio")
+        try:
+            return self._there().decrypt_event(event)
+        except (nio.EncryptionError, nio.LocalProtocolError):
+            return None
+
+    async def _keep_keys(self, client: Any) -> None:
+        """What end-to-end encryption asks for between two syncs."""
+        if client.should_upload_keys:
+            await self._ask(client.keys_upload())
+        if client.should_query_keys:
+            await self._ask(client.keys_query())
+        if client.should_claim_keys:
+            await self._ask(client.keys_claim(client.get_users_for_key_claiming()))
+        await self._ask(client.send_to_device_messages())
+
+    async def _ask(self, question: Any, patience: float = _REQUEST) -> Any:
+        """Await a request. Raises `Unavailable` when there is no answer."""
+        aiohttp: Any = importlib.import_module("aiohttp")
+        try:
+            async with asyncio.timeout(patience):
+                answer = await question
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(f"the Matrix server does not answer ({type(error).__name__})") from None
+        self._kit.alive()
+        return answer
+
+    def _there(self) -> Any:
+        if self._client is None:
+            raise Unavailable("the Matrix channel is not connected")
+        return self._client
+
+    def _no(self, answer: Any, what: str) -> Unavailable | Refused:
+        """An error response as an error."""
+        code, text = str(answer.status_code or ""), str(answer.message or "")[:200]
+        if code in _HOPELESS:
+            return Refused(f"the Matrix server refuses {what}: {text}")
+        after = float(answer.retry_after_ms or 0) / 1000
+        return Unavailable(f"the Matrix server cannot take {what} now: {code} {text}", retry_after=after or 5.0)

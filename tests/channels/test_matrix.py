@@ -1,0 +1,140 @@
+"""The Matrix channel against synapse, with end-to-end encryption."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kith.channels.kit import Kit
+from kith.channels.matrix.channel import MatrixChannel
+from kith.channels.matrix.settings import MatrixSettings
+from kith.core.clock import SystemClock
+from kith.core.errors import Invalid, Refused, Unavailable
+from kith.core.ids import Ids
+from kith.core.message import Message, Text
+from kith.core.people import Parcel
+from kith.core.turn import Accepted
+from kith.runtime.streams import Streams
+from tests.channels.people import MatrixPerson, matrix_settings
+from tests.channels.rig import Stage, play, until
+from tests.channels.servers import Server, matrix_server
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests of this file: it takes ten seconds to start. Each test has its own bot."""
+    with matrix_server(tmp_path_factory.mktemp("synapse"), ["kith", "ann", "bob", "cat", "dan"]) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KITH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def kit() -> Kit:
+    clock = SystemClock()
+    return Kit(None, Streams(), clock, Ids(clock), lambda turn: None)  # pyright: ignore
+
+
+async def nobody(envelope: Any) -> Accepted:
+    raise AssertionError
+
+
+def test_encrypted_messages_both_ways_while_the_connection_breaks(server: Server, tmp_path: Path) -> None:
+    class Play:
+        async def __aenter__(self) -> Stage:
+            self.people = [MatrixPerson(name, tmp_path) for name in ("ann", "bob")]
+            for one in self.people:
+                await one.open(server, encrypted=True)
+            given = matrix_settings
+            return Stage("matrix", server.port, lambda port: given(port, device="PLAY"), self.people, mends=True)
+
+        async def __aexit__(self, *_: object) -> None:
+            for one in self.people:
+                await one.close()
+
+    found = asyncio.run(play(tmp_path, Play(), messages=40, seconds=5, every=1.6))  # type: ignore[arg-type]
+    assert found.cuts >= 2
+    assert found.inwards.clean and found.outwards.clean and not found.dead
+
+
+def test_the_device_stays_the_same_and_its_keys_lie_encrypted(server: Server, home: Path, tmp_path: Path) -> None:
+    async def story() -> None:
+        heard: list[Any] = []
+
+        async def accept(envelope: Any) -> Accepted:
+            heard.append(envelope)
+            return Accepted("t", "c")
+
+        own, given = kit(), MatrixSettings(**matrix_settings(server.port, device="SAME"))
+        first = MatrixChannel(given, own)
+        await first.start(accept)
+        cat = MatrixPerson("cat", tmp_path)
+        await cat.open(server, encrypted=True)
+        await cat.joined()
+        event = await cat.say("helo")
+        await until(lambda: len(heard) == 1)
+        await first.stop()
+        await cat.say("while away", **{"m.relates_to": {"m.in_reply_to": {"event_id": event}}})
+        second = MatrixChannel(given, own)
+        await second.start(accept)
+        await until(lambda: len(heard) == 2)
+        assert heard[1].message.text == "while away" and heard[1].reply_to == event and heard[0].kind == "direct"
+        said = Message("m", "assistant", (Text("hello"),), 0.0)
+        parcel = Parcel("p_1", 1, "c", "matrix", "local", cat.room, said)
+        receipts = {(await second.send(parcel)).receipt for _ in range(3)}
+        assert len(receipts) == 1  # one transaction, one event
+        await until(lambda: cat.heard == ["hello"])
+        await second.typing(cat.room)
+        await second.probe()
+        await second.stop()
+        with pytest.raises(Unavailable):
+            await second.send(parcel)
+        await cat.close()
+        store = next((home / "channels" / "matrix" / "local").glob("*.db"))
+        with sqlite3.connect(store) as database:
+            pickle = database.execute("select account from accounts").fetchone()[0]
+        database.close()
+        text = pickle if isinstance(pickle, str) else bytes(pickle).decode("latin-1")
+        assert "{" not in text and "curve" not in text.lower()  # sealed under the secret in Kith's own store
+
+    asyncio.run(story())
+
+
+def test_only_invitations_of_the_listed_are_followed(server: Server, tmp_path: Path) -> None:
+    async def story() -> None:
+        given = matrix_settings(server.port, invited_by=["@somebody:else.test"], device="SHY")
+        channel = MatrixChannel(MatrixSettings(**given), kit())
+        await channel.start(nobody)
+        dan = MatrixPerson("dan", tmp_path)
+        await dan.open(server, encrypted=False)
+        await until(
+            lambda: (room := dan.client.rooms.get(dan.room)) is not None and "@kith:home.test" not in room.users
+        )
+        await channel.stop()
+        await dan.close()
+
+    asyncio.run(story())
+
+
+def test_a_wrong_password_is_not_tried_again(server: Server) -> None:
+    async def story(**more: Any) -> None:
+        channel = MatrixChannel(MatrixSettings(**matrix_settings(server.port, device="WRONG", **more)), kit())
+        try:
+            await channel.start(nobody)
+        finally:
+            await channel.stop()
+
+    with pytest.raises(Refused):
+        asyncio.run(story(password="wrong"))
+    with pytest.raises(Invalid):
+        asyncio.run(story(homeserver=""))
