@@ -16,7 +16,7 @@ from kith.dialogue.graph import draw, mermaid
 from kith.dialogue.graph import svg as picture
 from kith.dialogue.labelled import load_labelled, merged
 from kith.dialogue.normal import normal
-from kith.dialogue.trial import Trial, run_trial
+from kith.dialogue.trial import Trial, Verdict, judge_labelled, run_trial
 from kith.dialogue.validation import Validation, cross_validate
 from kith.runtime.documents import read_document
 from kith.runtime.locale import tr
@@ -101,9 +101,13 @@ def show(file: Path | None, as_json: bool, as_mermaid: bool, as_svg: bool) -> No
 @file_argument
 @json_option
 @click.option("--folds", type=click.IntRange(2, 20), default=5, help=tr("flow.help_folds"))
-def report(file: Path | None, as_json: bool, folds: int) -> None:
-    """Cross-validate the phrases."""
+@click.option("--data", type=click.Path(path_type=Path), help=tr("flow.help_judged"))
+def report(file: Path | None, as_json: bool, folds: int, data: Path | None) -> None:
+    """Cross-validate the phrases, or judge the whole flow by labelled messages."""
     found = load_flow(file or DEFAULT)
+    if data is not None:
+        _judged_by(judge_labelled(found, load_labelled(data)), as_json)
+        return
     pairs = [pair for pair in found.rules.matcher.examples if pair[0]]
     validation = cross_validate(pairs, found.part.threshold, folds)
     if as_json:
@@ -139,6 +143,17 @@ def train(file: Path, data: Path, out: Path | None, as_json: bool) -> None:
     for line in left[:_SHOWN]:
         click.echo(f"  {line}")
     click.echo(tr("flow.trained", added=added, left=len(left), before=f"{was:.1%}", after=f"{now:.1%}", file=target))
+
+
+def _judged_by(found: Verdict, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(asdict(found), ensure_ascii=False))
+        return
+    figures = {name: f"{getattr(found, name):.1%}" for name in ("right", "recall", "precision", "f1", "error")}
+    click.echo(tr("flow.judged", messages=found.messages, strangers=found.strangers, **figures))
+    for text, wanted, got in found.wrong[:_SHOWN]:
+        nothing = tr("flow.nothing")
+        click.echo(f"  {text!r}: {wanted or nothing} → {got or nothing}")
 
 
 def _judged(found: Flow, labelled: list[tuple[str, str]]) -> float:

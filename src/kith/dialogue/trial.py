@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kith.dialogue.flow import Flow
+
+OUTSIDE = ("", "oos", "out_of_scope")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,56 @@ class Trial:
     confusions: tuple[Confusion, ...]
     tests: int
     failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a whole flow did on labelled messages, rules included; all shares 0 to 1.
+
+    `right` of the messages in scope are understood rightly; of those out of scope `recall` are refused, of the refused
+    `precision` are out of scope. `error` is the expected calibration error of what was answered, in ten bins.
+    """
+
+    messages: int
+    strangers: int
+    right: float
+    recall: float
+    precision: float
+    f1: float
+    error: float
+    wrong: tuple[tuple[str, str, str], ...]
+
+
+def judge_labelled(flow: Flow, pairs: Sequence[tuple[str, str]]) -> Verdict:
+    """Read labelled messages; the labels "", "oos" and "out_of_scope" say that nothing may be understood."""
+    rows: list[tuple[str, str, str, float]] = []
+    for text, label in pairs:
+        wanted = "" if label in OUTSIDE else label
+        found = flow.read(text, {}, locale="", now=0.0, values={}, pick=lambda options: options[0]).understanding
+        rows.append((text, wanted, found.intent, found.confidence))
+    inside = [got == wanted for _, wanted, got, _ in rows if wanted]
+    strange = [not got for _, wanted, got, _ in rows if not wanted]
+    refused = sum(not got for _, _, got, _ in rows)
+    precision = sum(strange) / refused if refused else 0.0
+    recall = sum(strange) / max(len(strange), 1)
+    return Verdict(
+        messages=len(inside),
+        strangers=len(strange),
+        right=sum(inside) / max(len(inside), 1),
+        recall=recall,
+        precision=precision,
+        f1=2 * recall * precision / (recall + precision) if recall + precision else 0.0,
+        error=_error([(sure, got == wanted) for _, wanted, got, sure in rows if got]),
+        wrong=tuple((text, wanted, got) for text, wanted, got, _ in rows if got != wanted),
+    )
+
+
+def _error(points: Sequence[tuple[float, bool]]) -> float:
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for sure, right in points:
+        bins.setdefault(min(int(sure * 10), 9), []).append((sure, right))
+    gaps = (abs(sum(sure for sure, _ in found) - sum(right for _, right in found)) for found in bins.values())
+    return sum(gaps) / max(len(points), 1)
 
 
 def run_trial(flow: Flow) -> Trial:
