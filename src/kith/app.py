@@ -13,6 +13,8 @@ from kith.core.clock import Clock, SystemClock
 from kith.core.ids import Ids
 from kith.dialogue import Engine, FlowBook, Ports, load_persona
 from kith.dialogue.insight import Insight
+from kith.dialogue.memory import Memory
+from kith.dialogue.mind import Mind
 from kith.dialogue.studio import Studio
 from kith.gateway import Gateway, GatewayPorts
 from kith.knowledge import Library
@@ -97,8 +99,9 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     models = ModelService(
         settings.models, clock, supervisor, folder, publish=publish, serving=serving, fetch=fetch, cipher=keys
     )
+    remember, wipes = settings.dialogue.memory, (models.forget, streams.wipe)
     ports = Ports(
-        guard=HouseGuard(settings.security, auth, clock, _authenticated(), auth.pairing),
+        guard=HouseGuard(settings.security, auth, clock, authenticated(), auth.pairing),
         store=storage.store,
         inbox=storage.inbox,
         senses=Senseless(),
@@ -112,6 +115,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         clock=clock,
         ids=ids,
         records=storage.records,
+        mind=Mind(Memory(storage, models, clock, ids, remember, local=authenticated(), wipes=wipes)),
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
     shared = streams, health, bus, storage.records, blobs, auth.pairing
@@ -143,19 +147,18 @@ async def open_data(settings: StorageSettings, clock: Clock, ids: Ids, keys: Key
     return storage
 
 
-def _authenticated() -> tuple[str, ...]:
+def authenticated() -> tuple[str, ...]:
     """The channels whose clients were known before they spoke: at this machine's terminal, or by their token."""
     return ("api", *(m.name for m in Registry("channels").manifests().values() if "local" in m.capabilities))
 
 
 def open_insight(storage: Storage, flows: FlowBook, clock: Clock, settings: Settings) -> Insight:
     """What all conversations show."""
-    idle = settings.dialogue.session_idle
-    return Insight(storage.history, storage.records, storage.journal, flows, clock, idle)
+    shelves = storage.history, storage.records, storage.journal
+    return Insight(*shelves, flows, clock, settings.dialogue.session_idle)
 
 
 async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gateway:
-    insight = open_insight(house.storage, house.flows, house.clock, house.settings)
     ports = GatewayPorts(
         talk=house.talk,
         models=house.models,
@@ -174,13 +177,15 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         blobs=house.blobs,
         knowledge=house.parts.knowledge,
         judge=house.parts.guard,
-        insight=insight,
+        insight=(insight := open_insight(house.storage, house.flows, house.clock, house.settings)),
         learning=insight,
         cancel=house.talk.cancel,
         intake=(intake := Intake(home() / "models", house.clock, house.ids, house.models.refresh)),
         preferences=Edits(Settings, home() / "kith.yaml", house.settings, house.storage.journal),
         studio=Studio(house.flows, home() / "flow.yaml", house.clock),
         advise=suggest,
+        memory=house.parts.mind.memory,
+        prompts=house.parts.mind,
     )
     stack.push_async_callback(intake.stop)
     gateway = Gateway(ports, house.settings.gateway)

@@ -16,6 +16,7 @@ from kith.core.model import ChatRequest, ModelCard, ToolSpec
 from kith.core.people import Parcel, Principal
 from kith.core.turn import Sent
 from kith.dialogue import DialogueSettings, Engine, FlowBook, Ports, load_persona
+from kith.dialogue.mind import Mind
 from kith.knowledge import KnowledgeSettings, Library
 from kith.media import Senseless
 from kith.runtime.bus import Bus
@@ -108,7 +109,7 @@ def library() -> Library:
 class House:
     """The pieces of one household."""
 
-    def __init__(self, models: Scripted, storage: Storage, **settings: Any) -> None:
+    def __init__(self, models: Scripted, storage: Storage, mind: Mind | None = None, **settings: Any) -> None:
         clock = SystemClock()
         self.models, self.storage, self.streams, self.health, self.bus = models, storage, Streams(), Health(), Bus()
         ports = Ports(  # `senses` and `tools` may be among the settings
@@ -126,6 +127,7 @@ class House:
             clock=clock,
             ids=Ids(clock, random.Random(7)),
             records=storage.records,
+            mind=mind or Mind(),
         )
         self.engine = Engine(ports, self.streams, self.health, "w1")
 

@@ -13,6 +13,8 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from kith.core.memory import Fact
+from kith.core.people import Principal
 from kith.core.turn import Passage
 
 HEADERS = {"accept": "application/json, text/event-stream"}
@@ -28,9 +30,9 @@ class Diary:
     def __init__(self) -> None:
         self.kept: list[tuple[str, str]] = []
 
-    async def remember(self, person: str, text: str) -> str:
-        self.kept.append((person, text))
-        return f"Kept: {text}"
+    async def remember(self, principal: Principal, text: str) -> Fact:
+        self.kept.append((principal.id, text))
+        return Fact("f_1", "p_1", "note", text, text, "note", 1.0)
 
 
 def furnished(build: Any) -> Any:
@@ -72,7 +74,7 @@ def test_the_official_client_uses_every_tool(build: Any, mode: str) -> None:
             found = text(await client.call_tool("search", {"query": "help", "limit": 1}))
             assert found == "[start.md] Start\nSay /help."
             assert text(await client.call_tool("search", {"query": "none"})) == "Nothing was found."
-            assert "Kept: 我住在上海" in text(await client.call_tool("remember", {"text": "我住在上海"}))
+            assert "Remembered: 我住在上海" in text(await client.call_tool("remember", {"text": "我住在上海"}))
             for again in (False, True):
                 sent = text(await client.call_tool("send", {"text": "hi", "id": "k1", "conversation": "home"}))
                 assert ("left before" in sent) is again

@@ -34,6 +34,8 @@ COMMANDS: dict[str, str] = {
     "keys": "kith.cli.keys",
     "token": "kith.cli.token",
     "users": "kith.cli.users",
+    "people": "kith.cli.people",
+    "memory": "kith.cli.memory",
     "audit": "kith.cli.audit",
     "config": "kith.cli.config",
     "mcp": "kith.cli.mcp",

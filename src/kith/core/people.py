@@ -13,13 +13,26 @@ Role = Literal["owner", "admin", "member", "guest"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A human or a persona. `handles` maps a channel to the address the person has there."""
+    """A human or a persona. `handles` maps a channel to the address the person has there.
+
+    `timezone` is a name such as ``Asia/Shanghai``, empty for that of the household.
+    """
 
     id: str
     kind: Literal["human", "persona"] = "human"
     name: str = ""
     handles: Mapping[str, str] = field(default_factory=dict[str, str])
     locale: str = ""
+    timezone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A person with how many `turns` their conversations have, and when somebody last spoke in one (`seen`)."""
+
+    person: Person
+    turns: int = 0
+    seen: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

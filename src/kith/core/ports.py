@@ -10,9 +10,10 @@ from typing import Any, Literal, Protocol
 
 from kith.core.audit import Act, Change, Entry
 from kith.core.channel import Hook, HookReply, Welcome
+from kith.core.memory import Fact
 from kith.core.message import Delta, Envelope, Message, Part, ToolCall, ToolResult
 from kith.core.model import ChatRequest, ModelCard, ToolSpec
-from kith.core.people import Conversation, Parcel, Person, Principal
+from kith.core.people import Conversation, Met, Parcel, Person, Principal
 from kith.core.turn import Accepted, Claim, Dead, Done, Later, Passage, Sent, Stale, Turn
 
 Accept = Callable[[Envelope], Awaitable[Accepted]]
@@ -192,6 +193,52 @@ class Records(Protocol):
     async def delete(self, kind: str, key: str) -> bool: ...
 
     async def all(self, kind: str) -> Mapping[str, Mapping[str, Any]]: ...
+
+
+class People(Protocol):
+    """Everybody who was met."""
+
+    async def everybody(self, limit: int = 1000) -> Sequence[Met]: ...
+
+    async def who(self, handles: Sequence[tuple[str, str]]) -> Sequence[str]:
+        """The ids of those who have one of these addresses (channel, address)."""
+        ...
+
+    async def change(self, person: str, values: Mapping[str, str], by: Act) -> Person:
+        """Set ``name``, ``locale`` or ``timezone``, written down as `by`. Raises `NotFound`."""
+        ...
+
+    async def link(self, person: str, other: str, by: Act) -> Person:
+        """`other` was the same human all along: from now on both are `person`. Raises `NotFound`, `Invalid`."""
+        ...
+
+
+class Facts(Protocol):
+    """What is remembered of people."""
+
+    async def facts(self, persons: Sequence[str]) -> Sequence[Fact]:
+        """Every fact of these persons, also replaced ones, oldest first."""
+        ...
+
+    async def keep(self, facts: Sequence[Fact]) -> None:
+        """Store these facts, in the place of those with the same ids."""
+        ...
+
+
+class Dossiers(Protocol):
+    """Everything that is stored of one person, to be handed over or to be gone."""
+
+    async def export(self, persons: Sequence[str]) -> Mapping[str, Any]:
+        """All of it, JSON-shaped; of group conversations only what these persons said and were told."""
+        ...
+
+    async def erase(self, persons: Sequence[str], by: Act) -> Sequence[str]:
+        """Remove all of it, written down as `by`; gives the ids of the conversations they were in."""
+        ...
+
+    async def redact(self, persons: Sequence[str], facts: Sequence[Fact], by: Act) -> Sequence[str]:
+        """Remove these facts, and their words from everything stored of these persons; gives the conversations."""
+        ...
 
 
 class Journal(Protocol):

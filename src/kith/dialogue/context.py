@@ -28,12 +28,16 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The messages for a model, and what they cost: `overhead` of `tokens` are not the person's words."""
+    """The messages for a model, and what they cost: `overhead` of `tokens` are not the person's words.
+
+    The first `notes` passages found room.
+    """
 
     messages: tuple[Message, ...]
     tokens: int
     overhead: int
     dropped: int
+    notes: int = 0
 
 
 def window(turns: Sequence[Turn], total: int, rounds: int) -> Sequence[Turn]:
@@ -41,9 +45,14 @@ def window(turns: Sequence[Turn], total: int, rounds: int) -> Sequence[Turn]:
 
     `turns` are the last ones, oldest first.
     """
-    first = max(0, total - rounds)
-    first -= first % STEP
+    first = start(total, rounds)
     return turns[-(total - first) :] if total > first else ()
+
+
+def start(total: int, rounds: int) -> int:
+    """The number of the first round that is shown."""
+    first = max(0, total - rounds)
+    return first - first % STEP
 
 
 def rounds_of(turns: Sequence[Turn]) -> list[tuple[Message, ...]]:
@@ -71,12 +80,12 @@ async def compose(
         return await models.count(text, model) if text else 0
 
     base, number, heard = await cost(system), nonce(heard.id), shown(heard)
-    noted, overhead = "", base
+    noted, overhead, room_for = "", base, 0
     for count in range(len(passages), 0, -1):
         candidate = notes(passages[:count], number)
         overhead = base + await cost(candidate)
         if overhead <= budget.overhead:
-            noted = candidate
+            noted, room_for = candidate, count
             break
         overhead = base
     room = budget.context - budget.reply - overhead - await cost(heard.text) - 8
@@ -88,7 +97,7 @@ async def compose(
     said = Message(heard.id, "user", (Text(noted + heard.text), *_media(heard)), heard.at)
     messages = (Message("system", "system", (Text(system),), 0.0), *kept, said)
     spent = budget.context - budget.reply - room + sum(costs[first:])
-    return Prompt(messages, spent, overhead, first)
+    return Prompt(messages, spent, overhead, first, room_for)
 
 
 def _media(message: Message) -> tuple[Part, ...]:

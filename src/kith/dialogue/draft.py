@@ -15,6 +15,8 @@ from kith.core.turn import Claim, Passage, Step, Turn, Understanding
 from kith.dialogue.agenda import Agenda
 from kith.dialogue.flow import FlowBook
 from kith.dialogue.layers import Layers
+from kith.dialogue.memory import Where
+from kith.dialogue.mind import Mind
 from kith.dialogue.persona import Persona
 from kith.dialogue.session import Session
 from kith.dialogue.settings import DialogueSettings
@@ -57,6 +59,8 @@ class Draft:
     stopping: bool = False
     danger: bool = False
     granted: str = ""
+    forgot: bool = False
+    where: Where | None = None
 
     def __post_init__(self) -> None:
         self.heard = self.envelope.message
@@ -104,6 +108,7 @@ class Ports:
     clock: Clock
     ids: Ids
     records: Records
+    mind: Mind = field(default_factory=Mind)
     layers: Layers = field(init=False)
     agenda: Agenda = field(init=False)
 

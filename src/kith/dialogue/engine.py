@@ -68,6 +68,7 @@ class Engine:
         """Begin answering what waits in the inbox."""
         works = (self._claim(), self._watch_flow(), self._ports.agenda.run(self._pace.wake))
         self._loops = [asyncio.create_task(work) for work in works]
+        self._ports.mind.start()
         self._health.report("dialogue", "ready")
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -77,6 +78,7 @@ class Engine:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self._ports.layers.close()
+        await self._ports.mind.stop()
         tasks = [work.task for work in self._active.values() if work.task]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)

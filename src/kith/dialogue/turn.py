@@ -25,13 +25,15 @@ from kith.core.turn import Done, Passage, Understanding
 from kith.dialogue import consent, outside
 from kith.dialogue.agenda import Agenda
 from kith.dialogue.care import MINOR, alarm, safe_answer
-from kith.dialogue.context import STEP, Budget, compose, rounds_of, window
+from kith.dialogue.context import STEP, rounds_of, window
 from kith.dialogue.crisis import endangered
 from kith.dialogue.draft import Draft, Ports
 from kith.dialogue.flow import FlowBook, Reading
 from kith.dialogue.layers import Layers
+from kith.dialogue.mind import Mind
 from kith.dialogue.mood import emotion, guidance, moved
 from kith.dialogue.persona import Persona
+from kith.dialogue.prompt import Asked, prompt_for
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
 from kith.dialogue.zones import zone
@@ -73,12 +75,13 @@ async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage
     return None
 
 
-async def resolve(draft: Draft, store: Store, settings: DialogueSettings, clock: Clock) -> Stage | None:
+async def resolve(draft: Draft, store: Store, settings: DialogueSettings, clock: Clock, mind: Mind) -> Stage | None:
     """Which person, which conversation, and where its dialogue stands."""
     if draft.history is not None:
         return speak if draft.answer is not None else None
     draft.person, draft.conversation = await store.resolve(draft.envelope)
     draft.session = Session.restore(draft.conversation.state, clock.now(), settings.session_idle)
+    draft.where = await mind.where(draft.person.id, draft.envelope, draft.conversation.id)
     if draft.answer is not None:
         return speak
     if not draft.heard.text and not draft.envelope.locale:
@@ -110,6 +113,7 @@ async def understand(
     agenda: Agenda,
     clock: Clock,
     settings: DialogueSettings,
+    mind: Mind,
 ) -> Stage | None:
     """Danger before all; then rules, then the classifier; a rule may answer at once. What none knows is the model's."""
     if await _in_danger(draft, settings):
@@ -117,7 +121,7 @@ async def understand(
     if draft.session.asked and (chosen := _consented(draft, clock.now())):
         return chosen
     where = await agenda.zone(draft.person.id) if draft.person else zone(settings.timezone)
-    if await _agreed(draft, agenda):
+    if await _agreed(draft, agenda) or await _remembered(draft, mind):
         return speak
     feeling = emotion(draft.heard.text)
     draft.session.mood = moved(draft.session.mood, feeling, clock.now() - draft.session.seen)
@@ -158,30 +162,37 @@ async def recall(draft: Draft, knowledge: Recall) -> Stage | None:
 
 
 async def think(
-    draft: Draft, models: Models, persona: Persona, tools: Tools, guard: Guard, store: Store, settings: DialogueSettings
+    draft: Draft,
+    models: Models,
+    persona: Persona,
+    tools: Tools,
+    guard: Guard,
+    store: Store,
+    settings: DialogueSettings,
+    mind: Mind,
 ) -> Stage | None:
     """Ask a model, and pass its words on while they come. Without a model, say what the handbook says, or so."""
     name = draft.envelope.persona or settings.model or persona.model
     card = next((c for c in models.cards() if "chat" in c.capabilities and name in ("", c.name)), None)
     if card is None:
-        draft.answer = _plain_answer(draft)
+        noted = mind.told(outside.own(draft.heard), draft.where, draft.locale) if not draft.work else None
+        draft.answer = noted or _plain_answer(draft)
         return speak
     reply = min(settings.reply_tokens, card.reply or settings.reply_tokens)
+    offered = tuple(tools.offered(draft.principal)) if draft.principal else ()
     if not draft.prompt:
         if draft.history is None and draft.conversation is not None:
             draft.history = await _said(draft.conversation.id, draft.session.rounds, store, settings)
-        budget = Budget(card.context or 4096, min(reply, (card.context or 4096) // 2), settings.overhead)
-        said = rounds_given(draft.history or ())
-        heard = _instructed(draft.heard, draft.instruction)
         system = "\n".join((persona.prompt(), MINOR)) if settings.care.minor else persona.prompt()
-        prompt = await compose(system, said, heard, draft.passages, budget, models, card.name)
-        draft.prompt = prompt.messages
+        told = (draft.instruction, draft.passages, offered, draft.session.rounds)
+        asked = Asked(draft.id, draft.heard, draft.where, draft.locale, *told)
+        draft.prompt = await prompt_for(asked, system, draft.history or (), card, models, settings, mind)
     person = draft.person.id if draft.person else ""
     request = ChatRequest(
         (*draft.prompt, *outside.returned(draft.work, _specs(draft, tools), outside.nonce(draft.id))),
         name,
         Sampling(max_tokens=reply),
-        tools=tuple(tools.offered(draft.principal)) if draft.principal else (),
+        tools=offered,
         person=person,
         conversation=draft.conversation.id if draft.conversation else "",
         scope=Scope(persona.name, person=person) if person and not draft.history else None,
@@ -228,6 +239,8 @@ async def speak(
         await draft.emit(Delta(draft.text))
     now = clock.now()
     await _go_back(draft)
+    if draft.forgot:
+        draft.heard = replace(draft.heard, parts=(Text(tr("memory.request", draft.locale)),))
     await _suggest_break(draft, settings, now)
     if draft.text:
         draft.spoke = (Message(ids.new("m"), "assistant", (Text(draft.text),), now),)
@@ -245,8 +258,11 @@ async def speak(
     return None
 
 
-async def remember(draft: Draft, bus: Bus) -> Stage | None:
+async def remember(draft: Draft, bus: Bus, mind: Mind, settings: DialogueSettings) -> Stage | None:
     """Tell everybody who learns from turns: metrics, audit, learning, memory."""
+    if draft.heard.role == "user" and draft.outcome in ("answered", "handed_over") and not draft.danger:
+        rounds = (draft.session.rounds, settings.rounds)
+        await mind.learn(draft.turn(), outside.own(draft.envelope.message), draft.where, rounds, forgot=draft.forgot)
     bus.publish(TurnFinished(draft.turn(), draft.envelope.channel))
     _turns.add(1, channel=draft.envelope.channel, outcome=draft.outcome, by=draft.understanding.by or "model")
     for step in draft.path:
@@ -292,17 +308,6 @@ def apology(error: KithError, locale: str) -> str:
             return tr("dialogue.failed", locale)
 
 
-def rounds_given(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
-    """Messages cut into rounds: each begins with what a person said."""
-    rounds: list[tuple[Message, ...]] = []
-    for message in messages:
-        if message.role == "user" or not rounds:
-            rounds.append((message,))
-        else:
-            rounds[-1] = (*rounds[-1], message)
-    return rounds
-
-
 async def _in_danger(draft: Draft, settings: DialogueSettings) -> bool:
     """Whether somebody may be in danger; then the scripted answer is the reply, whatever else would have been said."""
     text = draft.heard.text
@@ -322,6 +327,17 @@ async def _agreed(draft: Draft, agenda: Agenda) -> bool:
     if draft.answer is not None:
         draft.understanding = Understanding("agenda", confidence=1.0, by="rule")
     return draft.answer is not None
+
+
+async def _remembered(draft: Draft, mind: Mind) -> bool:
+    """Whether the message was about what is remembered; then it is done and answered."""
+    said = await mind.asked(outside.own(draft.heard), draft.where, draft.locale)
+    if said is None:
+        return False
+    draft.answer, draft.forgot = said.answer, said.forgot
+    draft.session.flow = {} if said.forgot else draft.session.flow
+    draft.understanding = Understanding("memory", confidence=1.0, by="rule")
+    return True
 
 
 def _shelter(draft: Draft, settings: DialogueSettings) -> None:
@@ -378,11 +394,6 @@ def _plain_answer(draft: Draft) -> str:
     if draft.passages:
         return quote(draft.passages[0], draft.locale)
     return tr("dialogue.no_model", draft.locale)
-
-
-def _instructed(heard: Message, instruction: str) -> Message:
-    """The message with the flow's instruction before it; volatile, so it stands behind the cached prefix."""
-    return replace(heard, parts=(Text(f"({instruction})\n"), *heard.parts)) if instruction else heard
 
 
 async def _said(conversation: str, rounds: int, store: Store, settings: DialogueSettings) -> list[Message]:

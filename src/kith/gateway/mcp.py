@@ -117,7 +117,8 @@ class Bench:
                 return await self._send(given, principal)
             case _:
                 assert self._ports.memory is not None
-                return await self._ports.memory.remember(person(principal), str(given["text"]))
+                kept = await self._ports.memory.remember(principal, str(given["text"]))
+                return f"Remembered: {kept.text}"
 
     async def _ask(self, text: str, principal: Principal) -> str:
         body = MessageBody(text, conversation=self._ports.ids.new("mcp"))

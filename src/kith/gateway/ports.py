@@ -9,8 +9,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from kith.core.audit import By
 from kith.core.clock import Clock
 from kith.core.ids import Ids
+from kith.core.memory import Fact
 from kith.core.model import ChatRequest, Picture
-from kith.core.ports import Auth, Hooks, Journal, Line, Models, Outbox, Recall, Store, Talk
+from kith.core.people import Person, Principal
+from kith.core.ports import Auth, Hooks, Journal, Line, Models, Outbox, People, Recall, Store, Talk
 from kith.core.turn import Turn
 from kith.gateway.accounts import Accounts
 from kith.runtime.blobs import Blobs
@@ -43,10 +45,37 @@ class Judge(Protocol):
 
 
 class Memory(Protocol):
-    """What is remembered of people, as a program may add to it."""
+    """What is remembered of people, for the one it is about. Everything raises `NotFound` for what is not theirs."""
 
-    async def remember(self, person: str, text: str) -> str:
-        """Keep a fact that this person told; what was kept, as a sentence."""
+    @property
+    def people(self) -> People: ...
+
+    async def mine(self, principal: str) -> Sequence[str]:
+        """The ids of the persons that a principal is."""
+        ...
+
+    async def facts(self, persons: Sequence[str], *, history: bool = False) -> Sequence[Fact]: ...
+
+    async def remember(self, principal: Principal, text: str) -> Fact: ...
+
+    async def edit(self, persons: Sequence[str], fact: str, text: str, by: By) -> Fact: ...
+
+    async def forget_one(self, persons: Sequence[str], fact: str, by: By) -> int: ...
+
+    async def forget_all(self, persons: Sequence[str], by: By) -> int: ...
+
+    async def export(self, persons: Sequence[str]) -> Mapping[str, Any]: ...
+
+    async def erase(self, persons: Sequence[str], by: By) -> None: ...
+
+    async def link(self, person: str, other: str, by: By) -> Person: ...
+
+
+class Prompts(Protocol):
+    """What models were shown lately."""
+
+    async def explain(self, turn: str, persons: Sequence[str], models: Models) -> Mapping[str, Any]:
+        """The parts of the prompt of a turn of these persons, with their tokens. Raises `NotFound`."""
         ...
 
 
@@ -230,3 +259,4 @@ class GatewayPorts:
     channels: Channels | None = None
     studio: Studio | None = None
     advise: Callable[[str], Mapping[str, Any]] | None = None
+    prompts: Prompts | None = None

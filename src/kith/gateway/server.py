@@ -19,6 +19,7 @@ from kith.gateway.catalogue import Catalogue
 from kith.gateway.certificate import Certificate, obtain
 from kith.gateway.completions import Completions
 from kith.gateway.desk import Desk
+from kith.gateway.diary import Diary
 from kith.gateway.entrance import Entrance
 from kith.gateway.events import Events
 from kith.gateway.factors import Factors
@@ -85,6 +86,7 @@ class Gateway:
             Desk(ports),
             Talks(ports, settings),
             Platforms(ports, settings),
+            Diary(ports, settings),
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
             Factors(ports.accounts, settings),

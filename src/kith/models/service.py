@@ -14,7 +14,7 @@ from kith.core.events import ModelChanged
 from kith.core.message import Delta, Usage
 from kith.core.model import ChatRequest, ModelCard, Picture
 from kith.core.ports import Cipher
-from kith.models.backend import Backend, Classifies, Draws, Embeds, Fetch, Ranks
+from kith.models.backend import Backend, Classifies, Draws, Embeds, Fetch, Keeps, Ranks
 from kith.models.cache import ResponseCache, Ticket
 from kith.models.keeper import Keeper, Senses
 from kith.models.maker import Entry, Maker
@@ -143,11 +143,12 @@ class ModelService:
 
         return await asyncio.to_thread(read)
 
-    async def forget(self, person: str) -> None:
+    async def forget(self, person: str, _: Sequence[str] = ()) -> None:
         """Delete what may hold words of a person: replies remembered for them, and all that models have read."""
         self.cache.forget(person=person)
         if self._prefixes is not None:
             await asyncio.to_thread(self._prefixes.forget)
+            self._later(self._unlearn())
 
     async def swap(self, name: str, version: str = "", *, drain: bool = False) -> Swapped:
         """Change a model to another version, by default its newest, while it serves.
@@ -260,6 +261,18 @@ class ModelService:
 
     async def _embed_for_cache(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         return await self.embed(texts)
+
+    async def _unlearn(self) -> None:
+        """Start every process anew that may hold what it has read, and delete what it kept on its way out."""
+        for entry in tuple(self._entries.values()):
+            for replica in tuple(entry.pool.live) if entry.pool else ():
+                if entry.pool and replica.loaded and isinstance(replica.backend, Keeps):
+                    try:
+                        await self._keeper.recycle(entry, entry.pool, replica)
+                    except KithError as error:
+                        log.warning("not started anew", name=entry.settings.name, error=error.message)
+        if self._prefixes is not None:
+            await asyncio.to_thread(self._prefixes.forget)
 
     def _route(self, facts: Facts) -> Route:
         return route(facts, [_candidate(entry) for entry in self._entries.values()], self._serving)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +120,13 @@ class Streams:
         """Used by a reader that closes."""
         if found := self._topics.get(topic):
             found.readers.discard(reader)
+
+    async def wipe(self, _: str, topics: Sequence[str]) -> None:
+        """Let go of what was said on `topics`; their readers go on with what comes."""
+        for topic in topics:
+            if found := self._topics.get(topic):
+                found.ring.clear()
+                found.bytes = 0
 
     def _topic(self, topic: str) -> _Topic:
         found = self._topics.setdefault(topic, _Topic())

@@ -88,6 +88,15 @@ class Tasks:
         await asyncio.gather(*self._running, return_exceptions=True)
         self._running.clear()
 
+    async def settled(self) -> None:
+        """Wait until nothing is due or being done; what waits for its time is not waited for."""
+
+        def quiet() -> bool:
+            return not self._busy and not (self._heap and self._heap[0][0] <= self._clock.monotonic())
+
+        async with self._wake:
+            await self._wake.wait_for(quiet)
+
     async def _push(self, task: Task) -> None:
         async with self._wake:
             heapq.heappush(self._heap, (task.due, task.id, task))
@@ -106,12 +115,17 @@ class Tasks:
     async def _work(self) -> None:
         while True:
             task = await self._next()
+            self._busy += 1
             try:
                 await self._handlers[task.name](task.payload)
             except Exception as error:  # noqa: BLE001  # a task's failure is translated here: retried or given up
                 await self._failed(task, error)
             else:
                 _finished.add(1, task=task.name, state="done")
+            finally:
+                self._busy -= 1
+                async with self._wake:
+                    self._wake.notify_all()
 
     async def _failed(self, task: Task, error: Exception) -> None:
         attempts = task.attempts + 1

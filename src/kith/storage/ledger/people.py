@@ -14,7 +14,7 @@ from kith.core.people import Conversation, Person
 from kith.core.turn import Turn
 from kith.storage.ledger.branch import branch
 from kith.storage.ledger.desk import Desk
-from kith.storage.ledger.steps import Op, Row, sql
+from kith.storage.ledger.steps import Op, Row, each, sql
 
 
 class Kept:
@@ -57,6 +57,10 @@ class Kept:
         """Begin a new conversation with what was said in this one up to `turn`; see `branch` for what it raises."""
         return await self._desk.driver.write(partial(branch, self._desk, conversation, turn, handle, whole=whole))
 
+    def forget(self) -> None:
+        """Let every decoded turn go: some are not any more what they were."""
+        self._turns.clear()
+
     def _turn(self, turn: str, body: bytes) -> Turn:
         known = self._turns.get(turn)
         if known is None:
@@ -83,7 +87,7 @@ def _known(desk: Desk, face: bytes, envelope: Envelope) -> Op[tuple[Person, Conv
 
 
 def _meet(desk: Desk, face: bytes, envelope: Envelope) -> Op[None]:
-    person = person_id(envelope.channel, envelope.account, envelope.sender)
+    first = person = person_id(envelope.channel, envelope.account, envelope.sender)
     conversation = conversation_id(envelope.channel, envelope.account, envelope.conversation)
     rows = yield sql("SELECT person FROM faces WHERE mark = $1", face)
     if rows:
@@ -108,11 +112,11 @@ def _meet(desk: Desk, face: bytes, envelope: Envelope) -> Op[None]:
         desk.codec.document({}),
         desk.clock.now(),
     )
-    yield sql(
+    # One that was linked with another stays a member under the id of the face too: what may be seen hangs on it.
+    yield each(
         """INSERT INTO members (conversation, person) VALUES ($1, $2)
         ON CONFLICT (conversation, person) DO NOTHING""",
-        conversation,
-        person,
+        [(conversation, one) for one in dict.fromkeys((person, first))],
     )
 
 

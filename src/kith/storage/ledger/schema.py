@@ -6,6 +6,8 @@ outbox     replies; `state` 0 open, 1 sent, 2 dead, 3 stale, 4 dropped; `seq` is
 lanes      one queue per conversation and side (0 inbox, 1 outbox): its head, and who holds it until when
 turns, conversations, members, people, faces, records: what the ports `Store` and `Records` speak of
 audit      what the port `Journal` speaks of; its head stands in meta, so that cutting off the end shows
+facts      what the port `Facts` speaks of
+aliases    ids under which a person was known before two were found to be one; turns still carry them
 ========== ============================================================================================
 
 A lane can be taken when `until` has passed. `since` is when that was written: a clock that now shows an earlier
@@ -73,6 +75,16 @@ STEPS: tuple[Step, ...] = (
             "INSERT INTO meta (name, value) VALUES ('audit', '0')",
         ),
         back=("DROP TABLE audit", "DELETE FROM meta WHERE name = 'audit'"),
+    ),
+    Step(
+        forward=(
+            """CREATE TABLE facts (seq {serial}, id TEXT NOT NULL UNIQUE, person TEXT NOT NULL, at {real} NOT NULL,
+            body {blob} NOT NULL)""",
+            "CREATE INDEX facts_of ON facts (person, seq)",
+            "CREATE TABLE aliases (alias TEXT NOT NULL PRIMARY KEY, person TEXT NOT NULL)",
+            "CREATE INDEX aliases_of ON aliases (person)",
+        ),
+        back=("DROP TABLE aliases", "DROP TABLE facts"),
     ),
 )
 

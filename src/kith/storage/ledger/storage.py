@@ -1,4 +1,4 @@
-"""The five ports over one database, with what a household needs around them: counts, upkeep, closing."""
+"""The ports over one database, with what a household needs around them: counts, upkeep, closing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from kith.core.ids import Ids
 from kith.storage.ledger import schema
 from kith.storage.ledger.audit import Chained
 from kith.storage.ledger.codec import Codec, Seal
+from kith.storage.ledger.crowd import Crowd
 from kith.storage.ledger.desk import Desk
+from kith.storage.ledger.dossier import Filed
+from kith.storage.ledger.facts import Remembered
 from kith.storage.ledger.history import Walked
 from kith.storage.ledger.inbox import Ledgered
 from kith.storage.ledger.outbox import Posted
@@ -34,6 +37,10 @@ class Engine(Driver, Protocol):
 
     async def gone(self, boots: Sequence[str]) -> Sequence[str]:
         """Those of `boots` whose process is certainly dead."""
+        ...
+
+    async def scrub(self) -> None:
+        """Make sure that what was deleted or overwritten cannot be read from the files any more, as far as possible."""
         ...
 
     async def close(self) -> None: ...
@@ -64,6 +71,13 @@ class Storage:
         self.history = Walked(desk)
         self.records = Carded(desk)
         self.journal = Chained(desk)
+        self.facts = Remembered(desk)
+        self.people = Crowd(desk)
+        self.dossiers = Filed(desk, self.store.forget, engine.scrub)
+
+    async def scrub(self) -> None:
+        """Overwrite what was let go by ordinary work, such as the message in which somebody asked to forget."""
+        await self._engine.scrub()
 
     async def counts(self) -> Counts:
         """A snapshot for health pages and metrics."""

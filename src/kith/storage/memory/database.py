@@ -44,6 +44,9 @@ class Memory:
         """All of them: one such database has one process, and a second start means that the first is dead."""
         return boots
 
+    async def scrub(self) -> None:
+        """Nothing of it is in a file."""
+
     async def close(self) -> None:
         self._closed = True
 

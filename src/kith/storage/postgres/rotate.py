@@ -16,6 +16,8 @@ _SEALED = {
     "conversations": ("body", "state"),
     "people": ("body",),
     "records": ("name", "body"),
+    "audit": ("body",),
+    "facts": ("body",),
 }
 _BATCH = 500
 

@@ -34,7 +34,9 @@ _PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 2000",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -16000",
+    "PRAGMA secure_delete = ON",
 )
+_REWRITTEN = 256 * 1024 * 1024  # bytes up to which a file is rewritten, in memory meanwhile
 
 
 class File:
@@ -58,6 +60,14 @@ class File:
 
     async def gone(self, boots: Sequence[str]) -> Sequence[str]:
         return await asyncio.to_thread(self._boots.gone, boots)
+
+    async def scrub(self) -> None:
+        """Rewrite a file of up to 256 MiB, fold the log in and cut it to nothing.
+
+        A larger file is not rewritten, which would need as much memory: `secure_delete` overwrites there too what is
+        deleted, but old copies of a row may stay in pages that were balanced before.
+        """
+        await self._writer.call(_scrub)
 
     async def close(self) -> None:
         await self._reader.close()
@@ -102,6 +112,18 @@ async def open_database(
     except KithError:
         await engine.close()
         raise
+
+
+def _scrub(connection: apsw.Connection) -> None:
+    pages, size = (int(execute(connection, f"PRAGMA {name}")[0][0]) for name in ("page_count", "page_size"))
+    try:
+        if pages * size <= _REWRITTEN:
+            execute(connection, "VACUUM")
+        execute(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+    except apsw.BusyError:
+        raise Unavailable("somebody reads the database", code="busy") from None
+    except apsw.Error as error:
+        raise translate(error) from None
 
 
 def _prove(path: Path, cipher: Cipher, spare: Cipher | None) -> tuple[bytes, bool]:

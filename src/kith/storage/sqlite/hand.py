@@ -88,6 +88,20 @@ class Hand:
             self._connection.close(True)
             self._connection = None
 
+    async def call(self, work: Callable[[apsw.Connection], None]) -> None:
+        """Do something with the connection, outside any transaction, behind what runs now. Raises what it raised."""
+        if self._closed:
+            raise Unavailable("the database is closed", code="closed")
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._once, work)
+
+    def _once(self, work: Callable[[apsw.Connection], None]) -> None:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+        except apsw.Error as error:
+            raise translate(error) from None
+        work(self._connection)
+
     async def close(self) -> None:
         """Work off what waits, then end the thread and its connection."""
         if self._closed:

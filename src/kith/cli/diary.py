@@ -1,0 +1,21 @@
+"""What is remembered in this home, opened where no server runs. Apart, because storage takes a while to import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from kith.app import authenticated
+from kith.cli.desk import local_storage
+from kith.core.clock import SystemClock
+from kith.core.ids import Ids
+from kith.dialogue.memory import Memory, Modelless
+from kith.settings import load_settings
+
+
+@asynccontextmanager
+async def local_memory() -> AsyncGenerator[Memory]:
+    """Without models, which remembering, showing and forgetting need none of."""
+    clock, settings = SystemClock(), load_settings().dialogue.memory
+    async with local_storage() as storage:
+        yield Memory(storage, Modelless(), clock, Ids(clock), settings, local=authenticated())

@@ -1,0 +1,51 @@
+"""The patterns of ``rules.toml``, compiled once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one kind of fact is told."""
+
+    kind: str
+    pattern: re.Pattern[str]
+    confidence: float
+
+
+def rules() -> tuple[Rule, ...]:
+    """Every rule, in the order in which they are tried."""
+    found = cast("list[dict[str, Any]]", _file()["fact"])
+    return tuple(Rule(str(one["kind"]), _compiled(str(one["pattern"])), float(one["confidence"])) for one in found)
+
+
+def speech(name: str) -> re.Pattern[str]:
+    """The pattern of one way to speak of the memory."""
+    return _compiled(str(_file()["speech"][name]))
+
+
+def asked() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """How people ask for facts of one kind about themselves."""
+    return tuple((kind, _compiled(str(pattern))) for kind, pattern in _file()["asked"].items())
+
+
+def vocabulary(name: str) -> frozenset[str]:
+    """A list of words."""
+    return frozenset(str(_file()["words"][name]).split())
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    for name, text in cast("dict[str, str]", _file()["words"]).items():
+        pattern = pattern.replace(f"{{{name}}}", text)
+    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
+
+
+@cache
+def _file() -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).parent / "rules.toml").read_text("utf-8"))

@@ -1,0 +1,118 @@
+"""What a model is told besides the window: who it speaks with, what went before, and what fits this message.
+
+The first two stand in the prompt's constant beginning and change only when the window slides: the profile is made of
+facts told before the window's first message (later ones stand in the window itself), the summary is that of its start.
+What fits the message stands with the notes at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from kith.core.memory import Fact
+from kith.core.turn import Passage, Turn
+from kith.dialogue.memory.keeper import Memory, Where, day
+from kith.dialogue.memory.likeness import alike
+from kith.dialogue.memory.ranks import rate
+from kith.dialogue.memory.summary import summary_of
+from kith.runtime.locale import tr
+
+_FACTS, _TURNS = 4, 2
+_FLOOR = 0.3
+_ROOMS, _DEPTH, _SEARCHED = 20, 200, 400
+_EXCERPT = 220
+Count = Callable[[str], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Texts for a prompt: `profile` and `summary` for its beginning, `passages` for its notes."""
+
+    profile: str = ""
+    summary: str = ""
+    passages: tuple[Passage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a conversation stands: its message, the instant before which the window sees nothing, its first round."""
+
+    query: str
+    until: float
+    first: int
+    locale: str
+
+
+async def bring(memory: Memory, where: Where, moment: Moment, room: int, count: Count) -> Known:
+    """What is known that may be used there, of at most `room` tokens in the prompt's beginning."""
+    settings = memory.settings
+    facts = await memory.usable(where)
+    told = [fact for fact in facts if fact.at < moment.until]
+    profile = await _fitting(memory, told, min(settings.profile_tokens, room), moment.locale, count)
+    left = min(settings.summary_tokens, room - (await count(profile) if profile else 0))
+    summary = await summary_of(memory, where.conversation, moment.first) if moment.first else ""
+    if summary:
+        summary = tr("memory.summary", moment.locale) + summary
+        summary = summary if await count(summary) <= left else ""
+    shown = {fact.id for fact in told if fact.text in profile}
+    about = [fact for fact in facts if fact.id not in shown]
+    passages = await _facts(memory, about, moment)
+    turns = await _past(memory, where, moment.until)
+    found = await asyncio.to_thread(search, moment.query, turns, memory.clock.now(), moment.locale)
+    return Known(profile, summary, (*passages, *found))
+
+
+async def _fitting(memory: Memory, facts: Sequence[Fact], room: int, locale: str, count: Count) -> str:
+    """As many facts as fit, the most telling first."""
+    most = 40
+    while most and facts:
+        text = tr("memory.profile", locale) + memory.profile(facts, float("inf"), most) + "."
+        if await count(text) <= room:
+            return text
+        most //= 2
+    return ""
+
+
+async def _facts(memory: Memory, facts: Sequence[Fact], moment: Moment) -> list[Passage]:
+    texts = [fact.text for fact in facts]
+    now = memory.clock.now()
+    rated = rate(moment.query, texts, [now - fact.at for fact in facts])
+    scores = {one.index: one.score for one in rated}
+    for index, score in (await alike(memory.models, moment.query, texts)).items():
+        scores[index] = max(scores.get(index, 0.0), score)
+    best = sorted((index for index in scores if scores[index] >= _FLOOR), key=lambda i: -scores[i])[:_FACTS]
+    source = {index: tr("memory.source", moment.locale, date=day(facts[index].at)) for index in best}
+    return [Passage(texts[index], source[index], scores[index]) for index in best]
+
+
+async def _past(memory: Memory, where: Where, until: float) -> list[Turn]:
+    """What was said before the window: of this group, or in all talks that this person had with nobody else by."""
+    store, rooms = memory.shelves.store, list[str]()
+    if where.group:
+        rooms = [where.conversation]
+    else:
+        for person in where.persons:
+            rooms += [one.id for one in await store.conversations(person, _ROOMS) if one.kind == "direct"]
+    turns: dict[str, Turn] = {}
+    for room in list(dict.fromkeys(rooms))[:_ROOMS]:
+        for turn in await store.turns(room, _DEPTH):
+            if turn.at < until and turn.outcome == "answered":
+                turns[turn.id] = turn
+        if len(turns) >= _SEARCHED:
+            break
+    return sorted(turns.values(), key=lambda turn: turn.at)[-_SEARCHED:]
+
+
+def search(query: str, turns: Sequence[Turn], now: float, locale: str, limit: int = _TURNS) -> tuple[Passage, ...]:
+    """The turns in which it was spoken of, best first."""
+    texts = [" / ".join(filter(None, (turn.heard.text, *(said.text for said in turn.spoke)))) for turn in turns]
+    rated = rate(query, texts, [now - turn.at for turn in turns])
+    found: list[Passage] = []
+    for one in rated:
+        if one.score < _FLOOR or len(found) >= limit:
+            break
+        source = tr("memory.said", locale, date=day(turns[one.index].at))
+        found.append(Passage(texts[one.index][:_EXCERPT], source, one.score))
+    return tuple(found)

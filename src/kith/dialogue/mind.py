@@ -1,0 +1,126 @@
+"""What the stages of a turn ask of the memory. Without one, nothing is known and nothing is kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kith.core.errors import KithError, NotFound
+from kith.core.message import Envelope
+from kith.core.ports import Models
+from kith.core.turn import Turn
+from kith.dialogue.context import STEP, start
+from kith.dialogue.memory import Memory, Where
+from kith.dialogue.memory.listening import Listener
+from kith.dialogue.memory.recall import Known, Moment, bring
+from kith.dialogue.memory.speech import Said, acknowledged, noted, spoken
+from kith.runtime.telemetry import get_logger
+
+_log = get_logger(__name__)
+_BILLS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a model was shown for one turn: parts by name, with their texts, in the order of the prompt."""
+
+    turn: str
+    conversation: str
+    persons: tuple[str, ...]
+    model: str
+    parts: tuple[tuple[str, str], ...]
+
+
+class Mind:
+    """The memory as turns see it, and the latest prompts for who wants them explained; those live in memory only."""
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.memory = memory
+        self._listener = Listener(memory) if memory else None
+        self._bills: OrderedDict[str, Bill] = OrderedDict()
+
+    def start(self) -> None:
+        """Begin to learn in idle time. Needs a running loop."""
+        if self._listener:
+            self._listener.start()
+
+    async def stop(self) -> None:
+        """Stop learning."""
+        if self._listener:
+            await self._listener.stop()
+
+    async def where(self, person: str, envelope: Envelope, conversation: str) -> Where:
+        """Whose memory a message may use, and where it is spoken of."""
+        if self.memory is None:
+            return Where((person,), conversation, envelope.kind == "group")
+        return await self.memory.where(person, envelope, conversation)
+
+    async def asked(self, text: str, where: Where | None, locale: str) -> Said | None:
+        """The answer to a message about the memory itself, or that asks for something to be remembered."""
+        if self.memory is None or where is None:
+            return None
+        said = await spoken(self.memory, text, where, locale)
+        if said is None and self.memory.settings.remember and (answer := noted(text, locale)) is not None:
+            return Said(answer)
+        return said
+
+    def told(self, text: str, where: Where | None, locale: str) -> str | None:
+        """What can be answered without a model to somebody who tells of themselves."""
+        keeps = self.memory is not None and self.memory.settings.remember and where is not None
+        return acknowledged(text, locale) if keeps else None
+
+    async def known(self, where: Where | None, moment: Moment, room: int, model: str, models: Models) -> Known:
+        """What a model may be told of the person and of what went before."""
+        if self.memory is None or where is None:
+            return Known()
+
+        async def count(text: str) -> int:
+            return await models.count(text, model)
+
+        try:
+            return await bring(self.memory, where, moment, max(0, room), count)
+        except KithError as error:
+            _log.warning("nothing recalled", code=error.code)
+            return Known()
+
+    async def learn(self, turn: Turn, said: str, where: Where | None, rounds: tuple[int, int], *, forgot: bool) -> None:
+        """After a turn: keep what was told, sum up what leaves next, and overwrite what was to be forgotten.
+
+        `rounds` are those of the conversation so far, and those that are shown.
+        """
+        if self.memory is None or self._listener is None or where is None:
+            return
+        if forgot:
+            self.drop(where.persons)
+            await self.memory.shelves.scrub()
+            return
+        await self._listener.heard(turn, said, where)
+        total, shown = rounds
+        first = start(total, shown)
+        if total and total % STEP == 0 and total >= first + STEP > STEP - 1:
+            await self._listener.left(where.conversation, first, first + STEP)
+
+    def note(self, bill: Bill) -> None:
+        """Keep what a model is shown, for a while."""
+        self._bills[bill.turn] = bill
+        self._bills.move_to_end(bill.turn)
+        while len(self._bills) > _BILLS:
+            self._bills.popitem(last=False)
+
+    def drop(self, persons: Sequence[str]) -> None:
+        """Let go of the prompts of somebody who asked to be forgotten."""
+        for turn in [turn for turn, bill in self._bills.items() if set(bill.persons) & set(persons)]:
+            del self._bills[turn]
+
+    async def explain(self, turn: str, persons: Sequence[str], models: Models) -> dict[str, object]:
+        """What went into the prompt of a turn of one's own, and the tokens of each part. Raises `NotFound`."""
+        bill = self._bills.get(turn)
+        if bill is None or not set(bill.persons) & set(persons):
+            raise NotFound("the prompt of this turn is not known (any more)", code="prompt_gone")
+        rows = [
+            {"part": name, "tokens": await models.count(text, bill.model), "text": text} for name, text in bill.parts
+        ]
+        total = sum(int(str(row["tokens"])) for row in rows)
+        said = sum(int(str(row["tokens"])) for row in rows if row["part"] in ("rounds", "message"))
+        return {"turn": turn, "model": bill.model, "tokens": total, "overhead": total - said, "parts": rows}
