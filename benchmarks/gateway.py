@@ -81,7 +81,9 @@ async def serve_bare(chunks: list[str]) -> None:
         return Stream(said(), media_type="text/event-stream")
 
     config = uvicorn.Config(Litestar([chat], openapi_config=None), log_level="critical", access_log=False)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # or it waits for 40 ms (Nagle)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(2048)
     listener.setblocking(False)
     port = listener.getsockname()[1]
     print(json.dumps({"url": f"http://127.0.0.1:{port}", "token": ""}), flush=True)

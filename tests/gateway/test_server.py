@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -372,5 +373,17 @@ def test_sockets_end_when_the_server_stops(build: Any) -> None:
             with pytest.raises(ConnectionClosed) as closed:
                 await socket.recv()
             assert closed.value.rcvd.code == 1012
+
+    run(story())
+
+
+def test_answers_do_not_wait_for_acknowledgements(build: Any) -> None:
+    async def story() -> None:
+        house = build()
+        async with house.serving() as (address, token), httpx.AsyncClient(base_url=address) as client:
+            await client.get("/api/me", headers={"Authorization": f"Bearer {token}"})
+            (connection,) = house.gateway._server.server_state.connections
+            accepted = connection.transport.get_extra_info("socket")
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)  # no algorithm of Nagle
 
     run(story())
