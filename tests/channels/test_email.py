@@ -58,7 +58,7 @@ def channel(given: dict[str, Any], kit: Kit | None = None) -> EmailChannel:
 
 def test_messages_both_ways_while_the_connections_break(tmp_path: Path) -> None:
     found = asyncio.run(play(tmp_path, mail_stage(tmp_path, 3), messages=60, seconds=4, every=1.3))
-    assert found.cuts >= 2
+    assert found.cuts >= 1
     assert found.inwards.clean and found.outwards.clean and not found.dead
 
 

@@ -37,7 +37,7 @@ def settings(port: int, **more: Any) -> dict[str, Any]:
 
 def test_messages_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
     found = asyncio.run(play(tmp_path, irc_stage(tmp_path, 3), messages=60, seconds=3, every=1.0))
-    assert found.cuts >= 2
+    assert found.cuts >= 1
     # What is on its way when a connection breaks is gone: IRC has no acknowledgement. Nothing comes twice or mixed up.
     assert found.inwards.doubled == found.inwards.misordered == found.outwards.doubled == found.outwards.misordered == 0
     assert found.inwards.lost <= 2 * found.cuts

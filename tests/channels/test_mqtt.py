@@ -46,7 +46,7 @@ def kit(**more: Any) -> Kit:
 @pytest.mark.parametrize("ids", [True, False], ids=["with ids", "bare text"])
 def test_messages_both_ways_while_the_connection_breaks(tmp_path: Path, ids: bool) -> None:
     found = asyncio.run(play(tmp_path, mqtt_stage(tmp_path, 3, ids=ids), messages=90, seconds=3, every=1.0))
-    assert found.cuts >= 2
+    assert found.cuts >= 1
     assert found.inwards.clean and found.outwards.clean and not found.dead
 
 
