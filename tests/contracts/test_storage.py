@@ -51,6 +51,22 @@ async def refused(work: object, code: str) -> None:
     assert caught.value.message
 
 
+def test_a_walk_over_every_turn(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        storage = await world.open()
+        for number in range(5):
+            await answer(storage, f"k{number}", who=f"w{number % 2}")
+        first = await storage.history.walk(limit=2)
+        rest = await storage.history.walk(after=first[-1].id, limit=9)
+        every = [*first, *rest]
+        assert len({turn.id for turn in every}) == 5
+        assert await storage.history.walk(since=every[0].at + 1) == ()
+        assert await storage.history.turn(every[3].id) == every[3]
+        await refused(storage.history.turn("t_none"), "turn_not_found")
+
+    tell(story)
+
+
 def test_life_of_a_message(tell: Tell) -> None:
     async def story(world: World) -> None:
         storage = await world.open()

@@ -298,6 +298,33 @@ def test_a_phrase_that_another_intent_has_changes_nothing(tmp_path: Path) -> Non
     run(path, scene)
 
 
+def test_two_approvals_at_once_and_one_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(FLOW, "utf-8")
+
+    async def scene(storage: Storage, insight: Insight, flows: FlowBook) -> None:
+        for number, text in enumerate(["zweiräder kaufen", "wo parken", "bla fasel"]):
+            await keep(storage, turn(number, text, LOST, at=NOW + number * 5000))
+        rows = (await insight.unanswered())["questions"]
+        await asyncio.gather(*(insight.decide(row["id"], "approve", By(), "hours") for row in rows[:2]))
+        assert {"zweiräder kaufen", "wo parken"} <= set(flows.current.part.intents[0].patterns)
+
+        def full(descriptor: int) -> None:
+            raise OSError(28, "no space")
+
+        monkeypatch.setattr("os.fsync", full)
+        before = path.read_text("utf-8")
+        with pytest.raises(KithError) as failure:
+            await insight.decide(rows[2]["id"], "approve", By(), "hours")
+        assert failure.value.code == "flow_not_written"
+        monkeypatch.undo()
+        assert path.read_text("utf-8") == before
+        assert [file.name for file in tmp_path.iterdir()] == ["flow.yaml"]
+        assert len((await insight.unanswered())["questions"]) == 1  # still to be decided about
+
+    run(path, scene)
+
+
 def test_the_shipped_flow_is_not_changed() -> None:
     async def scene(storage: Storage, insight: Insight, flows: FlowBook) -> None:
         await keep(storage, turn(1, "zxcv qwer uiop", LOST))

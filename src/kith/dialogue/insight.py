@@ -15,7 +15,7 @@ from kith.core.turn import Turn
 from kith.dialogue.flow import DEFAULT, FlowBook
 from kith.dialogue.learning import Question, mark, proposal, questions, row
 from kith.dialogue.outcomes import ratings, summary, talks
-from kith.dialogue.patching import kind_of, prove, read_text, rewrite, with_intent, with_patterns
+from kith.dialogue.patching import kind_of, prove, read_text, stage, with_intent, with_patterns
 from kith.dialogue.paths import graph
 from kith.runtime.telemetry import counter
 
@@ -36,6 +36,7 @@ class Insight:
     ) -> None:
         self._history, self._records, self._journal = history, records, journal
         self._flows, self._clock, self._idle = flows, clock, idle
+        self._writing = asyncio.Lock()
 
     async def paths(self, days: float = 30.0) -> Mapping[str, Any]:
         """The graph of the ways that the talks of the last `days` took; see `paths.graph`."""
@@ -76,7 +77,8 @@ class Insight:
         """Put a question's texts into the flow's file, or never show it again.
 
         Without `intent` the proposal's is taken; a name that the flow does not have makes a new intent and needs a
-        `response`. Raises `NotFound` (``question_not_found``), `Invalid`, or `Refused` (``flow_shipped``).
+        `response`. Raises `NotFound` (``question_not_found``), `Invalid`, `Unavailable` (``flow_not_written``), or
+        `Refused` (``flow_shipped``).
         """
         found = next((one for one in await self._questions(3650.0) if one.id == question), None)
         if found is None:
@@ -86,10 +88,15 @@ class Insight:
             _learnt.add(1, action=action)
             return {"id": found.id, "done": action}
         name = intent or str(proposal(found, self._flows.current)["intent"])
-        text = await asyncio.to_thread(self._learnt, found, name, response)
-        await self._journal.act(_act("flow.learn", found, by, name), self._changes(found, action))
-        await asyncio.to_thread(rewrite, self._flows.path, text)
-        await asyncio.to_thread(self._flows.reload)
+        async with self._writing:
+            path = self._flows.path
+            spare = await asyncio.to_thread(lambda: stage(path, self._learnt(found, name, response)))
+            try:
+                await self._journal.act(_act("flow.learn", found, by, name), self._changes(found, action))
+                spare.replace(path.resolve())
+            finally:
+                spare.unlink(missing_ok=True)
+            await asyncio.to_thread(self._flows.reload)
         _learnt.add(1, action=action)
         return {"id": found.id, "done": action, "intent": name, "patterns": found.texts}
 

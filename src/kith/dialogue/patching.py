@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import yaml
 
-from kith.core.errors import Broken, Invalid, NotFound
+from kith.core.errors import Broken, Invalid, NotFound, Unavailable
 from kith.dialogue.flow import build_flow
 from kith.runtime.documents import parse_document, read_document
 
@@ -44,21 +44,26 @@ def with_intent(text: str, kind: str, name: str, patterns: Sequence[str], respon
     return _checked(_extended(text, _value(_root(text), "intents"), [row]), data)
 
 
-def rewrite(path: Path, text: str) -> None:
-    """Put a text in the place of a file, whole or not at all, with the file's own permissions."""
+def stage(path: Path, text: str) -> Path:
+    """Write a text beside a file, with the file's permissions; `replace` puts it in its place.
+
+    Raises `Unavailable` (code ``flow_not_written``), and leaves nothing behind then.
+    """
     real = path.resolve()
-    mode = real.stat().st_mode & 0o777
-    handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+    spare: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+        spare = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(real)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+        spare.chmod(real.stat().st_mode & 0o777)
+    except (OSError, UnicodeEncodeError) as error:
+        if spare is not None:
+            spare.unlink(missing_ok=True)
+        raise Unavailable(f"{path} cannot be written ({type(error).__name__})", code="flow_not_written") from None
+    return spare
 
 
 def prove(path: Path, text: str) -> None:
