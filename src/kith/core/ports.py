@@ -131,7 +131,7 @@ class Inbox(Protocol):
         ...
 
     async def renew(self, claim: Claim) -> Claim:
-        """Prolong a lease. Raises `Refused` (code ``lease_lost``) when another worker has it."""
+        """Prolong a lease, and tell what waits behind it. Raises `Refused` (code ``lease_lost``) if another has it."""
         ...
 
     async def settle(self, claim: Claim, outcome: Done | Later | Dead) -> None:

@@ -97,7 +97,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One worker's lease on one waiting message, until `until`. A later claim on it has a higher `fence`."""
+    """One worker's lease on one waiting message, until `until`. A later claim on it has a higher `fence`.
+
+    `following` are the ids and envelopes of messages that wait behind it in the same conversation, told by a renewal.
+    """
 
     id: str
     conversation: str
@@ -106,15 +109,20 @@ class Claim:
     fence: int
     until: float
     attempts: int = 1
+    following: tuple[tuple[str, Envelope], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The turn is over: what is to be committed with it, in one transaction."""
+    """The turn is over: what is to be committed with it, in one transaction.
+
+    `joined` are the ids of messages behind the claimed one that it answered too.
+    """
 
     turn: Turn
     state: Mapping[str, Any]
     parcels: tuple[Parcel, ...] = ()
+    joined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,11 @@ from kith.runtime.bus import Bus
 
 @dataclass(slots=True)
 class Draft:
-    """A turn in progress. `history` is given by callers that keep the conversation themselves."""
+    """A turn in progress. `history` is given by callers that keep the conversation themselves.
+
+    Once `acted`, a tool was used, which is not done again for another word; once `closing`, the reply is being kept.
+    `joined` are the messages behind the claimed one that it answers too.
+    """
 
     id: str
     envelope: Envelope
@@ -57,6 +61,9 @@ class Draft:
     timings: dict[str, float] = field(default_factory=dict[str, float])
     outcome: Any = "answered"
     stopping: bool = False
+    acted: bool = False
+    closing: bool = False
+    joined: tuple[str, ...] = ()
     danger: bool = False
     granted: str = ""
     forgot: bool = False

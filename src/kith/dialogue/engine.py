@@ -13,8 +13,9 @@ from kith.core.ids import conversation_id
 from kith.core.message import Delta, Envelope, Message
 from kith.core.turn import Accepted, Claim, Dead, Later, Turn
 from kith.dialogue.draft import Draft, Ports
+from kith.dialogue.manners import LONGEST, joinable, joined
 from kith.dialogue.session import spoken_language
-from kith.dialogue.turn import Runner, apology, resolve, speak
+from kith.dialogue.turn import Runner, Stage, admit, apology, resolve, speak
 from kith.runtime.health import Health
 from kith.runtime.streams import Streams, Subscription
 from kith.runtime.tasks import contained
@@ -27,6 +28,7 @@ _FLOW_CHECK = 2.0
 _DEADLY = 20  # claims of one message that ended with the process: more than bad luck explains
 _LONGEST = 60.0
 _HOLD = 1.0
+_CHANGES = 10  # how often new messages may change one reply
 
 
 @dataclass(slots=True)
@@ -35,6 +37,9 @@ class _Work:
 
     draft: Draft
     task: asyncio.Task[None] | None = None
+    live: bool = False
+    changed: bool = False
+    changes: int = 0
 
 
 @dataclass(slots=True)
@@ -97,6 +102,7 @@ class Engine:
                 await self._ports.clock.sleep(_HOLD)
             raise
         if not accepted.duplicate:
+            self._interject(accepted.conversation, envelope)
             self._ports.bus.publish(MessageReceived(accepted.id, accepted.conversation, envelope.channel))
             self._pace.wake()
         return accepted
@@ -130,9 +136,29 @@ class Engine:
     def cancel(self, turn: str) -> None:
         """Stop making a reply. What was said so far is kept."""
         work = self._active.get(turn)
-        if work is not None and work.task is not None and not work.draft.stopping:
-            work.draft.stopping = True
+        if work is None or work.task is None or work.draft.stopping or work.draft.closing:
+            return
+        work.draft.stopping = True
+        if work.live:  # a task that is cancelled before its first step takes none
             work.task.cancel()
+
+    def _interject(self, conversation: str, envelope: Envelope) -> None:
+        """Let a new message change or stop the reply that is being made to the one before, where that is wished."""
+        manner = self._ports.settings.manners.interjection
+        if manner == "queue":
+            return
+        for turn, work in self._active.items():
+            draft = work.draft
+            if draft.claim is None or draft.claim.conversation != conversation or draft.closing:
+                continue
+            if work.task is None or work.changed or draft.stopping or not joinable(draft.envelope, envelope):
+                continue
+            if manner == "interrupt":
+                self.cancel(turn)
+            elif work.changes < _CHANGES and not draft.acted:
+                work.changed = True
+                if work.live:
+                    work.task.cancel()
 
     async def _direct(self, envelope: Envelope, history: Sequence[Message]) -> AsyncIterator[Delta]:
         pieces: asyncio.Queue[Delta | None] = asyncio.Queue(16)
@@ -220,14 +246,61 @@ class Engine:
 
     async def _live(self, work: _Work, claim: Claim) -> None:
         renewal = asyncio.create_task(self._renew(work, claim))
+        work.live = True
         try:
-            await self._take(work.draft, claim)
+            if work.changed:
+                await self._join(work, claim)
+            await self._gather(work, claim)
+            while not await self._made(work, claim):
+                self._streams.publish(claim.conversation, "reset", {"turn": claim.id})
+                await self._join(work, claim)
+        except KithError as error:
+            _log.warning("turn left", turn=claim.id, code=error.code)
         finally:
             renewal.cancel()
             self._active.pop(claim.id, None)
             self._pace.wake()
 
-    async def _take(self, draft: Draft, claim: Claim) -> None:
+    async def _made(self, work: _Work, claim: Claim) -> bool:
+        """Make the reply, or end it where it was stopped; False when a new message came that changes it."""
+        draft = work.draft
+        if not draft.stopping:
+            try:
+                await self._take(draft, claim, admit)
+                return True
+            except asyncio.CancelledError:
+                if work.task is None or not (work.changed or draft.stopping):
+                    raise
+                work.task.uncancel()
+        if not draft.stopping:
+            work.changes += 1
+            return False
+        draft.pending = ()
+        draft.answer = draft.answer if draft.conversation else ""
+        await self._take(draft, claim, speak if draft.conversation else resolve)
+        return True
+
+    async def _gather(self, work: _Work, claim: Claim) -> None:
+        """Wait for the end of a burst: until nothing more has come for a while."""
+        pause, heard = self._ports.settings.manners.debounce, -1
+        if not pause or not claim.envelope.deliver or claim.envelope.message.role != "user":
+            return
+        for _ in range(max(int(LONGEST / pause), 1)):
+            work.changed = True
+            await self._ports.clock.sleep(pause)
+            if len(await self._join(work, claim)) == heard:
+                break
+            heard = len(work.draft.joined)
+
+    async def _join(self, work: _Work, claim: Claim) -> Sequence[str]:
+        """Begin the turn anew, with what waits behind it. Raises `Refused` when the lease is lost."""
+        work.changed = True  # nothing cancels this: what comes now is read, or has a turn of its own
+        envelope, names = joined(await self._ports.inbox.renew(claim))
+        before = work.draft
+        work.draft, work.changed = Draft(before.id, envelope, before.emit, before.claim, joined=names), False
+        return names
+
+    async def _take(self, draft: Draft, claim: Claim, start: Stage) -> None:
         """Run one claimed turn to its end, whatever that is."""
         end: dict[str, object] = {"turn": claim.id}
         try:
@@ -235,7 +308,7 @@ class Engine:
                 raise Broken("this message has ended Kith's process again and again", code="deadly_message")
             try:
                 async with asyncio.timeout(self._ports.settings.turn_timeout):
-                    await contained(self._runner.run(draft))
+                    await contained(self._runner.run(draft, start))
             except TimeoutError:
                 raise Unavailable("the reply took too long", code="timeout") from None
         except KithError as error:
@@ -248,7 +321,8 @@ class Engine:
                 return
             end |= told
         end.setdefault("text", draft.text)
-        self._streams.publish(claim.conversation, "end", end)
+        for turn in (claim.id, *draft.joined):
+            self._streams.publish(claim.conversation, "end", {**end, "turn": turn})
 
     async def _failed(self, draft: Draft, claim: Claim, error: KithError) -> dict[str, object] | None:
         """Try again later (None), or tell the person; if even that cannot be kept, the lease runs out."""

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from kith.dialogue.agenda import InitiativeSettings
 from kith.dialogue.care import CareSettings
+from kith.dialogue.manners import MannersSettings
 from kith.dialogue.memory.settings import MemorySettings
 from kith.dialogue.zones import zone
 from kith.runtime.settings import Section
@@ -50,6 +51,7 @@ class DialogueSettings(Section):
         default="", description="The household's time zone, such as Asia/Shanghai; the machine's own when empty."
     )
     care: CareSettings = Field(default_factory=CareSettings)
+    manners: MannersSettings = Field(default_factory=MannersSettings)
     initiative: InitiativeSettings = Field(default_factory=InitiativeSettings)
     memory: MemorySettings = Field(default_factory=MemorySettings)
 

@@ -208,6 +208,7 @@ async def act(draft: Draft, tools: Tools, settings: DialogueSettings, clock: Clo
     """
     if not draft.pending or draft.principal is None:
         return None
+    draft.acted = True
     wanted, draft.pending = draft.pending, ()
     if len(draft.calls) + len(wanted) > settings.tool_rounds * 4 or _rounds(draft) >= settings.tool_rounds:
         return None
@@ -229,6 +230,7 @@ async def speak(
     draft: Draft, guard: Guard, tools: Tools, inbox: Inbox, settings: DialogueSettings, clock: Clock, ids: Ids
 ) -> Stage | None:
     """Give the reply its last form, and commit it with the turn and the dialogue's state in one transaction."""
+    draft.closing = True
     if draft.answer is not None:
         draft.text = (
             draft.answer if draft.danger else _released(guard.release(draft.envelope, _known(draft)), draft.answer)
@@ -254,7 +256,7 @@ async def speak(
     if draft.danger and settings.care.contact is not None:
         who = draft.envelope.sender_name or (draft.person.name if draft.person else "")
         parcels += (alarm(settings.care.contact, draft.id, who, draft.locale, now),)
-    await inbox.settle(draft.claim, Done(draft.turn(), draft.session.keep(), parcels))
+    await inbox.settle(draft.claim, Done(draft.turn(), draft.session.keep(), parcels, draft.joined))
     return None
 
 

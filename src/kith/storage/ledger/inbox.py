@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from kith.core.errors import Invalid, KithError, Unavailable
@@ -14,6 +15,7 @@ from kith.runtime.telemetry import span
 from kith.storage.ledger.desk import INBOX, OUTBOX, SLACK, Desk, guarded, held, lease, lost, release, wait
 from kith.storage.ledger.steps import Op, Row, sql
 
+_BEHIND = 20  # messages behind a claimed one that its worker is told of
 _RECOUNT = 1.0  # seconds between two counts of a full inbox, which another process may have emptied
 
 
@@ -54,7 +56,7 @@ class Ledgered:
         """As the port says. Raises `Invalid` (code ``conflict``) when an id in `outcome` is already taken."""
         with span("inbox.settle"):
             await self._desk.driver.write(partial(_settle, self._desk, claim, outcome))
-        self._open -= not isinstance(outcome, Later)
+        self._open -= 1 + len(outcome.joined) if isinstance(outcome, Done) else isinstance(outcome, Dead)
 
     async def dead(self, limit: int = 100) -> Sequence[tuple[str, Envelope | None, str]]:
         """Messages that were given up, newest first: id, the message where it can be read, the reason."""
@@ -160,7 +162,14 @@ def _renew(desk: Desk, claim: Claim) -> Op[Claim]:
     )
     if not rows:
         raise lost()
-    return Claim(claim.id, claim.conversation, claim.envelope, claim.worker, claim.fence, until, claim.attempts)
+    behind = yield sql(
+        "SELECT id, envelope FROM inbox WHERE conversation = $1 AND state = 0 AND seq > $2 ORDER BY seq LIMIT $3",
+        claim.conversation,
+        rows[0][0],
+        _BEHIND,
+    )
+    following = tuple((str(row[0]), envelope) for row in behind if (envelope := _readable(desk, row[1])) is not None)
+    return replace(claim, until=until, following=following)
 
 
 def _settle(desk: Desk, claim: Claim, outcome: Done | Later | Dead) -> Op[None]:
@@ -169,6 +178,13 @@ def _settle(desk: Desk, claim: Claim, outcome: Done | Later | Dead) -> Op[None]:
         case Done():
             yield from _commit(desk, claim, outcome)
             yield sql("UPDATE inbox SET state = 1, envelope = NULL, error = NULL WHERE seq = $1", head)
+            for joined in outcome.joined:
+                yield sql(
+                    """UPDATE inbox SET state = 1, envelope = NULL, error = NULL
+                    WHERE id = $1 AND conversation = $2 AND state = 0""",
+                    joined,
+                    claim.conversation,
+                )
             yield from _advance(desk, claim.conversation)
         case Later():
             yield sql("UPDATE inbox SET error = $1 WHERE seq = $2", desk.codec.text(outcome.error), head)

@@ -1,0 +1,166 @@
+"""Bursts are answered once; a new message waits, changes the reply that is being made, or stops it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from kith.core.errors import KithError
+from kith.core.ids import conversation_id
+from kith.core.message import Delta
+from kith.core.model import ChatRequest
+from kith.core.turn import Claim, Done, Turn
+from kith.dialogue.manners import joined
+from tests.dialogue.house import House, heard, play, says
+
+STEER = {"manners": {"interjection": "steer"}}
+
+
+def last(house: House) -> str:
+    return house.models.asked[-1].messages[-1].text
+
+
+def test_a_burst_is_answered_once() -> None:
+    async def scene(house: House) -> None:
+        for number, text in enumerate(("can you", "tell me what rhymes", "with tree")):
+            await house.engine.hear(heard(number, text))
+        parcel = (await house.outbox(1))[0]
+        assert parcel.message.text == "free"
+        assert parcel.reply_to == "c-2"
+        assert last(house) == "can you\ntell me what rhymes\nwith tree"
+        assert len(house.models.asked) == 1
+        turns = await house.storage.store.turns(parcel.conversation)
+        assert [turn.heard.text for turn in turns] == ["can you\ntell me what rhymes\nwith tree"]
+        assert not await house.storage.inbox.claim("w2", 10)
+
+    play(scene, says("free"), manners={"debounce": 0.05})
+
+
+def test_others_and_those_who_wait_are_answered_apart() -> None:
+    async def scene(house: House) -> None:
+        await house.engine.hear(heard(1, "what rhymes with tree"))
+        await house.engine.hear(heard(2, "and with sea", sender="bob"))
+        await house.engine.hear(heard(3, "and with me", deliver=False))
+        await house.engine.hear(heard(4, "and with bee"))
+        parcels = await house.outbox(3)
+        assert [parcel.reply_to for parcel in parcels] == ["c-1", "c-2", "c-4"]
+
+    play(scene, says("free"), manners={"debounce": 0.02})
+
+
+class Slow:
+    """A model that waits for `go` before its first reply's second word."""
+
+    def __init__(self) -> None:
+        self.go, self.begun, self.calls = asyncio.Event(), asyncio.Event(), 0
+
+    def __call__(self, request: ChatRequest) -> Sequence[Delta | KithError | asyncio.Event]:
+        self.calls += 1
+        self.begun.set()
+        end = Delta(finish="stop", model="scripted")
+        return (Delta("one "), self.go, Delta("two"), end) if self.calls == 1 else (Delta("new"), end)
+
+
+def test_a_new_message_changes_the_reply() -> None:
+    slow = Slow()
+
+    async def scene(house: House) -> None:
+        await house.engine.hear(heard(1, "what rhymes with tree"))
+        await slow.begun.wait()
+        await house.engine.hear(heard(2, "no, with sea"))
+        parcel = (await house.outbox(1))[0]
+        assert parcel.message.text == "new"
+        assert last(house) == "what rhymes with tree\nno, with sea"
+        turns = await house.storage.store.turns(parcel.conversation)
+        assert len(turns) == 1
+        assert not await house.storage.inbox.claim("w2", 10)
+
+    play(scene, slow, **STEER)
+
+
+def test_a_new_message_stops_the_reply() -> None:
+    slow = Slow()
+
+    async def scene(house: House) -> None:
+        await house.engine.hear(heard(1, "what rhymes with tree"))
+        await slow.begun.wait()
+        await asyncio.sleep(0.01)
+        await house.engine.hear(heard(2, "and what with sea"))
+        parcels = await house.outbox(2)
+        assert [parcel.message.text.strip() for parcel in parcels] == ["one", "new"]
+
+    play(scene, slow, manners={"interjection": "interrupt"})
+
+
+def test_a_new_message_waits_its_turn() -> None:
+    slow = Slow()
+
+    async def scene(house: House) -> None:
+        await house.engine.hear(heard(1, "what rhymes with tree"))
+        await slow.begun.wait()
+        await house.engine.hear(heard(2, "and what with sea"))
+        slow.go.set()
+        parcels = await house.outbox(2)
+        assert [parcel.message.text for parcel in parcels] == ["one two", "new"]
+
+    play(scene, slow)
+
+
+def test_many_changes_end_in_one_reply_with_everything() -> None:
+    async def scene(house: House) -> None:
+        for number in range(30):
+            await house.engine.hear(heard(number, f"word{number}"))
+            await asyncio.sleep(0)
+        seen: list[str] = []
+        async with asyncio.timeout(20):
+            while sum(text.count("word") for text in seen) < 30:
+                await asyncio.sleep(0.01)
+                turns = await house.storage.store.turns(conversation_id("test", "a", "c"), 100)
+                seen = [turn.heard.text for turn in turns]
+        words = [word for text in seen for word in text.split()]
+        assert words == [f"word{number}" for number in range(30)]
+
+    play(scene, says("x"), **STEER)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_what_is_joined_is_settled_with_the_turn(count: int) -> None:
+    """Killed before the commit, nothing of it is settled; after it, everything is."""
+
+    async def scene(house: House) -> None:
+        inbox = house.storage.inbox
+        await house.engine.stop(grace=0.0)
+        for number in range(4):
+            await inbox.accept(heard(number, f"m{number}"))
+        claim: Claim = (await inbox.claim("w2", 1))[0]
+        claim = await inbox.renew(claim)
+        assert [envelope.message.text for _, envelope in claim.following] == ["m1", "m2", "m3"]
+        envelope, names = joined(replace(claim, following=claim.following[:count]))
+        assert envelope.message.text == "\n".join(f"m{number}" for number in range(count + 1))
+        turn = Turn(claim.id, claim.conversation, "", 0.0, envelope.message)
+        await inbox.settle(claim, Done(turn, {}, (), names))
+        left = await inbox.claim("w3", 10)
+        assert [one.envelope.message.text for one in left] == ([] if count == 3 else ["m1"])
+
+    play(scene)
+
+
+def test_a_turn_that_is_stopped_before_it_began_ends_in_silence() -> None:
+    """Its lease is given back at once, and what comes next is answered."""
+
+    async def scene(house: House) -> None:
+        accepted = await house.engine.hear(heard(1, "what rhymes with tree"))
+        async with asyncio.timeout(10):
+            while accepted.id not in house.engine._active:
+                await asyncio.sleep(0)
+        house.engine.cancel(accepted.id)
+        await house.engine.hear(heard(2, "what rhymes with sea"))
+        parcel = (await house.outbox(1))[0]
+        assert parcel.reply_to == "c-2"
+        turns = await house.storage.store.turns(parcel.conversation)
+        assert [bool(turn.spoke) for turn in turns] == [False, True]
+
+    play(scene, says("free"))
