@@ -274,6 +274,26 @@ test("somebody is let in by an address that is good once, and sees only what is 
   await page.context().close();
 });
 
+test("what Kith knows of one is told, mended and forgotten", async () => {
+  const { page } = await enter(chrome, at);
+  await page.goto(`${at.address}/app/memory`);
+  await page.getByRole("textbox", { name: "Tell Kith something" }).fill("I am allergic to nuts");
+  await page.getByRole("button", { name: "Keep" }).click();
+  const row = page.locator(".rows li", { hasText: "nuts" });
+  await row.getByRole("button", { name: "Mend" }).click();
+  await page.locator(".grow-form input").fill("I am allergic to milk");
+  await page.keyboard.press("Enter");
+  await page.locator(".rows li", { hasText: "milk" }).waitFor();
+  await page.screenshot({ path: `${PICTURES}/memory.png` });
+  await page.locator(".rows li", { hasText: "milk" }).getByRole("button", { name: "Forget" }).click();
+  await page.getByRole("alertdialog").getByRole("button", { name: "Forget" }).click();
+  await page.locator(".rows li", { hasText: "milk" }).waitFor({ state: "detached" });
+  const told = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export" }).click();
+  expect((await told).suggestedFilename()).toBe("kith-me.json");
+  await page.context().close();
+});
+
 test("a model that is none is fetched in vain, and says why", async () => {
   const { page } = await enter(chrome, at);
   await page.goto(`${at.address}/app/models`);

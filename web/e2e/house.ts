@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import type { Browser, BrowserContext, BrowserContextOptions, Cookie, Page } from "playwright-core";
 import { chromium } from "playwright-core";
 
 const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"];
@@ -58,6 +58,19 @@ export async function browser(): Promise<Browser> {
 export const WIDE = { width: 1280, height: 820 };
 export const PHONE = { width: 390, height: 780 };
 
+const SEATS = new Map<string, Cookie[]>();
+
+/** The session of the owner, opened once a house: signing in has a limit. */
+async function seat(context: BrowserContext, at: House): Promise<Cookie[]> {
+  const known = SEATS.get(at.address);
+  if (known) return known;
+  const answer = await context.request.post(`${at.address}/api/session`, { data: { token: at.token }, headers: { Origin: at.address } });
+  if (!answer.ok()) throw new Error(await answer.text());
+  const cookies = await context.cookies();
+  SEATS.set(at.address, cookies);
+  return cookies;
+}
+
 /** A page that is signed in. What its console complains about is kept in `complaints`. */
 export async function enter(from: Browser, at: House, options: BrowserContextOptions = {}): Promise<{ page: Page; complaints: string[] }> {
   const context = await from.newContext({ locale: "en-GB", viewport: WIDE, ...options });
@@ -66,8 +79,7 @@ export async function enter(from: Browser, at: House, options: BrowserContextOpt
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (line) => line.type() === "error" && complaints.push(line.text()));
-  const seated = await context.request.post(`${at.address}/api/session`, { data: { token: at.token }, headers: { Origin: at.address } });
-  if (!seated.ok()) throw new Error(await seated.text());
+  await context.addCookies(await seat(context, at));
   await context.addInitScript(() => localStorage.setItem("kith.known", "yes"));
   await page.goto(`${at.address}/app/`);
   await page.locator(".composer textarea").waitFor();
