@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from kith.cli.channels import channels
+from kith.cli.new import new
 from kith.cli.pair import pair
-from kith.core.errors import Invalid, NotFound, Unavailable
+from kith.core.errors import Invalid, NotFound, Refused, Unavailable
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +72,37 @@ def test_codes_are_made_and_requests_answered() -> None:
     for wrong in ((code,), ("AAAA-AAAA",), ("AAAA-AAAA", "--refuse"), ("--remove", "f_1")):
         with pytest.raises(NotFound):
             run(pair, *wrong)
+
+
+@pytest.mark.server
+def test_a_new_channel_passes_the_contract_as_it_is(tmp_path: Path) -> None:
+    """In a copy of the tree: the contract suite, the folder's own tests, style and types."""
+    root = Path(__file__).parents[2]
+    shutil.copytree(root / "src", tmp_path / "src", ignore=shutil.ignore_patterns("pages", "__pycache__"))
+    shutil.copytree(root / "tests" / "contracts", tmp_path / "tests" / "contracts")
+    for name in ("pyproject.toml", "docs"):
+        (tmp_path / name).symlink_to(root / name)
+    here = {"PYTHONPATH": str(tmp_path / "src"), "KITH_HOME": str(tmp_path / "home")}
+    tool = {"cwd": tmp_path, "env": {**os.environ, **here}, "capture_output": True, "text": True, "check": False}
+
+    def do(*command: str) -> str:
+        done = subprocess.run([sys.executable, "-m", *command], **tool)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+        return str(done.stdout)
+
+    folder = do("kith", "new", "channel", "smoke_signal").strip()
+    assert folder == str(tmp_path / "src" / "kith" / "channels" / "smoke_signal")
+    contract = ("tests/contracts/test_channels.py", "-k", "smoke_signal and not table")
+    assert "passed" in do("pytest", "-p", "no:cacheprovider", *contract, "-o", "addopts=--import-mode=importlib")
+    assert "passed" in do("pytest", "-p", "no:cacheprovider", folder, "-o", "addopts=--import-mode=importlib")
+    for check in ("check", "format --check"):
+        do("ruff", *check.split(), "--no-cache", folder)
+
+
+def test_a_new_channel_of_ones_own(tmp_path: Path) -> None:
+    run(new, "channel", "smoke", "--into", str(tmp_path))
+    assert "from smoke.parse import parse" in (tmp_path / "smoke" / "channel.py").read_text("utf-8")
+    with pytest.raises(Refused):
+        run(new, "channel", "smoke", "--into", str(tmp_path))
+    with pytest.raises(Invalid):
+        run(new, "channel", "Smoke Signal", "--into", str(tmp_path))

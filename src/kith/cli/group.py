@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "models": "kith.cli.models",
     "channels": "kith.cli.channels",
     "pair": "kith.cli.pair",
+    "new": "kith.cli.new",
     "flow": "kith.cli.flow",
     "outbox": "kith.cli.outbox",
     "keys": "kith.cli.keys",
