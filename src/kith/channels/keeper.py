@@ -18,6 +18,7 @@ from typing import Protocol, cast
 from kith.channels.door import Door
 from kith.channels.sender import Route
 from kith.channels.settings import DeliverySettings
+from kith.channels.typist import Typist
 from kith.core.clock import Clock
 from kith.core.errors import Broken, KithError, Unavailable
 from kith.core.message import Envelope
@@ -25,6 +26,7 @@ from kith.core.people import Parcel
 from kith.core.ports import Channel
 from kith.core.turn import Accepted, Sent
 from kith.runtime.health import Condition, Health
+from kith.runtime.streams import Streams
 from kith.runtime.telemetry import counter, get_logger, span
 
 _log = get_logger(__name__)
@@ -64,6 +66,7 @@ class Life:
     clock: Clock
     health: Health
     chance: random.Random
+    streams: Streams
 
 
 class Keeper:
@@ -75,6 +78,7 @@ class Keeper:
     ) -> None:
         self.route, self.liveness, self.watch = route, liveness, Watch()
         self.door = door
+        self._typist = Typist(life.streams)
         self.channel = build(self)
         self.tried = asyncio.Event()
         self._build, self._delivery = build, life.delivery
@@ -112,6 +116,8 @@ class Keeper:
             _heard.add(1, channel=self.name, result=error.code)
             raise
         _heard.add(1, channel=self.name, result="duplicate" if accepted.duplicate else "accepted")
+        if accepted.id and not accepted.duplicate:
+            self._typist.begin(self.channel, envelope)
         return accepted
 
     def _took(self, parcel: Parcel, sent: Sent) -> None:
@@ -149,6 +155,7 @@ class Keeper:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await self.door.close()
+        await self._typist.close()
         await self._take_down()
         self._report("stopped", "")
 

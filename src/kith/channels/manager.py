@@ -327,7 +327,7 @@ class ChannelManager:
 
     def _keep(self, route: Route, build: Callable[[Keeper], Channel], door: Door, liveness: float) -> Keeper:
         route.slots = asyncio.Semaphore(self._settings.delivery.concurrency)
-        life = Life(self._settings.delivery, self._clock, self._ports.health, self._chance)
+        life = Life(self._settings.delivery, self._clock, self._ports.health, self._chance, self._ports.streams)
         keeper = Keeper(route, build, door, liveness, life)
         keeper.up = self._sender.nudge
         self._keepers[route.name], self._routes[route.name] = keeper, route
