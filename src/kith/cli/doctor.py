@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import click
 
-from kith.ops import Advice, Finding, examine, recommend
+from kith.ops import Advice, Finding, examine, exposed, recommend
+from kith.runtime.documents import read_document
 from kith.runtime.locale import tr
 from kith.runtime.machine import Machine, measure
 from kith.runtime.settings import home
+from kith.settings import Settings, load_settings
 
 _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("fail", "red")}
 
@@ -19,8 +22,13 @@ _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("fail", 
 @click.command(help=tr("ops.help"))
 @click.option("--json", "as_json", is_flag=True, help=tr("ops.help_json"))
 @click.option("--port", default=8787, show_default=True, type=click.IntRange(1, 65535), help=tr("ops.help_port"))
-def doctor(as_json: bool, port: int) -> None:
+@click.option("--security", is_flag=True, help=tr("ops.help_security"))
+@click.option("--config", type=click.Path(path_type=Path), help=tr("ops.help_config"))
+def doctor(as_json: bool, port: int, security: bool, config: Path | None) -> None:
     folder = home()
+    if security:
+        _risks(risks(load_settings(config), config), as_json=as_json)
+        return
     machine = measure(folder)
     findings = examine(folder, port=port, machine=machine)
     advice = recommend(machine)
@@ -32,19 +40,40 @@ def doctor(as_json: bool, port: int) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _data(machine: Machine, findings: list[Finding], advice: Advice) -> dict[str, Any]:
-    checks = [
-        {"check": f.check, "status": f.status, "found": f.key, "text": f.say(), "hint": f.hint()} for f in findings
-    ]
-    return {"machine": asdict(machine), "checks": checks, "advice": asdict(advice) | {"text": advice.say()}}
+def risks(settings: Settings, config: Path | None = None) -> list[Finding]:
+    """What is risky in these settings and in the files of this household."""
+    file = config or home() / "kith.yaml"
+    written = read_document(file).data if file.exists() else {}
+    return exposed(home(), settings.model_dump(mode="json"), cast("dict[str, Any]", written or {}))
 
 
-def _show(findings: list[Finding], advice: Advice) -> None:
+def _risks(findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_checks(findings), ensure_ascii=False, indent=2))
+    else:
+        _list(findings)
+    if any(finding.status == "fail" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _checks(findings: list[Finding]) -> list[dict[str, str]]:
+    return [{"check": f.check, "status": f.status, "found": f.key, "text": f.say(), "hint": f.hint()} for f in findings]
+
+
+def _list(findings: list[Finding]) -> None:
     for finding in findings:
         mark, colour = _MARKS[finding.status]
         click.echo(f"{click.style(mark, fg=colour)}  {finding.title()}: {finding.say()}")
         if hint := finding.hint():
             click.echo(f"      {hint}")
+
+
+def _data(machine: Machine, findings: list[Finding], advice: Advice) -> dict[str, Any]:
+    return {"machine": asdict(machine), "checks": _checks(findings), "advice": asdict(advice) | {"text": advice.say()}}
+
+
+def _show(findings: list[Finding], advice: Advice) -> None:
+    _list(findings)
     click.echo(f"\n{tr('ops.advice_title')}")
     click.echo(f"  {_model(advice)}")
     for reason in advice.say():

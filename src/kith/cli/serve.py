@@ -13,11 +13,12 @@ import click
 
 from kith.app import Household, open_household
 from kith.cli.chat import chat_with
+from kith.cli.doctor import risks
 from kith.cli.group import Command
 from kith.cli.inner import chat_in
 from kith.cli.server import find_server
 from kith.cli.webnote import tell_when_built, web_address
-from kith.core.errors import Unavailable
+from kith.core.errors import Refused, Unavailable
 from kith.runtime.lifecycle import until_stopped
 from kith.runtime.locale import tr
 from kith.settings import Settings, load_settings
@@ -53,7 +54,11 @@ def run(host: str | None, port: int | None, config: Path | None, flow: Path | No
 
 
 def _settings(host: str | None, port: int | None, config: Path | None, flow: Path | None) -> Settings:
-    return load_settings(config, gateway__host=host, gateway__port=port, dialogue__flow=flow)
+    settings = load_settings(config, gateway__host=host, gateway__port=port, dialogue__flow=flow)
+    if worst := [found for found in risks(settings, config) if found.status == "fail"]:
+        text = "\n".join(f"  {found.say()}: {found.hint()}" for found in worst)
+        raise Refused(tr("cli.serve.unsafe", risks=text), code="unsafe_settings", hint="kith doctor --security")
+    return settings
 
 
 async def _serve(settings: Settings, *, talk: bool) -> None:
