@@ -43,7 +43,7 @@ def doctor(as_json: bool, port: int, security: bool, config: Path | None) -> Non
 def risks(settings: Settings, config: Path | None = None) -> list[Finding]:
     """What is risky in these settings and in the files of this household."""
     file = config or home() / "kith.yaml"
-    written = read_document(file).data if file.exists() else {}
+    written: Any = read_document(file).data if file.exists() else {}
     return exposed(home(), settings.model_dump(mode="json"), cast("dict[str, Any]", written or {}))
 
 

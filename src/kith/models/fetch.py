@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
+from kith.runtime.http import leads_inside
 
 _TRIES = 5
 _REDIRECTS = 8
@@ -149,6 +150,8 @@ async def _answer(
                     return
                 if request.url.scheme == "https" and following.url.scheme != "https":
                     raise Refused(f"{url} leads to an unencrypted address", code="downgrade")
+                if await leads_inside(request.url.host, following.url.host):
+                    raise Refused(f"{url} leads to an address inside this network", code="inner_address")
                 request = following
             finally:
                 await response.aclose()
