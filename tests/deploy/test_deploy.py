@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kith.ops import exposed
+from kith.ops.exposure import exposed
 from kith.settings import load_settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from kith.cli.doctor import doctor
 from kith.cli.serve import serve
 from kith.core.errors import Refused
-from kith.ops import exposed
+from kith.ops.exposure import exposed
 from kith.runtime.locale import catalogue
 from kith.settings import Settings
 

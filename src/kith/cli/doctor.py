@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import click
 
-from kith.ops import Advice, Finding, examine, exposed, recommend
+from kith.ops import Advice, Finding, examine, recommend
+from kith.ops.exposure import exposed
 from kith.runtime.documents import read_document
 from kith.runtime.locale import tr
 from kith.runtime.machine import Machine, measure

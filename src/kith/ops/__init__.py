@@ -2,7 +2,6 @@
 
 from kith.ops.advice import Advice, recommend, suggest
 from kith.ops.doctor import examine
-from kith.ops.exposure import exposed
 from kith.ops.finding import Finding
 
-__all__ = ["Advice", "Finding", "examine", "exposed", "recommend", "suggest"]
+__all__ = ["Advice", "Finding", "examine", "recommend", "suggest"]
