@@ -46,6 +46,7 @@ class Table:
             bus=self.bus,
             clock=clock,
             ids=Ids(clock, random.Random(7)),
+            records=storage.records,
         )
         self.engine = Engine(ports, Streams(), Health(), "w1")
 
