@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from kith.core.message import Delta, Logprob, Usage
+from kith.core.model import ModelCard
+
 CHAT = "/v1/chat/completions"
 
 
@@ -146,7 +149,10 @@ def test_a_conversation_with_tool_results_reaches_the_model(build: Any) -> None:
         ({"model": "kith", "messages": [{"role": "king", "content": 1}]}, ["messages[0].role", "messages[0].content"]),
         ({"model": "kith", "messages": [{"content": "x"}]}, ["messages[0].role"]),
         ({"model": "kith", "messages": [{"role": "user"}]}, ["messages[0].content"]),
-        (ask(n=2, logprobs=True), ["n", "logprobs"]),
+        (ask(n=2, top_logprobs=3), ["n", "top_logprobs"]),
+        (ask(logprobs=True, top_logprobs=21), ["top_logprobs"]),
+        (ask(logprobs=True), ["logprobs"]),
+        (ask(logprobs=True, model="small"), ["logprobs"]),
         (ask(stream_options={"include_usage": True}), ["stream_options"]),
         (ask([{"type": "image_url", "image_url": {"url": "data:"}}]), ["messages[0].content[0].image_url.url"]),
         (ask([{"type": "input_audio", "input_audio": {}}]), ["messages[0].content[0]"]),
@@ -261,5 +267,31 @@ def test_a_body_above_the_limit_is_refused_by_its_announced_and_by_its_real_size
                 answer = await client.post(CHAT, content=content)
                 assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
             assert (await client.post(CHAT, content=json.dumps(ask()).encode())).status_code == 200
+
+    asyncio.run(story())
+
+
+def test_log_probabilities_are_told_as_openai_tells_them(build: Any, events: Any) -> None:
+    async def story() -> None:
+        house = build()
+
+        async def say(text: str, model: str) -> Any:
+            del text
+            yield Delta("好", logprobs=(Logprob("好", -0.5, (("好", -0.5), ("坏", -1.0))),), model=model)
+            yield Delta(finish="stop", usage=Usage(1, 1), model=model)
+
+        house.voice.say = say
+        house.models.cards = lambda: (ModelCard("small", "chat", "echo", capabilities=("chat", "logprobs")),)
+        expected = {"token": "好", "logprob": -0.5, "bytes": list("好".encode())}
+        other = {"token": "坏", "logprob": -1.0, "bytes": list("坏".encode())}
+        async with house.client() as client:
+            body = ask(model="small", logprobs=True, top_logprobs=2)
+            whole = (await client.post("/v1/chat/completions", json=body)).json()
+            content = [{**expected, "top_logprobs": [expected, other]}]
+            assert whole["choices"][0]["logprobs"] == {"content": content, "refusal": None}
+            assert house.models.asked[-1].sampling.logprobs == 2
+            stream = await client.post("/v1/chat/completions", json={**body, "stream": True})
+            told = [data["choices"][0]["logprobs"] for _, _, data in events(stream.text) if data != "[DONE]"]
+            assert [one["content"] for one in told if one] == [content]
 
     asyncio.run(story())

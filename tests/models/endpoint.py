@@ -94,6 +94,11 @@ class Endpoint:
                 while True:
                     yield chunk("x")
                     await asyncio.sleep(0.005)
+            case "likely":
+                odds = {"token": "a", "logprob": -0.1, "top_logprobs": [{"token": "a", "logprob": -0.1}]}
+                yield event({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [odds]}}]})
+                yield event({"choices": [{"delta": {"content": "b"}, "logprobs": {"content": ["odd", 5]}}]})
+                yield chunk(finish="stop")
             case "halfway":
                 yield chunk("half")
             case "nonsense":

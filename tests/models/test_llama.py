@@ -34,6 +34,19 @@ def run(folder: Path, body: Callable[[House], Awaitable[None]], *models: ModelSe
     asyncio.run(whole())
 
 
+def test_it_tells_how_likely_its_tokens_were(tmp_path: Path, tiny_gguf: Path) -> None:
+    async def body(house: House) -> None:
+        deltas = await house.say("hello", max_tokens=8, logprobs=3)
+        told = [one for delta in deltas for one in delta.logprobs]
+        assert len(told) >= 4 and all(one.logprob <= 0 and len(one.top) == 3 for one in told)
+        assert all(list(one.top) == sorted(one.top, key=lambda other: -other[1]) for one in told)
+        bare = await house.say("hello", max_tokens=4, logprobs=0)
+        assert [one.top for delta in bare for one in delta.logprobs][:1] == [()]
+        assert not any(delta.logprobs for delta in await house.say("hello", max_tokens=4))
+
+    run(tmp_path, body, tiny(tiny_gguf))
+
+
 def test_it_streams_and_counts(tmp_path: Path, tiny_gguf: Path) -> None:
     async def body(house: House) -> None:
         assert await house.service.count("hello world", "tiny") > 0, "an estimate before it is loaded"

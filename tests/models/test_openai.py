@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.message import Message, Text, ToolCall, ToolResult, Usage
+from kith.core.message import Logprob, Message, Text, ToolCall, ToolResult, Usage
 from kith.core.model import ChatRequest, Sampling, ToolSpec
 from kith.models import ModelSettings
 from tests.models.endpoint import Endpoint, serving
@@ -43,6 +43,17 @@ def test_it_streams(tmp_path: Path) -> None:
         assert endpoint.keys == ["Bearer secret"]
 
     run(tmp_path, "good", body, api_key="secret")
+
+
+def test_it_passes_on_how_likely_tokens_were(tmp_path: Path) -> None:
+    async def body(house: House, endpoint: Endpoint) -> None:
+        deltas = await house.say("hi", logprobs=1)
+        assert (endpoint.heard[0]["logprobs"], endpoint.heard[0]["top_logprobs"]) == (True, 1)
+        assert [delta.logprobs for delta in deltas if delta.text] == [(Logprob("a", -0.1, (("a", -0.1),)),), ()]
+        await house.say("hi")
+        assert "logprobs" not in endpoint.heard[1]
+
+    run(tmp_path, "likely", body)
 
 
 def test_tools(tmp_path: Path) -> None:

@@ -142,9 +142,19 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Logprob:
+    """How likely a token was, as the natural logarithm, and which others were (`top`), the likeliest first."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of a streaming reply. The last one carries `finish` and, where known, `usage`.
 
+    `logprobs` are those of its tokens, where they were asked for.
     `model` says who made it; `fallback` that it was not the model that was asked first.
     """
 
@@ -155,3 +165,4 @@ class Delta:
     model: str = ""
     sources: tuple[str, ...] = field(default=())
     fallback: bool = False
+    logprobs: tuple[Logprob, ...] = ()

@@ -52,6 +52,7 @@ class ToolSpec:
 class Sampling:
     """How to choose tokens. None leaves the choice to the model's own settings.
 
+    With `logprobs`, each token says how likely it was, beside so many others.
     The reply keeps to the JSON `schema`, or to the `grammar` (GBNF), where the model can.
     """
 
@@ -62,6 +63,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
     grammar: str = ""
+    logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from kith.core.message import Delta, ToolCall, Usage
+from kith.core.message import Delta, Logprob, ToolCall, Usage
 from kith.gateway.body import Call, read_json
 from kith.gateway.dialect import ChatBody, asked
 from kith.gateway.ending import Ending
@@ -57,8 +57,8 @@ class _Reply(msgspec.Struct, frozen=True):
     created: int
     model: str
 
-    def chunk(self, delta: dict[str, Any], finish: str | None = None, **extra: Any) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    def chunk(self, delta: dict[str, Any], finish: str | None = None, likely: Any = (), **extra: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": _likely(likely), "finish_reason": finish}
         return self.event([choice], **extra)
 
     def event(self, choices: list[Any], **extra: Any) -> bytes:
@@ -79,7 +79,7 @@ async def _chunks(reply: _Reply, deltas: AsyncIterator[Delta], *, usage: bool) -
                 opened = True
                 said = {"role": "assistant", "content": "", **said}
             if said:
-                yield reply.chunk(said, **blank)
+                yield reply.chunk(said, likely=delta.logprobs, **blank)
     if not opened:
         yield reply.chunk({"role": "assistant", "content": ""}, **blank)
     yield reply.chunk({}, _finish(ending), **blank, kith=ending.about())
@@ -102,7 +102,9 @@ async def _gather(reply: _Reply, deltas: AsyncIterator[Delta]) -> dict[str, Any]
         "object": "chat.completion",
         "created": reply.created,
         "model": reply.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(ending)}],
+        "choices": [
+            {"index": 0, "message": message, "logprobs": _likely(ending.logprobs), "finish_reason": _finish(ending)}
+        ],
         "usage": _usage(ending.usage),
         "kith": ending.about(),
     }
@@ -118,6 +120,18 @@ def _calls(calls: Sequence[ToolCall], first: int) -> list[dict[str, Any]]:
         }
         for index, call in enumerate(calls)
     ]
+
+
+def _likely(told: Sequence[Logprob]) -> dict[str, Any] | None:
+    """Log probabilities as OpenAI tells them; None where they were not asked for."""
+    if not told:
+        return None
+
+    def one(token: str, logprob: float) -> dict[str, Any]:
+        return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "replace"))}
+
+    rows = [{**one(each.token, each.logprob), "top_logprobs": [one(*other) for other in each.top]} for each in told]
+    return {"content": rows, "refusal": None}
 
 
 def _finish(ending: Ending) -> str:

@@ -119,6 +119,7 @@ class ChatBody(msgspec.Struct, frozen=True):
     parallel_tool_calls: bool | None = None
     response_format: Format | None = None
     logprobs: bool | None = None
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
     modalities: list[str] | None = None
     user: str | None = None
     chunks: Chunks = "tokens"
@@ -128,7 +129,8 @@ def unsupported(body: ChatBody) -> list[Fault]:
     """What this request asks for that no model here does, as faults."""
     checks = (
         ("n", (body.n or 1) > 1, "only one choice is made; ask again for another"),
-        ("logprobs", bool(body.logprobs), "log probabilities are not available"),
+        ("top_logprobs", body.top_logprobs is not None and not body.logprobs, "is only allowed with logprobs"),
+        ("logprobs", bool(body.logprobs and body.tools), "is not available together with tools"),
         ("modalities", body.modalities not in (None, ["text"]), "only text is available"),
         ("stop", isinstance(body.stop, list) and len(body.stop) > 4, "has to be at most 4 sequences"),
         ("stream_options", body.stream_options is not None and not body.stream, "is only allowed with stream"),
@@ -192,7 +194,8 @@ def sampling(body: ChatBody) -> Sampling:
         given = body.response_format.json_schema
         schema = (given.schema if given else None) or {"type": "object"}
     limit = body.max_completion_tokens or body.max_tokens
-    return Sampling(limit, body.temperature, body.top_p, body.seed, stop, schema)
+    likely = (body.top_logprobs or 0) if body.logprobs else None
+    return Sampling(limit, body.temperature, body.top_p, body.seed, stop, schema, logprobs=likely)
 
 
 def tools(body: ChatBody) -> tuple[ToolSpec, ...]:

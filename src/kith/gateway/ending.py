@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kith.core.message import Delta, ToolCall, Usage
+from kith.core.message import Delta, Logprob, ToolCall, Usage
 
 
 class Ending:
@@ -12,6 +12,7 @@ class Ending:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.logprobs: list[Logprob] = []
         self.calls: list[ToolCall] = []
         self.finish, self.usage = "stop", Usage()
         self._model, self._sources, self._fallback = "", tuple[str, ...](), False
@@ -26,6 +27,7 @@ class Ending:
         if delta.text:
             self.texts.append(delta.text)
         self.calls += delta.calls
+        self.logprobs += delta.logprobs
         self.finish = delta.finish or self.finish
         self.usage = delta.usage or self.usage
         self._model = delta.model or self._model

@@ -68,6 +68,8 @@ class Mind:
             faults.append(Fault(f"{asked.last}.role", f"the last message to {HOUSE!r} is the user's"))
         if asked.tools:
             faults.append(Fault("tools", f"{HOUSE!r} brings its own tools; offer yours to a model by its name"))
+        if asked.sampling.logprobs is not None:
+            faults.append(Fault("logprobs", f"{HOUSE!r} does not tell them; ask a model by its name"))
         if _pictures(asked):
             faults.append(Fault(asked.last, f"{HOUSE!r} reads text here; show pictures to a model by its name"))
         _refuse(faults)
@@ -80,6 +82,8 @@ class Mind:
         faults: list[Fault] = []
         if _pictures(asked) and "vision" not in card.capabilities:
             faults.append(Fault(asked.last, f"the model {card.name!r} cannot see pictures"))
+        if asked.sampling.logprobs is not None and "logprobs" not in card.capabilities:
+            faults.append(Fault("logprobs", f"the model {card.name!r} does not tell log probabilities"))
         if asked.must and not asked.tools:
             faults.append(Fault("tool_choice", "needs a tool to choose"))
         elif asked.must and "json" not in card.capabilities:

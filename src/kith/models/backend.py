@@ -10,6 +10,7 @@ from kith.core.model import ChatRequest, ModelCard, Picture
 from kith.models.configs import read_config
 from kith.models.gguf import GgufFile, read_gguf
 from kith.models.means import Fetch, Means
+from kith.models.odds import likely
 from kith.models.process import Limits, ModelProcess, failure, fit, threads
 from kith.models.settings import ModelSettings
 from kith.models.talk import TalkingProcess, plain
@@ -33,6 +34,7 @@ __all__ = [
     "TalkingProcess",
     "failure",
     "fit",
+    "likely",
     "plain",
     "read_config",
     "read_gguf",

@@ -14,7 +14,18 @@ import psutil
 from kith.core.errors import Invalid, KithError, NotFound
 from kith.core.message import Delta, Image, Message, Usage
 from kith.core.model import ChatRequest, ModelCard
-from kith.models.backend import GgufFile, Limits, Means, ModelProcess, ModelSettings, failure, fit, read_gguf, threads
+from kith.models.backend import (
+    GgufFile,
+    Limits,
+    Means,
+    ModelProcess,
+    ModelSettings,
+    failure,
+    fit,
+    likely,
+    read_gguf,
+    threads,
+)
 from kith.models.llama_cpp.schema import check_grammar, check_schema
 from kith.models.llama_cpp.settings import LlamaOptions
 from kith.models.llama_cpp.tools import HERMES, Form, Splitter, described, explain, form_of, grammar
@@ -113,7 +124,7 @@ class LlamaCpp:
                     frame = await process.next(frames, request.deadline)
                     text = str(frame.get("t") or "")
                     if text := splitter.feed(text) if splitter else text:
-                        yield Delta(text, model=name)
+                        yield Delta(text, model=name, logprobs=likely(frame.get("lp"), request.sampling))
                     if "end" in frame:
                         process.done(key)
                         self._fresh = True
@@ -180,7 +191,7 @@ class LlamaCpp:
         file, settings = self._file, self._settings
         abilities: tuple[str, ...] = ("rerank",) if self._pooling == "rank" else ("embed",)
         if not self._pooling:
-            more = (self._form is not None, "tools"), (self._projector is not None, "vision")
+            more = (self._form is not None, "tools"), (self._projector is not None, "vision"), (True, "logprobs")
             abilities = (*file.capabilities(), *(name for there, name in more if there))
         return ModelCard(
             name=settings.name,
@@ -242,6 +253,7 @@ class LlamaCpp:
             "stop": list(sampling.stop) or None,
             "json_schema": sampling.schema,
             "grammar": sampling.grammar or None,
+            "n_probs": None if sampling.logprobs is None else max(1, sampling.logprobs),
         }
         offered = self._offer(request) if self._form is not None and request.tools else {}
         return {

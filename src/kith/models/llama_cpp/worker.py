@@ -108,7 +108,8 @@ class Worker:
                 done = True
                 send({"id": key, "t": choice["text"], "end": choice["finish_reason"], "usage": _usage(piece)})
             elif choice["text"]:
-                send({"id": key, "t": choice["text"]})
+                told: Any = (choice.get("logprobs") or {"content": None})["content"]
+                send({"id": key, "t": choice["text"]} | ({"lp": told} if told else {}))
             elif "prompt_progress" in piece:
                 send({"id": key, "p": piece["prompt_progress"]["processed"]})
             return False

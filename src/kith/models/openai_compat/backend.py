@@ -13,7 +13,7 @@ import httpx
 from kith.core.errors import Invalid, NotFound, Unavailable
 from kith.core.message import Delta, Image
 from kith.core.model import ChatRequest, ModelCard
-from kith.models.backend import Means, ModelSettings
+from kith.models.backend import Means, ModelSettings, likely
 from kith.models.openai_compat.profiles import profile_of
 from kith.models.openai_compat.settings import OpenAIOptions
 from kith.models.openai_compat.wire import Chunks, body, refusal
@@ -38,7 +38,7 @@ class OpenAICompat:
         self._profile = profile_of(options.profile, settings.url)
         self._sees = settings.type == "vision"
         kind = {"embedding": "embed", "rerank": "rerank"}.get(settings.type, "chat")
-        abilities = ("chat", "stream", "tools", "json", *(["vision"] if self._sees else []))
+        abilities = ("chat", "stream", "tools", "json", "logprobs", *(["vision"] if self._sees else []))
         abilities = abilities if kind == "chat" else (kind,)
         self.card = ModelCard(
             settings.name, kind, "openai_compat", context=settings.context or _CONTEXT, capabilities=abilities
@@ -67,7 +67,7 @@ class OpenAICompat:
         async with self._post("/chat/completions", asked) as response:
             async for data in _events(response, self.card.name):
                 if text := chunks.feed(data):
-                    yield Delta(text, model=self.card.name)
+                    yield Delta(text, model=self.card.name, logprobs=likely(chunks.likely, request.sampling))
         if not chunks.finish:
             raise Unavailable(f"the endpoint of {self.card.name} broke off its answer", code="worker_lost")
         yield chunks.last()

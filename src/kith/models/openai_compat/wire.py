@@ -37,6 +37,8 @@ def body(
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
         "response_format": _format(sampling.schema),
+        "logprobs": True if sampling.logprobs is not None else None,
+        "top_logprobs": sampling.logprobs or None,
         "tools": [_tool(tool.name, tool.description, tool.schema) for tool in request.tools] or None,
         **_grammar(sampling.grammar, profile, model),
     }
@@ -96,6 +98,7 @@ class Chunks:
     calls: dict[int, dict[str, str]] = field(default_factory=dict[int, dict[str, str]])
     finish: Finish | Literal[""] = ""
     usage: Usage | None = None
+    likely: Any = None
 
     def feed(self, data: str) -> str:
         """The text of one event. Raises `Unavailable` (code ``bad_answer``) for what is not a chunk, or its error."""
@@ -129,6 +132,7 @@ class Chunks:
         if not choices:
             return ""
         choice = _map(choices[0])
+        self.likely = _map(choice.get("logprobs")).get("content")
         delta = _map(choice.get("delta")) or _map(choice.get("message"))
         for position, piece in enumerate(_list(delta.get("tool_calls"))):
             self._call(position, _map(piece))
