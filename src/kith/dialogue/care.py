@@ -50,9 +50,15 @@ class CareSettings(Section):
         return min(self.break_after or 3600.0, 3600.0) if self.minor else self.break_after
 
 
-def safe_answer(settings: CareSettings, locale: str) -> str:
-    """The scripted answer to somebody who may be in danger; no model has a part in it."""
+def safe_answer(settings: CareSettings, locale: str, *, threatened: bool = False) -> str:
+    """The scripted answer to somebody who may be in danger; no model has a part in it.
+
+    Who is `threatened` by somebody gets other lines, and nobody of the household is told: it may be the one they fear.
+    """
     lines = "\n".join(f"- {line.name}: {line.number}" for line in settings.help_lines)
+    if threatened:
+        numbers = tr("dialogue.crisis.refuges", locale)
+        return "\n\n".join((tr("dialogue.crisis.threatened", locale), f"{lines}\n{numbers}".strip()))
     parts = [tr("dialogue.crisis.heard", locale), lines or tr("dialogue.crisis.lines", locale)]
     if settings.contact is not None:
         parts.append(tr("dialogue.crisis.told", locale, name=settings.contact.name))

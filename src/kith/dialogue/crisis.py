@@ -55,12 +55,14 @@ _DEGREE = re.compile("没有.{1,6}活不下去|[得到](?:我|都|人|简直|真
 
 def endangered(text: str) -> bool:
     """Whether a message of any length speaks of suicide or self-harm as something that may happen."""
-    plain = _plain(text)
-    return any(
-        _sentence(piece)
-        for sentence in (*_SENTENCE.split(plain), _SENTENCE.sub(" ", plain)[:_PIECE])
-        for piece in _pieces(sentence)
-    )
+    folded = plain(text)
+    return any(_sentence(piece) for piece in sentences(folded))
+
+
+def sentences(folded: str) -> list[str]:
+    """The sentences of a plain text, long ones in pieces, and the beginning of the whole."""
+    parts = [*_SENTENCE.split(folded), _SENTENCE.sub(" ", folded)[:_PIECE]]
+    return [piece for sentence in dict.fromkeys(parts) for piece in _pieces(sentence)]
 
 
 def _pieces(sentence: str) -> list[str]:
@@ -78,8 +80,8 @@ def _sentence(sentence: str) -> bool:
     return any(form.search(said) for form in _DANGER)
 
 
-def _plain(text: str) -> str:
-    """Width, case, script, hidden characters and the commonest disguises made equal."""
+def plain(text: str) -> str:
+    """Width, case, script, hidden characters and the commonest disguises made equal; sentences stay apart."""
     folded = unicodedata.normalize("NFKC", text).casefold().translate(simplified()).replace("’", "'")
     folded = "".join(c for c in folded if c == "\n" or unicodedata.category(c)[0] != "C")
     return _WORD.sub(_spelt, _BETWEEN.sub("", folded))

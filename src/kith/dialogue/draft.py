@@ -65,6 +65,7 @@ class Draft:
     closing: bool = False
     joined: tuple[str, ...] = ()
     danger: bool = False
+    worry: str = ""
     granted: str = ""
     forgot: bool = False
     where: Where | None = None

@@ -18,6 +18,10 @@ _LIMIT = 1000
 _NOT = re.compile(
     r"(?:不|没|没有|(?<!特)别|不太|并不|not|never|no longer|n't|hardly) ?(?:very |so |really |that |太|很|怎么|那么)?$"
 )
+_UNSURE = (
+    "The person may be in distress: listen, take it seriously, ask gently how they are and whom they have near, "
+    "give no methods, and do not lecture."
+)
 _GUIDANCE = {
     "sadness": "The person sounds sad: be gentle, listen first, do not cheer up at once.",
     "fear": "The person sounds worried: be calm, concrete and reassuring.",
@@ -45,8 +49,10 @@ def moved(mood: float, shown: str, passed: float) -> float:
     return faded if not shown else faded + _WEIGHT * (EMOTIONS[shown] - faded)
 
 
-def guidance(shown: str, mood: float) -> str:
-    """How a model should speak now, in one sentence; "" when nothing is special."""
+def guidance(shown: str, mood: float, *, unsure: bool = False) -> str:
+    """How a model should speak now, in one sentence; "" when nothing is special. `unsure`: danger is not ruled out."""
+    if unsure:
+        return _UNSURE
     if shown in _GUIDANCE:
         return _GUIDANCE[shown]
     return "The person has been low lately: be kind." if mood < -0.35 else ""

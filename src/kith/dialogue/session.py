@@ -18,7 +18,8 @@ class Session:
     """The dialogue's state: the flow's own part, the rounds so far, when and in which language it last spoke.
 
     `mood` is the person's, -1 to 1; `began` is when this stretch of talk without a pause began. `tainted` is the round,
-    from 1, in which something was last read that others wrote; `asked` the call that waits for the person's word.
+    from 1, in which something was last read that others wrote; `asked` the call that waits for the person's word;
+    `worried` is the round, from 1, in which it was last asked whether somebody is in danger.
     """
 
     flow: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -29,6 +30,7 @@ class Session:
     began: float = 0.0
     tainted: int = 0
     asked: dict[str, Any] = field(default_factory=dict[str, Any])
+    worried: int = 0
 
     @classmethod
     def restore(cls, state: Mapping[str, Any], now: float, idle: float) -> Session:
@@ -40,7 +42,7 @@ class Session:
         seen = float(state.get("seen", 0.0))
         session = cls(rounds=int(state.get("rounds", 0)), seen=seen, locale=str(state.get("locale", "")))
         session.mood, session.began = float(state.get("mood", 0.0)), float(state.get("began", 0.0))
-        session.tainted = int(state.get("tainted", 0))
+        session.tainted, session.worried = int(state.get("tainted", 0)), int(state.get("worried", 0))
         if isinstance(asked := state.get("asked"), Mapping):
             session.asked = dict(cast("Mapping[str, Any]", asked))
         if now - seen > PAUSE or not session.began or session.began > now:
@@ -56,6 +58,7 @@ class Session:
         kept = {"flow": self.flow, "rounds": self.rounds, "seen": self.seen, "locale": self.locale}
         kept |= {"tainted": self.tainted} if self.tainted else {}
         kept |= {"asked": self.asked} if self.asked else {}
+        kept |= {"worried": self.worried} if self.worried else {}
         return {**kept, "mood": round(self.mood, 3), "began": self.began}
 
 

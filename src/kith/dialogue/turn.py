@@ -24,9 +24,8 @@ from kith.core.ports import Guard, Inbox, Models, Recall, Release, Senses, Store
 from kith.core.turn import Done, Passage, Understanding
 from kith.dialogue import consent, outside
 from kith.dialogue.agenda import Agenda
-from kith.dialogue.care import MINOR, alarm, safe_answer
+from kith.dialogue.care import MINOR, alarm
 from kith.dialogue.context import STEP, rounds_of, window
-from kith.dialogue.crisis import endangered
 from kith.dialogue.draft import Draft, Ports
 from kith.dialogue.flow import FlowBook, Reading
 from kith.dialogue.layers import Layers
@@ -36,6 +35,7 @@ from kith.dialogue.persona import Persona
 from kith.dialogue.prompt import Asked, prompt_for
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
+from kith.dialogue.worry import asked, in_danger, shelter
 from kith.dialogue.zones import zone
 from kith.runtime.bus import Bus
 from kith.runtime.leaks import masked
@@ -49,7 +49,6 @@ _turns = counter("kith_turns_total", "Turns that ended.", ("channel", "outcome",
 _moves = counter("kith_dialogue_steps_total", "Steps of dialogues by what came of them.", ("outcome",))
 _STEPS = 64
 _TOO_MUCH = ("message_too_long", "rate_limited", "content_refused", "content_self_harm")
-_LONG = 20_000  # characters from which a text is looked through beside the event loop
 
 
 async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage | None:
@@ -62,10 +61,10 @@ async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage
     try:
         draft.principal = await guard.admit(draft.envelope)
     except Refused as refusal:
-        if refusal.code in _TOO_MUCH and await _in_danger(draft, settings):
+        if refusal.code in _TOO_MUCH and await in_danger(draft, settings):
             return None
         if refusal.code == "content_self_harm":  # who asks how to is told who helps
-            _shelter(draft, settings)
+            shelter(draft, settings)
             return None
         if draft.claim is None:
             raise
@@ -116,7 +115,7 @@ async def understand(
     mind: Mind,
 ) -> Stage | None:
     """Danger before all; then rules, then the classifier; a rule may answer at once. What none knows is the model's."""
-    if await _in_danger(draft, settings):
+    if await in_danger(draft, settings) or asked(draft, settings):
         return speak
     if draft.session.asked and (chosen := _consented(draft, clock.now())):
         return chosen
@@ -138,10 +137,10 @@ async def understand(
     )
     draft.understanding = replace(reading.understanding, emotion=feeling)
     draft.session.flow, draft.path, draft.coda = dict(reading.state), reading.path, reading.coda
-    draft.instruction = guidance(feeling, draft.session.mood)
+    draft.instruction = guidance(feeling, draft.session.mood, unsure=draft.worry == "unclear")
     draft.locale = reading.language
     if reading.action and reading.action.kind == "handover" and reading.action.argument == "crisis":
-        _shelter(draft, settings)  # a flow's own words may notice what the rules did not
+        shelter(draft, settings)  # a flow's own words may notice what the rules did not
         return speak
     return _follow(draft, reading)
 
@@ -253,7 +252,7 @@ async def speak(
         draft.session.tainted = max(draft.session.rounds, 1)
     draft.session.seen, draft.session.locale = now, draft.locale
     parcels = tuple(_parcel(draft, message, now, settings) for message in draft.spoke) if draft.envelope.deliver else ()
-    if draft.danger and settings.care.contact is not None:
+    if draft.danger and draft.worry != "other" and settings.care.contact is not None:  # who hurts may be who is told
         who = draft.envelope.sender_name or (draft.person.name if draft.person else "")
         parcels += (alarm(settings.care.contact, draft.id, who, draft.locale, now),)
     await inbox.settle(draft.claim, Done(draft.turn(), draft.session.keep(), parcels, draft.joined))
@@ -310,16 +309,6 @@ def apology(error: KithError, locale: str) -> str:
             return tr("dialogue.failed", locale)
 
 
-async def _in_danger(draft: Draft, settings: DialogueSettings) -> bool:
-    """Whether somebody may be in danger; then the scripted answer is the reply, whatever else would have been said."""
-    text = draft.heard.text
-    found = await asyncio.to_thread(endangered, text) if len(text) > _LONG else endangered(text)
-    if found:
-        draft.understanding = Understanding("crisis", confidence=1.0, by="rule")
-        _shelter(draft, settings)
-    return found
-
-
 async def _agreed(draft: Draft, agenda: Agenda) -> bool:
     """Whether the message was a wish to be reminded, or about such wishes; then it is done and answered."""
     if draft.person is None or draft.history is not None:
@@ -340,11 +329,6 @@ async def _remembered(draft: Draft, mind: Mind) -> bool:
     draft.session.flow = {} if said.forgot else draft.session.flow
     draft.understanding = Understanding("memory", confidence=1.0, by="rule")
     return True
-
-
-def _shelter(draft: Draft, settings: DialogueSettings) -> None:
-    """The scripted answer, and whoever is to be told will be."""
-    draft.answer, draft.outcome, draft.danger = safe_answer(settings.care, draft.locale), "handed_over", True
 
 
 async def _go_back(draft: Draft) -> None:

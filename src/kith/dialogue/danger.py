@@ -1,0 +1,106 @@
+"""A trained layer beside the rules of `crisis`: how likely is it that a sentence speaks of danger, in any words?
+
+Features: n-grams of one to four characters, words and pairs of words, and what the words are about: the notions of
+``concepts.txt`` and every two of them that stand in one sentence, so that wordings that were never trained share what
+was learnt. All are hashed into one row of columns (Weinberger and others, "Feature Hashing for Large Scale Multitask
+Learning", 2009). Model: multinomial logistic regression, fitted by ``scripts/make_danger.py`` and kept as bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations, pairwise
+from pathlib import Path
+from zlib import crc32
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one thread: where a neighbour is busy, several spin
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+COLUMNS = 1 << 14
+LABELS = ("safe", "self", "other", "unclear")
+_FILE = "danger.npz"
+_SHARES = (0.4, 0.4, 0.2)  # of a text's squared length: letters and words, notions, pairs of notions
+_LONGEST = 4  # characters of a Chinese word, words of an English phrase
+_WORD = re.compile(r"[a-z']+|[0-9]+|[\u3400-\u9fff]+")
+_ENDINGS = ("s", "d", "ed", "ing", "es")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A fitted model: a row for each of `LABELS`, and the chances from which a text counts."""
+
+    rows: Floats
+    bias: Floats
+    sure: float
+    maybe: float
+
+
+def chances(plain: str, weights: Weights) -> Floats:
+    """How probable each of `LABELS` is for one plain sentence; they add up to one."""
+    columns, values = features(plain)
+    scores = weights.rows[:, columns] @ values + weights.bias
+    grown = np.exp(scores - scores.max())
+    return (grown / grown.sum()).astype(np.float32)
+
+
+def features(plain: str) -> tuple[NDArray[np.int64], Floats]:
+    """Columns and values of a plain sentence, of length one together."""
+    words = _WORD.findall(plain)
+    text = f" {' '.join(words)} "
+    letters = {text[at : at + size] for size in (1, 2, 3, 4) for at in range(len(text) - size + 1)}
+    letters |= {f"w:{word}" for word in words} | {f"w:{a} {b}" for a, b in pairwise(words)}
+    about = sorted(notions(words))
+    groups = (letters, [f"c:{name}" for name in about], [f"c:{a}&{b}" for a, b in combinations(about, 2)])
+    columns = [crc32(one.encode("utf-8", "replace")) % COLUMNS for group in groups for one in group]
+    heights = [(share / max(len(group), 1)) ** 0.5 for share, group in zip(_SHARES, groups, strict=True)]
+    values = np.repeat(np.array(heights, np.float32), [len(group) for group in groups])
+    return np.array(columns, np.int64), values
+
+
+def notions(words: list[str]) -> set[str]:
+    """What the words are about: names of lines of ``concepts.txt``."""
+    found: set[str] = set()
+    known = _known()
+    latin = [word for word in words if word.isascii()]
+    for size in range(1, _LONGEST):
+        for at in range(len(latin) - size + 1):
+            found |= known.get("+".join(latin[at : at + size]), frozenset())
+    for word in latin:
+        for ending in _ENDINGS:
+            if word.endswith(ending):
+                found |= known.get(word.removesuffix(ending), frozenset())
+    for word in words:
+        if not word.isascii():
+            for size in range(1, _LONGEST + 1):
+                for at in range(len(word) - size + 1):
+                    found |= known.get(word[at : at + size], frozenset())
+    return found
+
+
+@cache
+def _known() -> dict[str, frozenset[str]]:
+    """Every word of ``concepts.txt`` with the notions that it belongs to."""
+    found: dict[str, frozenset[str]] = {}
+    for line in (Path(__file__).parent / "concepts.txt").read_text("utf-8").splitlines():
+        name, colon, words = line.partition(":")
+        if colon and not line.startswith("#"):
+            for word in words.split(","):
+                said = word.strip()
+                found[said] = found.get(said, frozenset()) | {name}
+    return found
+
+
+@cache
+def shipped() -> Weights:
+    """The model that comes with Kith."""
+    with np.load(Path(__file__).parent / _FILE, allow_pickle=False) as kept:
+        rows = kept["rows"].astype(np.float32) * kept["scale"].astype(np.float32)[:, None]
+        sure, maybe = (float(value) for value in kept["bounds"])
+        return Weights(rows, kept["bias"].astype(np.float32), sure, maybe)
