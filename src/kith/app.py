@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from kith.channels import ChannelManager, ChannelPorts
 from kith.core.clock import Clock, SystemClock
+from kith.core.events import Reacted
 from kith.core.ids import Ids
 from kith.dialogue import Engine, FlowBook, Ports, load_persona
 from kith.dialogue.insight import Insight
@@ -154,8 +155,7 @@ def authenticated() -> tuple[str, ...]:
 
 def open_insight(storage: Storage, flows: FlowBook, clock: Clock, settings: Settings) -> Insight:
     """What all conversations show."""
-    shelves = storage.history, storage.records, storage.journal
-    return Insight(*shelves, flows, clock, settings.dialogue.session_idle)
+    return Insight(storage, flows, clock, settings.dialogue.session_idle)
 
 
 async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gateway:
@@ -188,6 +188,7 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         prompts=house.parts.mind,
     )
     stack.push_async_callback(intake.stop)
+    house.parts.bus.subscribe(Reacted, insight.reacted)
     gateway = Gateway(ports, house.settings.gateway)
     await gateway.start()
     stack.push_async_callback(gateway.stop)

@@ -13,6 +13,7 @@ import pytest
 from kith.core.audit import By
 from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, KithError, NotFound, Refused
+from kith.core.events import Reacted
 from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text
 from kith.core.turn import Done, Step, Turn, Understanding
@@ -226,7 +227,7 @@ def run(path: Path | None, scene: Scene) -> None:
         clock = FrozenClock(NOW + 100_000)
         storage = await open_storage(StorageSettings(backend="memory"), clock, Ids(clock), Key())
         flows = FlowBook(path)
-        insight = Insight(storage.history, storage.records, storage.journal, flows, clock, 1800)
+        insight = Insight(storage, flows, clock, 1800)
         try:
             await scene(storage, insight, flows)
         finally:
@@ -332,6 +333,25 @@ def test_the_shipped_flow_is_not_changed() -> None:
         with pytest.raises(Refused) as refusal:
             await insight.decide(row["id"], "approve", By(), "greeting")
         assert refusal.value.code == "flow_shipped"
+
+    run(None, scene)
+
+
+def test_a_sign_on_a_chat_platform_is_a_rating() -> None:
+    async def scene(storage: Storage, insight: Insight, flows: FlowBook) -> None:
+        spoke = (Message("r1", "assistant", (Text("hi"),), NOW),)
+        await keep(storage, turn(1, "hello", ASKED, spoke=spoke))
+        (told,) = await storage.history.walk()
+
+        async def react(message: str, sign: str) -> dict[str, int]:
+            await insight.reacted(Reacted(told.conversation, message, "ann", "test", sign))
+            return (await insight.outcomes())["ratings"]
+
+        assert await react("r1", "👍") == {"up": 1, "down": 0}
+        assert await react("r1", "🦆") == {"up": 1, "down": 0}
+        assert await react("r9", "👎") == {"up": 1, "down": 0}
+        assert await react("r1", "👎") == {"up": 0, "down": 1}
+        assert await react("r1", "-👎") == {"up": 0, "down": 0}
 
     run(None, scene)
 

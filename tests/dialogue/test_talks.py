@@ -124,7 +124,7 @@ def test_conversations_do_not_meet_and_paths_lead_from_them() -> None:
         assert await table.say("blue", "b") == "Small or large?"
         table.clock.advance(4000)
         storage = table.storage
-        insight = Insight(storage.history, storage.records, storage.journal, table.flows, table.clock, 1800)
+        insight = Insight(storage, table.flows, table.clock, 1800)
         found = await insight.outcomes()
         assert (found["done"], found["abandoned"], found["automation"]) == (1, 1, 0.5)
         paths = await insight.paths()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from kith.core.audit import Act, By, Change
 from kith.core.clock import Clock
 from kith.core.errors import Fault, Invalid, NotFound, Refused
-from kith.core.ports import History, Journal, Records
+from kith.core.events import Reacted
+from kith.core.ports import History, Journal, Records, Store
 from kith.core.turn import Turn
 from kith.dialogue.flow import DEFAULT, FlowBook
 from kith.dialogue.learning import Question, mark, proposal, questions, row
-from kith.dialogue.outcomes import ratings, summary, talks
+from kith.dialogue.outcomes import feedback, ratings, summary, talks
 from kith.dialogue.patching import kind_of, prove, read_text, stage, with_intent, with_patterns
 from kith.dialogue.paths import graph
 from kith.runtime.telemetry import counter
@@ -22,19 +23,35 @@ from kith.runtime.telemetry import counter
 _RATED, _DECIDED = "rating", "learn"  # kinds of records
 _MOST = 50_000  # turns that are looked at, the oldest first
 _PAGE = 500
+_RECENT = 200  # turns of a conversation among which the one is that a sign was put to
 _DAY = 86400.0
 _NAME = re.compile(r"[^\W\d][\w.-]{0,63}")
 _counted = counter("kith_ratings_total", "Replies that were rated.", ("rating",))
 _learnt = counter("kith_flow_learnt_total", "Questions that were decided about.", ("action",))
 
 
+class Kept(Protocol):
+    """An open storage, as far as it is looked at."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def history(self) -> History: ...
+
+    @property
+    def records(self) -> Records: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+
 class Insight:
     """What there is to see and to decide; `idle` is the silence, in seconds, that ends a talk."""
 
-    def __init__(
-        self, history: History, records: Records, journal: Journal, flows: FlowBook, clock: Clock, idle: float
-    ) -> None:
-        self._history, self._records, self._journal = history, records, journal
+    def __init__(self, kept: Kept, flows: FlowBook, clock: Clock, idle: float) -> None:
+        self._history, self._records, self._journal = kept.history, kept.records, kept.journal
+        self._store = kept.store
         self._flows, self._clock, self._idle = flows, clock, idle
         self._writing = asyncio.Lock()
 
@@ -49,6 +66,17 @@ class Insight:
         turns, whole = await self._turns(days)
         found = talks(turns, self._clock.now(), self._idle)
         return {**summary(found, ratings(turns, await self._records.all(_RATED))), "whole": whole}
+
+    async def reacted(self, event: Reacted) -> None:
+        """A sign that somebody put to a reply on a chat platform counts as a rating by hand; taken away, as none."""
+        taken, sign = event.reaction.startswith("-"), event.reaction.removeprefix("-")
+        rating = feedback(sign)
+        if not rating:
+            return
+        recent = await self._store.turns(event.conversation, _RECENT)
+        turn = next((turn for turn in recent if any(said.id == event.message for said in turn.spoke)), None)
+        if turn is not None:
+            await self.rate(turn.id, 0 if taken else rating, "", turn.person)
 
     async def unanswered(self, days: float = 30.0, limit: int = 50) -> Mapping[str, Any]:
         """Questions without an answer or with a bad one, put together, each with a proposal."""
