@@ -106,6 +106,7 @@ class MqttPerson:
         self.name, self.prefix, self._ids = name, prefix, ids
         self.heard: list[str] = []
         self.copies: list[str] = []
+        self.answers: list[str] = []  # what each reply answers
         self.seen: set[str] = set()
 
     async def open(self, server: Server) -> None:
@@ -130,6 +131,7 @@ class MqttPerson:
             return
         self.seen.add(said["id"])
         self.heard.append(said["text"])
+        self.answers.append(said["reply_to"])
 
     async def close(self) -> None:
         self._client.disconnect()
