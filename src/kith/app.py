@@ -116,6 +116,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         clock=clock,
         ids=ids,
         records=storage.records,
+        people=storage.people,
         mind=Mind(Memory(storage, models, clock, ids, remember, local=authenticated(), wipes=wipes)),
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
@@ -186,6 +187,7 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         advise=suggest,
         memory=house.parts.mind.memory,
         prompts=house.parts.mind,
+        agenda=house.parts.agenda,
     )
     stack.push_async_callback(intake.stop)
     house.parts.bus.subscribe(Reacted, insight.reacted)

@@ -127,6 +127,7 @@ class House:
             clock=clock,
             ids=Ids(clock, random.Random(7)),
             records=storage.records,
+            people=storage.people,
             mind=mind or Mind(),
         )
         self.engine = Engine(ports, self.streams, self.health, "w1")

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
+from kith.core.audit import Act
 from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, NotFound, Refused, Unavailable
 from kith.core.ids import Ids
@@ -121,7 +122,7 @@ def envelope(text: str, conversation: str = "c") -> Envelope:
 
 def agenda(storage: Storage, clock: FrozenClock, said: list[str], zone: str = "Europe/Berlin", **more: Any) -> Agenda:
     box: Any = Box(storage, said)
-    return Agenda(storage.records, box, clock, InitiativeSettings(**more), zone)
+    return Agenda(storage.records, storage.people, box, clock, InitiativeSettings(**more), zone)
 
 
 async def opened(folder: Path, clock: FrozenClock, backend: str = "sqlite") -> Storage:
@@ -310,14 +311,19 @@ def test_a_person_who_moves_keeps_the_time_of_day() -> None:
         clock, said = FrozenClock(at("2026-05-01T07:00")), list[str]()
         storage = await opened(Path(), clock, "memory")
         book = agenda(storage, clock, said)
-        await book.hear("every day at 8 remind me to drink", ANN, envelope("x"), "t", "en")
-        told = await book.hear("I moved to Tokyo.", ANN, envelope("y"), "t2", "en")
+        person, _ = await storage.store.resolve(envelope("x"))
+        await book.hear("every day at 8 remind me to drink", person, envelope("x"), "t", "en")
+        told = await book.hear("I moved to Tokyo.", person, envelope("y"), "t2", "en")
         assert told == "From now on I go by the time in Asia/Tokyo; it is 14:00 there."
         assert (await book.find())[0].next.at == at("2026-05-02T08:00", ZoneInfo("Asia/Tokyo"))
+        moved, _ = await storage.store.resolve(envelope("x"))
+        assert book.zone(moved) == ZoneInfo("Asia/Tokyo")
         with pytest.raises(Refused):
-            await book.move(ANN.id, "Mars/Olympus")
-        assert await book.forget(ANN.id) == 1
-        assert await book.zone(ANN.id) == BERLIN
+            await book.move(person.id, "Mars/Olympus")
+        described = await book.described(person.id)
+        assert [(one["text"], one["rule"]) for one in described] == [("drink", "every day at 08:00")]
+        await storage.dossiers.erase([person.id], Act("person.erase", "owner", person.id))
+        assert await book.find() == []
         await storage.close()
 
     run(scene)

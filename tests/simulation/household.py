@@ -160,6 +160,7 @@ class Household:
             clock=clock,
             ids=ids,
             records=storage.records,
+            people=storage.people,
         )
         engine = Engine(ports, streams, health, worker=ids.new("w"))
         door = Door(self._platform, self.process)

@@ -9,6 +9,7 @@ from kith.app import authenticated
 from kith.cli.desk import local_storage
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
+from kith.dialogue.agenda import Agenda
 from kith.dialogue.memory import Memory, Modelless
 from kith.settings import load_settings
 
@@ -19,3 +20,11 @@ async def local_memory() -> AsyncGenerator[Memory]:
     clock, settings = SystemClock(), load_settings().dialogue.memory
     async with local_storage() as storage:
         yield Memory(storage, Modelless(), clock, Ids(clock), settings, local=authenticated())
+
+
+@asynccontextmanager
+async def local_agenda() -> AsyncGenerator[Agenda]:
+    """What everybody is to be reminded of."""
+    clock, settings = SystemClock(), load_settings().dialogue
+    async with local_storage() as storage:
+        yield Agenda(storage.records, storage.people, storage.inbox, clock, settings.initiative, settings.timezone)

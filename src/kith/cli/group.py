@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "users": "kith.cli.users",
     "people": "kith.cli.people",
     "memory": "kith.cli.memory",
+    "reminders": "kith.cli.reminders",
     "audit": "kith.cli.audit",
     "config": "kith.cli.config",
     "mcp": "kith.cli.mcp",

@@ -18,11 +18,12 @@ from typing import Any, cast
 
 from pydantic import Field
 
+from kith.core.audit import Act
 from kith.core.clock import Clock
 from kith.core.errors import KithError, NotFound, Refused
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Person
-from kith.core.ports import Inbox, Records
+from kith.core.ports import Inbox, People, Records
 from kith.dialogue.diction import moment, rhythm
 from kith.dialogue.schedule import Due, Rule, following, instant, latest
 from kith.dialogue.wishes import Wish, read_wish
@@ -33,7 +34,7 @@ from kith.runtime.telemetry import counter, get_logger
 
 _log = get_logger(__name__)
 _said = counter("kith_dialogue_reminders_total", "Reminders that came due.", ("outcome",))
-_KIND, _COUNTS, _ZONES = "reminder", "reminder.count", "person.zone"
+_KIND, _COUNTS = "reminder", "reminder.count"
 _LOOK = 30.0  # seconds between looks for what other processes have added
 _LATE = 300.0  # seconds after which a reminder says when it was due
 _AGAIN = 12 * 3600.0  # seconds for which one that was said can be put off
@@ -99,9 +100,16 @@ class Agenda:
     """Everybody's reminders. `default` is the household's time zone by name."""
 
     def __init__(
-        self, records: Records, inbox: Inbox, clock: Clock, settings: InitiativeSettings, default: str = ""
+        self,
+        records: Records,
+        people: People,
+        inbox: Inbox,
+        clock: Clock,
+        settings: InitiativeSettings,
+        default: str = "",
     ) -> None:
-        self._records, self._inbox, self._clock, self._settings = records, inbox, clock, settings
+        self._records, self._people = records, people
+        self._inbox, self._clock, self._settings = inbox, clock, settings
         self._default = default
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -136,20 +144,19 @@ class Agenda:
                     soonest = min(soonest or left.due, left.due)
         return said, soonest
 
-    async def zone(self, person: str) -> tzinfo | None:
-        """The time zone of a person: what they said, else the household's."""
-        return zone(await self._zone_name(person))
+    def zone(self, person: Person | None) -> tzinfo | None:
+        """The time zone of a person, else the household's."""
+        return zone(self._zone_name(person))
 
     async def move(self, person: str, name: str) -> None:
-        """A person lives by the clocks of the zone `name` from now on; their reminders keep their time of day.
+        """A person's reminders keep their time of day by the clocks of the zone `name` (empty: the household's).
 
         Raises `Refused` for a zone that is not known.
         """
         try:
-            where = zone(name)
+            where = zone(name or self._default)
         except ValueError as error:
             raise Refused(str(error), code="unknown_zone", hint="use a name like Asia/Shanghai") from None
-        await self._records.put(_ZONES, person, {"zone": name})
         async with self._lock:
             for reminder in await self._all():
                 if reminder.person == person and (due := following(reminder.rule, self._clock.now(), where)):
@@ -160,6 +167,20 @@ class Agenda:
         """The reminders of one person, or of all; soonest first."""
         return sorted((r for r in await self._all() if person in ("", r.person)), key=lambda r: (r.due, r.id))
 
+    async def described(self, person: str) -> Sequence[Mapping[str, Any]]:
+        """As `find`, for programs: ``next`` in seconds since the epoch, ``rule`` in words."""
+        return [
+            {
+                "id": one.id,
+                "text": _matter(one, one.locale),
+                "next": one.due,
+                "rule": rhythm(one.rule, one.locale),
+                "timezone": one.zone,
+                "channel": one.place["channel"],
+            }
+            for one in await self.find(person)
+        ]
+
     async def cancel(self, reminder: str, person: str = "") -> None:
         """Forget one reminder, of `person` where given. Raises `NotFound`."""
         async with self._lock:
@@ -168,23 +189,18 @@ class Agenda:
                 raise NotFound(f"there is no reminder {reminder!r}", code="reminder_not_found")
             await self._records.delete(_KIND, reminder)
 
-    async def forget(self, person: str) -> int:
-        """Forget everything about one person: reminders, counts and time zone. How many reminders there were."""
-        mine = await self.find(person)
-        for reminder in mine:
-            await self.cancel(reminder.id)
-        await self._records.delete(_COUNTS, person)
-        await self._records.delete(_ZONES, person)
+    async def wipe(self, person: str, _: Sequence[str] = ()) -> None:
+        """Let go of what is only in memory about a person; the rest goes with their records."""
         self._last = {place: kept for place, kept in self._last.items() if kept[1].person != person}
-        return len(mine)
 
     async def hear(self, text: str, person: Person, envelope: Envelope, turn: str, locale: str) -> str | None:
         """Do what a message wishes of the agenda, and say so; None when it wishes nothing. Harmless to do again."""
         if (name := zone_wanted(text)) is not None:
+            await self._people.change(person.id, {"timezone": name}, Act("person.change", person.id, person.id))
             await self.move(person.id, name)
             now = f"{datetime.fromtimestamp(self._clock.now(), UTC).astimezone(zone(name)):%H:%M}"
             return tr("dialogue.agenda.moved", locale, zone=name, time=now)
-        where = await self._zone_name(person.id)
+        where = self._zone_name(person)
         wish = read_wish(text, self._clock.now(), zone(where))
         match wish.kind if wish else "":
             case "add":
@@ -321,9 +337,8 @@ class Agenda:
     async def _put(self, reminder: Reminder) -> None:
         await self._records.put(_KIND, reminder.id, reminder.keep())
 
-    async def _zone_name(self, person: str) -> str:
-        kept = await self._records.get(_ZONES, person)
-        return str(kept["zone"]) if kept else self._default
+    def _zone_name(self, person: Person | None) -> str:
+        return (person.timezone if person else "") or self._default
 
 
 def _place(envelope: Envelope) -> Mapping[str, Any]:

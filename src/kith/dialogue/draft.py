@@ -10,7 +10,7 @@ from kith.core.clock import Clock
 from kith.core.ids import Ids
 from kith.core.message import Delta, Envelope, Message, ToolCall, Usage
 from kith.core.people import Conversation, Person, Principal
-from kith.core.ports import Guard, Inbox, Models, Recall, Records, Senses, Store, Tools
+from kith.core.ports import Guard, Inbox, Models, People, Recall, Records, Senses, Store, Tools
 from kith.core.turn import Claim, Passage, Step, Turn, Understanding
 from kith.dialogue.agenda import Agenda
 from kith.dialogue.flow import FlowBook
@@ -116,6 +116,7 @@ class Ports:
     clock: Clock
     ids: Ids
     records: Records
+    people: People
     mind: Mind = field(default_factory=Mind)
     layers: Layers = field(init=False)
     agenda: Agenda = field(init=False)
@@ -123,6 +124,8 @@ class Ports:
     def __post_init__(self) -> None:
         chosen = self.settings
         layers = Layers(self.models, self.clock, self.ids, chosen.understanding, chosen.model)
-        agenda = Agenda(self.records, self.inbox, self.clock, chosen.initiative, chosen.timezone)
+        agenda = Agenda(self.records, self.people, self.inbox, self.clock, chosen.initiative, chosen.timezone)
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "agenda", agenda)
+        if self.mind.memory is not None:
+            self.mind.memory.wipe_also(agenda.wipe)

@@ -36,7 +36,6 @@ from kith.dialogue.prompt import Asked, prompt_for
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
 from kith.dialogue.worry import asked, in_danger, shelter
-from kith.dialogue.zones import zone
 from kith.runtime.bus import Bus
 from kith.runtime.leaks import masked
 from kith.runtime.locale import tr
@@ -119,7 +118,7 @@ async def understand(
         return speak
     if draft.session.asked and (chosen := _consented(draft, clock.now())):
         return chosen
-    where = await agenda.zone(draft.person.id) if draft.person else zone(settings.timezone)
+    where = agenda.zone(draft.person)
     if await _agreed(draft, agenda) or await _remembered(draft, mind):
         return speak
     feeling = emotion(draft.heard.text)

@@ -175,6 +175,8 @@ class Diary:
 
         async def work() -> tuple[int, Any]:
             by = acting(request)
+            if body.timezone is not None and self._ports.agenda is not None:
+                await self._ports.agenda.move(person, body.timezone)
             act = Act("person.change", by.actor, person, by.origin, detail={"changed": ",".join(sorted(values))})
             return 200, _person(Met(await self._memory().people.change(person, values, act)))
 

@@ -71,6 +71,20 @@ class Memory(Protocol):
     async def link(self, person: str, other: str, by: By) -> Person: ...
 
 
+class Agenda(Protocol):
+    """What people are to be reminded of."""
+
+    async def described(self, person: str) -> Sequence[Mapping[str, Any]]:
+        """The reminders of a person, JSON-shaped."""
+        ...
+
+    async def cancel(self, reminder: str) -> None: ...
+
+    async def move(self, person: str, name: str) -> None:
+        """Keep a person's reminders at their time of day in another time zone. Raises `Refused` for an unknown one."""
+        ...
+
+
 class Prompts(Protocol):
     """What models were shown lately."""
 
@@ -260,3 +274,4 @@ class GatewayPorts:
     studio: Studio | None = None
     advise: Callable[[str], Mapping[str, Any]] | None = None
     prompts: Prompts | None = None
+    agenda: Agenda | None = None

@@ -35,6 +35,7 @@ from kith.gateway.pictures import Pictures
 from kith.gateway.platforms import Platforms
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.pulse import Pulse
+from kith.gateway.reminders import Reminders
 from kith.gateway.responses import Responses
 from kith.gateway.rest import Rest
 from kith.gateway.schema import Schema
@@ -87,6 +88,7 @@ class Gateway:
             Talks(ports, settings),
             Platforms(ports, settings),
             Diary(ports, settings),
+            Reminders(ports),
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
             Factors(ports.accounts, settings),

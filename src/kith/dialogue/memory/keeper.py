@@ -63,8 +63,12 @@ class Memory:
     ) -> None:
         self.shelves, self.models, self.clock, self.ids = shelves, models, clock, ids
         self.settings = settings or MemorySettings()
-        self._local, self._wipes = tuple(local), tuple(wipes)
+        self._local, self._wipes = tuple(local), list(wipes)
         self._same: dict[str, tuple[str, ...]] = {}
+
+    def wipe_also(self, wipe: Wipe) -> None:
+        """Have another place let go of what is forgotten."""
+        self._wipes.append(wipe)
 
     @property
     def people(self) -> People:
