@@ -13,6 +13,7 @@ from kith.core.clock import Clock, SystemClock
 from kith.core.events import Reacted
 from kith.core.ids import Ids
 from kith.dialogue import Engine, FlowBook, Ports, load_persona
+from kith.dialogue.cast import Cast
 from kith.dialogue.insight import Insight
 from kith.dialogue.memory import Memory
 from kith.dialogue.mind import Mind
@@ -94,12 +95,11 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     for close in (supervisor.close, bus.close):
         stack.push_async_callback(close)
     auth = Identity(storage.records, storage.journal, settings.security, clock, ids, reachable=public)
-    flows = FlowBook(settings.dialogue.flow)
+    flows, ground = FlowBook(settings.dialogue.flow), (clock, supervisor, folder)
     tools = await stack.enter_async_context(Outside(settings.plugins.mcp, clock, health))
     publish, serving, fetch = bus.publish, settings.serving, blobs.fetch
-    models = ModelService(
-        settings.models, clock, supervisor, folder, publish=publish, serving=serving, fetch=fetch, cipher=keys
-    )
+    models = ModelService(settings.models, *ground, publish=publish, serving=serving, fetch=fetch, cipher=keys)
+    cast = Cast(home() / "personas", storage.records, load_persona(settings.dialogue.persona))
     remember, wipes = settings.dialogue.memory, (models.forget, streams.wipe)
     ports = Ports(
         guard=HouseGuard(settings.security, auth, clock, authenticated(), auth.pairing),
@@ -110,14 +110,14 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         knowledge=Library(settings.knowledge),
         models=models,
         tools=tools,
-        persona=load_persona(settings.dialogue.persona),
+        persona=cast.first,
         settings=settings.dialogue,
         bus=bus,
         clock=clock,
         ids=ids,
         records=storage.records,
         people=storage.people,
-        mind=Mind(Memory(storage, models, clock, ids, remember, local=authenticated(), wipes=wipes)),
+        mind=Mind(Memory(storage, models, clock, ids, remember, local=authenticated(), wipes=wipes), cast),
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
     shared = streams, health, bus, storage.records, blobs, auth.pairing
@@ -188,6 +188,7 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         memory=house.parts.mind.memory,
         prompts=house.parts.mind,
         agenda=house.parts.agenda,
+        personas=house.parts.mind.cast,
     )
     stack.push_async_callback(intake.stop)
     house.parts.bus.subscribe(Reacted, insight.reacted)

@@ -33,7 +33,7 @@ def test_the_official_client_speaks_with_the_running_house(tmp_path: Path, monke
     async def story() -> None:
         async with open_household(load_settings(gateway__port=0), serve=True), Client(program) as client:
             names = [tool.name for tool in (await client.list_tools()).tools]
-            assert names == ["ask", "search", "send"]
+            assert names == ["ask", "search", "send", "remember"]
             assert len(text(await client.call_tool("ask", {"text": "hello"}))) > 3
             assert "api.md" in text(await client.call_tool("search", {"query": "Anthropic's dialect"}))
             assert (await client.call_tool("ask", {})).is_error

@@ -69,6 +69,8 @@ class Draft:
     granted: str = ""
     forgot: bool = False
     where: Where | None = None
+    speaker: Persona | None = None
+    label: str = ""
 
     def __post_init__(self) -> None:
         self.heard = self.envelope.message

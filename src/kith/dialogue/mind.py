@@ -10,11 +10,14 @@ from kith.core.errors import KithError, NotFound
 from kith.core.message import Envelope
 from kith.core.ports import Models
 from kith.core.turn import Turn
+from kith.dialogue.cast import Cast
 from kith.dialogue.context import STEP, start
 from kith.dialogue.memory import Memory, Where
 from kith.dialogue.memory.listening import Listener
 from kith.dialogue.memory.recall import Known, Moment, bring
 from kith.dialogue.memory.speech import Said, acknowledged, noted, spoken
+from kith.dialogue.persona import Persona
+from kith.runtime.locale import tr
 from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -35,8 +38,8 @@ class Bill:
 class Mind:
     """The memory as turns see it, and the latest prompts for who wants them explained; those live in memory only."""
 
-    def __init__(self, memory: Memory | None = None) -> None:
-        self.memory = memory
+    def __init__(self, memory: Memory | None = None, cast: Cast | None = None) -> None:
+        self.memory, self.cast = memory, cast
         self._listener = Listener(memory) if memory else None
         self._bills: OrderedDict[str, Bill] = OrderedDict()
 
@@ -56,8 +59,24 @@ class Mind:
             return Where((person,), conversation, envelope.kind == "group")
         return await self.memory.where(person, envelope, conversation)
 
+    async def speaker(self, text: str, where: Where, rounds: int) -> tuple[Persona | None, bool]:
+        """The persona that answers, None for that of the settings, and whether it is one of several."""
+        if self.cast is None:
+            return None, False
+        names = await self.cast.worn(where.conversation)
+        return self.cast.speaker(text, names, rounds), len(names) > 1
+
+    async def _switched(self, text: str, where: Where, locale: str) -> Said | None:
+        wanted = self.cast.wanted(text) if self.cast else None
+        if wanted is None or self.cast is None:
+            return None
+        await self.cast.wear(where.conversation, [wanted.name])
+        return Said(wanted.greeting or tr("memory.persona", locale, name=wanted.name))
+
     async def asked(self, text: str, where: Where | None, locale: str) -> Said | None:
-        """The answer to a message about the memory itself, or that asks for something to be remembered."""
+        """The answer to a message about the memory itself or who speaks, or that asks to remember something."""
+        if where is not None and (switched := await self._switched(text, where, locale)) is not None:
+            return switched
         if self.memory is None or where is None:
             return None
         said = await spoken(self.memory, text, where, locale)

@@ -80,6 +80,8 @@ async def resolve(draft: Draft, store: Store, settings: DialogueSettings, clock:
     draft.person, draft.conversation = await store.resolve(draft.envelope)
     draft.session = Session.restore(draft.conversation.state, clock.now(), settings.session_idle)
     draft.where = await mind.where(draft.person.id, draft.envelope, draft.conversation.id)
+    draft.speaker, several = await mind.speaker(outside.own(draft.heard), draft.where, draft.session.rounds)
+    draft.label = tr("memory.label", draft.locale, name=draft.speaker.name) if several and draft.speaker else ""
     if draft.answer is not None:
         return speak
     if not draft.heard.text and not draft.envelope.locale:
@@ -123,7 +125,7 @@ async def understand(
         return speak
     feeling = emotion(draft.heard.text)
     draft.session.mood = moved(draft.session.mood, feeling, clock.now() - draft.session.seen)
-    values = {"persona": persona.name, "name": draft.envelope.sender_name}
+    values = {"persona": (draft.speaker or persona).name, "name": draft.envelope.sender_name}
     reading = await layers.read(
         flows.current,
         outside.own(draft.heard),
@@ -170,6 +172,7 @@ async def think(
     mind: Mind,
 ) -> Stage | None:
     """Ask a model, and pass its words on while they come. Without a model, say what the handbook says, or so."""
+    persona = draft.speaker or persona
     name = draft.envelope.persona or settings.model or persona.model
     card = next((c for c in models.cards() if "chat" in c.capabilities and name in ("", c.name)), None)
     if card is None:
@@ -177,7 +180,7 @@ async def think(
         draft.answer = noted or _plain_answer(draft)
         return speak
     reply = min(settings.reply_tokens, card.reply or settings.reply_tokens)
-    offered = tuple(tools.offered(draft.principal)) if draft.principal else ()
+    offered = tuple(_allowed(tools.offered(draft.principal), persona)) if draft.principal else ()
     if not draft.prompt:
         if draft.history is None and draft.conversation is not None:
             draft.history = await _said(draft.conversation.id, draft.session.rounds, store, settings)
@@ -195,7 +198,7 @@ async def think(
         conversation=draft.conversation.id if draft.conversation else "",
         scope=Scope(persona.name, person=person) if person and not draft.history else None,
     )
-    await _listen(draft, models.chat(request), guard)
+    await _heard_out(draft, models.chat(request), guard, persona)
     return None
 
 
@@ -381,10 +384,24 @@ def _plain_answer(draft: Draft) -> str:
     return tr("dialogue.no_model", draft.locale)
 
 
+def _allowed(offered: Sequence[ToolSpec], persona: Persona) -> list[ToolSpec]:
+    """The tools that this persona may use: all, where it names none."""
+    return [spec for spec in offered if not persona.tools or spec.name in persona.tools]
+
+
 async def _said(conversation: str, rounds: int, store: Store, settings: DialogueSettings) -> list[Message]:
     """What was said last: only a model wants to know, and a rule need not wait for it."""
     recent = await store.turns(conversation, settings.rounds + STEP)
     return [message for messages in rounds_of(window(recent, rounds, settings.rounds)) for message in messages]
+
+
+async def _heard_out(draft: Draft, stream: AsyncIterator[Delta], guard: Guard, persona: Persona) -> None:
+    """Listen to a model that speaks as this persona: its name before its words, no tools but its own."""
+    if draft.label and not draft.work:
+        draft.text = draft.label
+        await draft.emit(Delta(draft.label))
+    await _listen(draft, stream, guard)
+    draft.pending = tuple(call for call in draft.pending if not persona.tools or call.name in persona.tools)
 
 
 async def _listen(draft: Draft, stream: AsyncIterator[Delta], guard: Guard) -> None:

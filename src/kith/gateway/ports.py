@@ -85,6 +85,27 @@ class Agenda(Protocol):
         ...
 
 
+class Personas(Protocol):
+    """Who may speak for the household. Names that are not there raise `NotFound`."""
+
+    @property
+    def default(self) -> str: ...
+
+    def all(self) -> Sequence[tuple[str, Any]]: ...
+
+    def get(self, name: str) -> Any: ...
+
+    def add(self, raw: bytes, file: str) -> tuple[str, Any]: ...
+
+    def choose(self, name: str) -> str: ...
+
+    def remove(self, name: str) -> str: ...
+
+    async def wear(self, conversation: str, names: Sequence[str]) -> Sequence[str]:
+        """Let these speak in a conversation, in turns if they are several; their names."""
+        ...
+
+
 class Prompts(Protocol):
     """What models were shown lately."""
 
@@ -275,3 +296,4 @@ class GatewayPorts:
     advise: Callable[[str], Mapping[str, Any]] | None = None
     prompts: Prompts | None = None
     agenda: Agenda | None = None
+    personas: Personas | None = None

@@ -30,6 +30,7 @@ from kith.gateway.grpc import Rpc
 from kith.gateway.live import Live
 from kith.gateway.luggage import Luggage
 from kith.gateway.mail import Mail
+from kith.gateway.masks import Masks
 from kith.gateway.mcp import Mcp
 from kith.gateway.pictures import Pictures
 from kith.gateway.platforms import Platforms
@@ -89,6 +90,7 @@ class Gateway:
             Platforms(ports, settings),
             Diary(ports, settings),
             Reminders(ports),
+            Masks(ports, settings),
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
             Factors(ports.accounts, settings),
