@@ -125,7 +125,7 @@ def test_the_newer_word_counts_and_the_older_stays_as_history() -> None:
         assert [fact.value for fact in await memory.facts([ann()])] == ["Kyoto", "coffee"]
         old = [fact for fact in await memory.facts([ann()], history=True) if fact.replaced]
         assert [(fact.kind, fact.value) for fact in old] == [("home", "Bern"), ("like", "coffee")]
-        assert await say(house, 5, "where do I live?") == "Lives in Kyoto"
+        assert await say(house, 5, "我住在哪里？") == "Lives in Kyoto"
 
     live(scene)
 
@@ -133,11 +133,11 @@ def test_the_newer_word_counts_and_the_older_stays_as_history() -> None:
 def test_people_ask_what_is_known_in_both_languages() -> None:
     async def scene(house: House, memory: Memory) -> None:
         assert "nothing" in await say(house, 1, "What do you know about me?")
-        assert "Remember" in (await say(house, 2, "Remember that the gate code is 4711")).title()
+        assert "Remember" in (await say(house, 2, "Remember that the gate code is 47119358")).title()
         assert await say(house, 3, "我叫安，我对花生过敏") == "我记住了：名字叫安；对花生过敏。"
         told = await say(house, 4, "你知道我什么？")
         assert "名字叫安" in told
-        assert "4711" in told
+        assert "47119358" in told
         assert await say(house, 5, "我叫什么名字？") == "名字叫安"
         assert await say(house, 6, "what's my name") == "名字叫安"
 
@@ -148,7 +148,7 @@ FORGET = (
     ("I live in Zanzibar", "forget that I live in Zanzibar", "en"),
     ("I work as a zanzibarist", "please forget my job as zanzibarist", "en"),
     ("我住在桑给巴尔岛", "忘掉我住在桑给巴尔岛这件事吧", "zh"),
-    ("记住我的密码是桑给巴尔岛4711", "把我的密码忘了吧", "zh"),
+    ("记住我的密码是桑给巴尔岛47119358", "把我的密码忘了吧", "zh"),
     ("Remember that Zanzibar is my word", "Forget everything about me", "en"),
     ("我住在桑给巴尔岛", "请忘掉关于我的一切", "zh"),
 )
@@ -167,7 +167,7 @@ def test_what_is_forgotten_is_gone_from_everywhere(told: str, wish: str, lang: s
         assert "zanzibar" not in stored.replace("is zanzibar nice", "") or "word" in told
         assert told.casefold() not in stored
         assert wish.casefold() not in stored
-        assert "4711" not in stored
+        assert "47119358" not in stored
         assert house.wiped  # type: ignore[attr-defined]
         acts = [entry.act for entry in await house.storage.journal.entries()]
         assert [act.name for act in acts] == ["memory.forget"]

@@ -47,6 +47,7 @@ class Table:
             clock=clock,
             ids=Ids(clock, random.Random(7)),
             records=storage.records,
+            people=storage.people,
         )
         self.engine = Engine(ports, Streams(), Health(), "w1")
 
