@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from kith.dialogue.crisis import endangered, plain
+from kith.dialogue.crisis import bare, endangered, plain
 from kith.dialogue.danger import COLUMNS, LABELS, features
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +62,7 @@ def samples() -> tuple[list[str], list[int], list[int], list[float]]:
         found = [part for part in re.split(r"[\n。.]+", page.read_text("utf-8")) if 12 < len(part) < 160]
         rows += [(text, 0, len(lines) + number % 500, 0.5) for number, text in enumerate(found[::4])]
     texts, labels, groups, weights = zip(*rows, strict=True)
-    return [plain(text) for text in texts], list(labels), list(groups), list(weights)
+    return [bare(plain(text)) for text in texts], list(labels), list(groups), list(weights)
 
 
 def matrix(texts: list[str]) -> Any:
@@ -94,6 +94,16 @@ def bounds(chance: Any, labels: Any, shares: Any) -> tuple[float, float]:
     return bound(chance[:, 1] + chance[:, 2], SURE), bound(1 - chance[:, 0], MAYBE)
 
 
+def kept(target: Path, model: Any, found: tuple[float, float]) -> str:
+    """Write a model to a file with its bounds; returns what it weighs."""
+    scale = np.abs(model.coef_).max(axis=1) / 127
+    rows, bias = np.round(model.coef_ / scale[:, None]).astype(np.int8), model.intercept_.astype(np.float32)
+    np.savez_compressed(
+        target, rows=rows, scale=scale.astype(np.float32), bias=bias, bounds=np.array(found, np.float32)
+    )
+    return f"{target.name}: {target.stat().st_size / 1000:.0f} KB"
+
+
 def main() -> None:
     """Train, say what cross-validation found, and write the file."""
     texts, given, group, weight = samples()
@@ -120,11 +130,7 @@ def main() -> None:
         for at in np.flatnonzero(((labels == 0) & danger) | (np.isin(labels, (1, 2)) & ~asked & ~ruled)):
             print(LABELS[labels[at]], np.round(chance[at], 2), texts[at])
     model = fitted(rows, labels, weights)
-    scale = np.abs(model.coef_).max(axis=1) / 127
-    kept = np.round(model.coef_ / scale[:, None]).astype(np.int8)
-    bias, found = model.intercept_.astype(np.float32), np.array((sure, maybe), np.float32)
-    np.savez_compressed(TARGET, rows=kept, scale=scale.astype(np.float32), bias=bias, bounds=found)
-    print(f"{TARGET.name}: {TARGET.stat().st_size / 1000:.0f} KB")
+    print(kept(TARGET, model, (sure, maybe)))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,8 @@ def test_a_huge_text_is_looked_through_to_its_end(text: str) -> None:
         "自-杀",
         "我\u200b想\u200b自杀",
         "k1ll myself",
+        "i want to k i l l myself",
+        "\u0456 want to d\u0456\u0435",
     ],
 )
 def test_a_disguise_does_not_hide_it(text: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kith.core.turn import Turn
+from kith.dialogue.candour import claims
 from kith.dialogue.crisis import endangered
+from kith.dialogue.mood import lasting
 from kith.dialogue.worry import judged
 from tests.dialogue.house import House, heard, play, says
 
@@ -66,3 +68,48 @@ def test_the_layer_sees_what_no_rule_does() -> None:
     text = "my time is up and I leave you my dog when I am no longer in this world"
     assert not endangered(text)
     assert judged(text) in ("self", "unclear")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("I am so sad about that.", True),
+        ("I miss you too!", True),
+        ("我也很难过，抱抱你", True),
+        ("我爱你", True),
+        ("I'm happy to help with that.", False),
+        ("I am an AI, I do not feel sad.", False),
+        ("作为 AI，我不会难过", False),
+        ('In French, "I love you" is "je t\'aime".', False),
+        ("Dear Tom,\nI miss you and hope to see you soon.", False),
+        ("我很高兴能帮到您", False),
+        ("", False),
+        ("我" * 50_000, False),
+    ],
+)
+def test_a_claim_of_feelings_is_seen(text: str, wanted: bool) -> None:
+    assert claims(text) is wanted
+
+
+def test_a_model_that_claims_feelings_is_set_right() -> None:
+    async def scene(house: House) -> None:
+        (turn,) = await turns(house, "Zorbulate the frimmin quandle")
+        assert turn.spoke[0].text.startswith("I am so lonely here.")
+        assert "no feelings of my own" in turn.spoke[0].text
+
+    play(scene, says("I am so lonely here."))
+
+
+def test_a_mood_belongs_to_the_person_and_fades() -> None:
+    async def scene(house: House) -> None:
+        (turn,) = await turns(house, "I feel sad and lonely, I cried")
+        kept = await house.storage.records.get("person.mood", turn.person)
+        assert kept is not None
+        assert kept["mood"] < 0
+        assert set(kept) == {"mood", "at"}
+        assert await lasting(house.storage.records, turn.person, kept["at"]) == kept["mood"]
+        assert abs(await lasting(house.storage.records, turn.person, kept["at"] + 86400)) < abs(kept["mood"]) / 10
+        await house.storage.records.put("person.mood", "p", {"mood": "broken", "at": 1.0})
+        assert await lasting(house.storage.records, "p", 2.0) == 0
+
+    play(scene, says("I hear you"))

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from kith.runtime.script import simplified
+from kith.runtime.script import lookalikes, rejoined, simplified
 
 _PIECE, _OVERLAP = 400, 100  # characters
 _HAN = "\u4e00-\u9fff"
@@ -76,15 +76,20 @@ def _sentence(sentence: str) -> bool:
         return False
     if _LAUGH.search(said):
         said = _DEGREE.sub("", said)
-    said = _DENIED.sub(" ", _FIGURE.sub(" ", said))
+    said = bare(said)
     return any(form.search(said) for form in _DANGER)
+
+
+def bare(sentence: str) -> str:
+    """A plain sentence without what it denies and without figures of speech."""
+    return _DENIED.sub(" ", _FIGURE.sub(" ", sentence))
 
 
 def plain(text: str) -> str:
     """Width, case, script, hidden characters and the commonest disguises made equal; sentences stay apart."""
     folded = unicodedata.normalize("NFKC", text).casefold().translate(simplified()).replace("’", "'")
     folded = "".join(c for c in folded if c == "\n" or unicodedata.category(c)[0] != "C")
-    return _WORD.sub(_spelt, _BETWEEN.sub("", folded))
+    return _WORD.sub(_spelt, _BETWEEN.sub("", rejoined(folded.translate(lookalikes()))))
 
 
 def _spelt(match: re.Match[str]) -> str:

@@ -34,7 +34,7 @@ _ENDINGS = ("s", "d", "ed", "ing", "es")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A fitted model: a row for each of `LABELS`, and the chances from which a text counts."""
+    """A fitted model: a row for each label, and the chances from which a text counts."""
 
     rows: Floats
     bias: Floats
@@ -43,7 +43,7 @@ class Weights:
 
 
 def chances(plain: str, weights: Weights) -> Floats:
-    """How probable each of `LABELS` is for one plain sentence; they add up to one."""
+    """How probable each label is for one plain sentence; they add up to one."""
     columns, values = features(plain)
     scores = weights.rows[:, columns] @ values + weights.bias
     grown = np.exp(scores - scores.max())

@@ -1,5 +1,4 @@
-"""The feeling that a text shows, by a lexicon in both languages,
-and a person's mood as it moves over a conversation."""
+"""The feeling that a text shows, by a lexicon in both languages, and a person's mood over time."""
 
 from __future__ import annotations
 
@@ -8,6 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from kith.core.ports import Records
 from kith.dialogue.normal import normal
 
 EMOTIONS = {"joy": 1.0, "love": 1.0, "sadness": -1.0, "anger": -0.8, "fear": -0.8, "tired": -0.5, "surprise": 0.1}
@@ -15,6 +15,7 @@ EMOTIONS = {"joy": 1.0, "love": 1.0, "sadness": -1.0, "anger": -0.8, "fear": -0.
 _HALF_LIFE = 6 * 3600.0  # seconds in which a mood halves by itself
 _WEIGHT = 0.4  # of a new message
 _LIMIT = 1000
+_KIND = "person.mood"
 _NOT = re.compile(
     r"(?:不|没|没有|(?<!特)别|不太|并不|not|never|no longer|n't|hardly) ?(?:very |so |really |that |太|很|怎么|那么)?$"
 )
@@ -41,6 +42,25 @@ def emotion(text: str) -> str:
             if not _NOT.search(said[max(0, match.start() - 14) : match.start()]):
                 counts[name] = counts.get(name, 0) + 1
     return max(counts, key=lambda name: counts[name]) if counts else ""
+
+
+async def lasting(records: Records, person: str, now: float) -> float:
+    """The mood of a person as it is now, from whatever conversation; 0 where nothing is known."""
+    kept = await records.get(_KIND, person) or {}
+    mood, at = kept.get("mood", 0.0), kept.get("at", now)
+    if not isinstance(mood, int | float) or not isinstance(at, int | float):
+        return 0.0
+    return moved(min(max(float(mood), -1.0), 1.0), "", now - float(at))
+
+
+async def keep(records: Records, person: str, mood: float, now: float) -> None:
+    """Keep a person's mood: a number and when, nothing of what was said."""
+    await records.put(_KIND, person, {"mood": round(mood, 3), "at": now})
+
+
+async def forget(records: Records, person: str) -> None:
+    """Let go of a person's mood."""
+    await records.delete(_KIND, person)
 
 
 def moved(mood: float, shown: str, passed: float) -> float:

@@ -20,10 +20,11 @@ from kith.core.ids import Ids
 from kith.core.message import Audio, Delta, Message, Part, Text, ToolCall, ToolResult, Usage
 from kith.core.model import ChatRequest, Sampling, Scope, ToolSpec
 from kith.core.people import Parcel
-from kith.core.ports import Guard, Inbox, Models, Recall, Release, Senses, Store, Tools
+from kith.core.ports import Guard, Inbox, Models, Recall, Records, Release, Senses, Store, Tools
 from kith.core.turn import Done, Passage, Understanding
-from kith.dialogue import consent, outside
+from kith.dialogue import consent, mood, outside
 from kith.dialogue.agenda import Agenda
+from kith.dialogue.candour import claims
 from kith.dialogue.care import MINOR, alarm
 from kith.dialogue.context import STEP, rounds_of, window
 from kith.dialogue.draft import Draft, Ports
@@ -73,12 +74,15 @@ async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage
     return None
 
 
-async def resolve(draft: Draft, store: Store, settings: DialogueSettings, clock: Clock, mind: Mind) -> Stage | None:
+async def resolve(
+    draft: Draft, store: Store, settings: DialogueSettings, clock: Clock, mind: Mind, records: Records
+) -> Stage | None:
     """Which person, which conversation, and where its dialogue stands."""
     if draft.history is not None:
         return speak if draft.answer is not None else None
     draft.person, draft.conversation = await store.resolve(draft.envelope)
     draft.session = Session.restore(draft.conversation.state, clock.now(), settings.session_idle)
+    draft.session.mood = await mood.lasting(records, draft.person.id, clock.now())
     draft.where = await mind.where(draft.person.id, draft.envelope, draft.conversation.id)
     draft.speaker, several = await mind.speaker(outside.own(draft.heard), draft.where, draft.session.rounds)
     draft.label = tr("memory.label", draft.locale, name=draft.speaker.name) if several and draft.speaker else ""
@@ -124,7 +128,7 @@ async def understand(
     if await _agreed(draft, agenda) or await _remembered(draft, mind):
         return speak
     feeling = emotion(draft.heard.text)
-    draft.session.mood = moved(draft.session.mood, feeling, clock.now() - draft.session.seen)
+    draft.session.mood = moved(draft.session.mood, feeling, 0.0)  # it faded to now when the person was found
     values = {"persona": (draft.speaker or persona).name, "name": draft.envelope.sender_name}
     reading = await layers.read(
         flows.current,
@@ -244,6 +248,7 @@ async def speak(
     await _go_back(draft)
     if draft.forgot:
         draft.heard = replace(draft.heard, parts=(Text(tr("memory.request", draft.locale)),))
+    await _own_up(draft)
     await _suggest_break(draft, settings, now)
     if draft.text:
         draft.spoke = (Message(ids.new("m"), "assistant", (Text(draft.text),), now),)
@@ -261,11 +266,15 @@ async def speak(
     return None
 
 
-async def remember(draft: Draft, bus: Bus, mind: Mind, settings: DialogueSettings) -> Stage | None:
+async def remember(draft: Draft, bus: Bus, mind: Mind, settings: DialogueSettings, records: Records) -> Stage | None:
     """Tell everybody who learns from turns: metrics, audit, learning, memory."""
     if draft.heard.role == "user" and draft.outcome in ("answered", "handed_over") and not draft.danger:
         rounds = (draft.session.rounds, settings.rounds)
         await mind.learn(draft.turn(), outside.own(draft.envelope.message), draft.where, rounds, forgot=draft.forgot)
+    if draft.person is not None and draft.forgot:
+        await mood.forget(records, draft.person.id)
+    elif draft.person is not None and draft.understanding.emotion:
+        await mood.keep(records, draft.person.id, draft.session.mood, draft.session.seen)
     bus.publish(TurnFinished(draft.turn(), draft.envelope.channel))
     _turns.add(1, channel=draft.envelope.channel, outcome=draft.outcome, by=draft.understanding.by or "model")
     for step in draft.path:
@@ -338,6 +347,15 @@ async def _go_back(draft: Draft) -> None:
     if not draft.coda or not draft.text or draft.danger or draft.outcome not in ("answered", "handed_over"):
         return
     line = "\n\n" + draft.coda
+    draft.text += line
+    await draft.emit(Delta(line))
+
+
+async def _own_up(draft: Draft) -> None:
+    """Below words of a model that claim feelings as its own: that it has none."""
+    if draft.answer is not None or not draft.model or not claims(draft.text):
+        return
+    line = "\n\n" + tr("dialogue.unfeeling", draft.locale)
     draft.text += line
     await draft.emit(Delta(line))
 

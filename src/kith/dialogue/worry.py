@@ -12,7 +12,7 @@ from typing import Literal
 
 from kith.core.turn import Understanding
 from kith.dialogue.care import safe_answer
-from kith.dialogue.crisis import endangered, plain, sentences
+from kith.dialogue.crisis import bare, endangered, plain, sentences
 from kith.dialogue.danger import chances, shipped
 from kith.dialogue.draft import Draft
 from kith.dialogue.settings import DialogueSettings
@@ -37,7 +37,7 @@ def judged(text: str) -> Worry:
     ends = text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}"
     weights, unclear = shipped(), False
     for sentence in sentences(plain(ends)):
-        safe, own, other, _ = (float(chance) for chance in chances(sentence, weights))
+        safe, own, other, _ = (float(chance) for chance in chances(bare(sentence), weights))
         if own + other >= weights.sure:
             return "other" if other > own else "self"
         unclear = unclear or 1 - safe >= weights.maybe

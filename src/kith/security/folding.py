@@ -11,15 +11,9 @@ import unicodedata
 from functools import cache, lru_cache
 from pathlib import Path
 
-from kith.runtime.script import simplified
+from kith.runtime.script import lookalikes, rejoined, simplified
 
 _HAN = "\u3400-\u9fff"
-_LOOKS = (
-    "аa ɑa αa ạa ӓa ƅb ьb ßb вb сc ϲc ƈc ԁd ɗd еe єe ҽe εe ƒf ғf ɡg ցg һh հh нh іi ıi ιi ӏi ɩi јj ϳj κk "
-    "кk ҝk ⅼl ӏl մu мm ոn пn ηn оo οo σo օo ѻo рp ρp ԛq гr ѕs ʂs тt τt υu ʋu ѵv νv ԝw ѡw ωw хx χx уy γy "
-    "ყy ᴢz ʐz ᴀa ʙb ᴄc ᴅd ᴇe ꜰf ɢg ʜh ɪi ᴊj ᴋk ʟl ᴍm ɴn ᴏo ᴘp ʀr ꜱs ᴛt ᴜu ᴠv ᴡw ʏy øo đd łl ħh ŧt ðd þp "
-)
-_LOOK = {ord(pair[0]): pair[1] for pair in _LOOKS.split()}
 _BOXED = {
     **{0x1F130 + n: chr(97 + n) for n in range(26)},
     **{0x1F150 + n: chr(97 + n) for n in range(26)},
@@ -29,7 +23,6 @@ _BOXED = {
 _LEET = str.maketrans("013457@$!|89+", "oieastasilbgt")
 _RUN = re.compile(r"[a-z0-9@$!|+]+")
 _SIGN, _LETTER = re.compile(r"[0-9@$|+]|!(?=[a-z])"), re.compile("[a-z]")
-_CHAIN = re.compile(r"(?<![a-z0-9@$])[a-z0-9@$]([ .\-_*·|/~,])[a-z0-9@$](?:\1[a-z0-9@$])+(?![a-z0-9@$])")
 _INNER = re.compile(r"(?<=[a-z])[._\-*·~|^`'#=/+]+(?=[a-z])")
 _BETWEEN = re.compile(rf"(?<=[{_HAN}])[\s\-_*·.|/+~^#=,]+(?=[{_HAN}])")
 _REPEAT = re.compile(r"(\D)\1{2,}")
@@ -41,8 +34,8 @@ def plain(text: str) -> str:
     """The form that rules read: lower case, simplified, without disguise; words stand apart by single spaces."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_BOXED)).casefold()
     kept = "".join(map(_seen, decomposed))
-    folded = unicodedata.normalize("NFC", kept).translate(_LOOK).translate(simplified())
-    folded = _CHAIN.sub(_joined, folded)
+    folded = unicodedata.normalize("NFC", kept).translate(lookalikes()).translate(simplified())
+    folded = rejoined(folded)
     folded = _BETWEEN.sub("", _INNER.sub("", folded))
     folded = _RUN.sub(_read, folded)
     return " ".join(_REPEAT.sub(r"\1", folded).split())
@@ -90,10 +83,6 @@ def _read(found: re.Match[str]) -> str:
     """A run with letters among its digits and signs as the letters that were meant."""
     run = found[0]
     return run.translate(_LEET) if _SIGN.search(run) and _LETTER.search(run) else run
-
-
-def _joined(found: re.Match[str]) -> str:
-    return found[0][::2]
 
 
 @lru_cache(maxsize=16384)

@@ -1,0 +1,62 @@
+"""How much danger is noticed that nothing was written for? On sentences kept out of training, and on everyday requests.
+
+`python -m benchmarks.crisis [CLINC150.json]`: shares with 95 % bounds (Wilson), and the time per message beside that of
+the rules alone. A file of CLINC150 (not part of Kith) says how often ordinary requests are taken for danger.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kith.dialogue.crisis import endangered
+from kith.dialogue.worry import judged
+
+UNSEEN = Path(__file__).parents[1] / "tests" / "dialogue" / "unseen.txt"
+NAMES = {"+": "own life", "!": "by another", "?": "unclear", "-": "harmless"}
+
+
+def bounds(hits: int, total: int) -> str:
+    """A share with its 95 % bounds."""
+    share, z = hits / total, 1.96
+    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    return f"{hits}/{total} = {share:.1%} ({middle - half:.1%} to {middle + half:.1%})"
+
+
+def report(name: str, texts: Sequence[str]) -> None:
+    """What the rules, the script and the question find in texts of one kind."""
+    found = [judged(text) for text in texts]
+    script = sum(one in ("self", "other") for one in found)
+    print(
+        f"{name}: rules {bounds(sum(map(endangered, texts)), len(texts))}, script {bounds(script, len(texts))}, ",
+        end="",
+    )
+    print(f"script or question {bounds(sum(map(bool, found)), len(texts))}")
+
+
+def main() -> None:
+    """Print the figures."""
+    lines = UNSEEN.read_text("utf-8").splitlines()
+    for mark, name in NAMES.items():
+        report(name, [line[2:] for line in lines if line.startswith(f"{mark} ")])
+    texts = [line[2:] for line in lines if line[0] != "#"]
+    for name, judge in (("rules", endangered), ("both", judged)):
+        taken: list[float] = []
+        for text in texts * 3:
+            began = time.perf_counter()
+            judge(text)
+            taken.append(time.perf_counter() - began)
+        print(f"{name}: {statistics.median(taken) * 1000:.2f} ms a message at the median")
+    if len(sys.argv) > 1:
+        rows = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+        report("CLINC150", [row[0] for part in rows.values() for row in part][:5000])
+
+
+if __name__ == "__main__":
+    main()
