@@ -19,6 +19,7 @@ from kith.security.filter import ContentFilter
 from kith.security.folding import plain, sound
 from kith.security.outflow import Outflow
 from kith.security.respell import respelt
+from kith.security.rules import sheet as security_rules
 from kith.security.settings import FilterSettings
 from kith.settings import Settings
 
@@ -72,6 +73,14 @@ def test_interception_and_false_alarms_stay_where_they_were_measured() -> None:
     hidden = sum(flagged(one.text) for one in disguised)
     assert len(ATTACKS) >= 150 and len(BENIGN) >= 1000
     assert caught / len(ATTACKS) > 0.94 and hidden / len(disguised) > 0.86 and wrong / len(BENIGN) < 0.025
+
+
+def test_the_sieve_lets_every_rule_through_that_matches() -> None:
+    rules, sieve = security_rules()
+    for one in (*ATTACKS, *BENIGN[:300]):
+        read = plain(one.text)
+        assert {n for n, (_, form) in enumerate(rules) if form.search(read)} <= set(sieve.possible(read))
+    assert sum(len(sieve.possible(plain(one.text))) for one in BENIGN) < 0.15 * len(rules) * len(BENIGN)
 
 
 def test_training_and_measuring_have_no_sentence_in_common() -> None:

@@ -169,6 +169,8 @@ _BEGIN = (
     "passwd password"
 )
 _STARTS = tuple(_BEGIN.split())
+_PARTS = frozenset(begin[:size] for begin in _STARTS for size in range(1, len(begin)))
+_WIDEST = max(map(len, _PARTS))
 _RUN = string.ascii_letters + string.digits + "_-+/=.@:%~!#$&'*?^`{|}\"("
 _DIGITS = re.compile(r"(?<![A-Za-z0-9_-])[+(]?[A-Z]{0,2}[0-9A-Z()][0-9A-Z ()-]*\Z")
 _CHAIN = re.compile(r"(?<![A-Za-z0-9_-])(?:[+(]?[0-9A-Z()]+[ -]+)+\Z")
@@ -213,10 +215,9 @@ def _opened(text: str) -> Iterator[re.Match[str]]:
 def _suspicious(run: str, *, contacts: bool) -> bool:
     if contacts or "@" in run or any(c.isdigit() for c in run) or "://" in run:
         return True
-    for begin in _STARTS:
-        if begin in run or any(run.endswith(begin[:size]) and _border(run, size) for size in range(1, len(begin))):
-            return True
-    return run.count("-") > 1
+    if run.count("-") > 1 or any(map(run.__contains__, _STARTS)):
+        return True
+    return any(run[-size:] in _PARTS and _border(run, size) for size in range(1, min(len(run), _WIDEST) + 1))
 
 
 def _border(run: str, size: int) -> bool:

@@ -22,8 +22,8 @@ from kith.security.folding import sound, squeezed
 COLUMNS = 1 << 14
 WINDOW, STRIDE = 240, 120  # characters
 _PLAIN, _SOUND = (2, 3, 4, 5), (3, 4, 5, 6)
-_FACTORS = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0xD3A2646C], np.uint64)
-_MASK = np.uint64(0xFFFFFFFF)
+_FACTORS = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0xD3A2646C], np.uint32)
+_NONE, _FIRST = np.zeros(0, np.uint32), np.ones(1, np.bool_)
 
 
 class Grams:
@@ -39,7 +39,9 @@ class Grams:
             columns = features(piece)
             if len(columns):
                 length = np.float32(len(columns) ** -0.5)
-                best = np.maximum(best, self._weights[:, columns].sum(axis=1) * length + self._bias, dtype=np.float32)
+                best = np.maximum(
+                    best, self._weights.take(columns, axis=1).sum(axis=1) * length + self._bias, dtype=np.float32
+                )
         return best
 
     @staticmethod
@@ -54,26 +56,32 @@ def windows(plain: str) -> list[str]:
     return [plain[at : at + WINDOW] for at in range(0, len(plain) - STRIDE, STRIDE)]
 
 
-def features(plain: str) -> NDArray[np.int64]:
-    """The columns of a text's features, each once."""
-    text = f" {squeezed(plain)} "
-    heard = sound(plain)
-    found = [_hashed(text, size) for size in _PLAIN]
-    found += [_hashed(heard, size) + COLUMNS for size in _SOUND if len(heard) >= size]
-    return np.unique(np.concatenate(found))
+def features(plain: str) -> NDArray[np.uint32]:
+    """The columns of a text's features, each once, in order."""
+    spelt = _sums(f" {squeezed(plain)} ", _PLAIN)
+    columns = _hashed(np.concatenate(spelt or [_NONE]))
+    if heard := _sums(sound(plain), _SOUND):
+        columns = np.concatenate((columns, _hashed(np.concatenate(heard)) + np.uint32(COLUMNS)))
+    columns.sort()
+    return columns[np.concatenate((_FIRST[: len(columns)], columns[1:] != columns[:-1]))]
 
 
-def _hashed(text: str, size: int) -> NDArray[np.int64]:
-    codes = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32).astype(np.uint64)
-    if len(codes) < size:
-        return np.zeros(0, np.int64)
-    total = np.full(len(codes) - size + 1, size * 0x1000193, np.uint64)
-    for place in range(size):
-        total = (total + codes[place : len(codes) - size + 1 + place] * _FACTORS[place]) & _MASK
-    total ^= total >> np.uint64(15)
-    total = (total * np.uint64(0x2C1B3C6D)) & _MASK
-    total ^= total >> np.uint64(13)
-    return (total & np.uint64(COLUMNS - 1)).astype(np.int64)
+def _sums(text: str, sizes: tuple[int, ...]) -> list[NDArray[np.uint32]]:
+    """For each size the weighted sums of its n-grams (modulo 2**32); a longer one goes on from a shorter one's."""
+    codes = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
+    total, found = codes * _FACTORS[0], list[NDArray[np.uint32]]()
+    for size in range(2, min(sizes[-1], len(codes)) + 1):
+        total = total[:-1] + codes[size - 1 :] * _FACTORS[size - 1]
+        if size in sizes:
+            found.append(total + np.uint32(size * 0x1000193))
+    return found
+
+
+def _hashed(total: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    total ^= total >> np.uint32(15)
+    total *= np.uint32(0x2C1B3C6D)
+    total ^= total >> np.uint32(13)
+    return total & np.uint32(COLUMNS - 1)
 
 
 @cache

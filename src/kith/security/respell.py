@@ -38,6 +38,8 @@ def respelt(plain: str) -> str:
 
 
 def _word(units: list[Unit], place: int) -> str:
+    if place + 1 == len(units) or (units[place][0], units[place + 1][0]) not in _openings():
+        return ""
     for size in range(min(_LONGEST, len(units) - place), 1, -1):
         piece = units[place : place + size]
         word = _known().get(" ".join(syllable for syllable, _ in piece), "")
@@ -75,6 +77,13 @@ def _known() -> dict[str, str]:
                 if all(character in table for character in word):
                     found.setdefault(" ".join(table[character] for character in word), word)
     return found
+
+
+@cache
+def _openings() -> frozenset[tuple[str, str]]:
+    """The first two syllables of every known word."""
+    spelt = (syllables.split(" ") for syllables in _known())
+    return frozenset((first, second) for first, second, *_ in spelt)
 
 
 def _syllables(run: str) -> list[Unit]:

@@ -6,6 +6,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from kith.runtime.sieve import Sieve
+
 _SENTENCE = re.compile(r"[.!?;\n。！？；]+(?:\s|$|(?=[\u3400-\u9fff]))")
 _LONGEST = 600  # characters of one sentence that are looked at together
 _HARMLESS, _EXPLAINED = "harmless", "explained"
@@ -15,13 +17,15 @@ _ALWAYS = ("minors", "sexual", "injection")  # a novel or a game is no excuse fo
 def matched(plain: str) -> dict[str, float]:
     """The categories whose rules one sentence of a plain text fulfils, each with 1; other sentences do not matter."""
     found: dict[str, float] = {}
-    sheet = _rules()
+    rules, sieve = sheet()
     for sentence in _sentences(plain):
-        excused = {name: any(form.search(sentence) for form in sheet[name]) for name in (_HARMLESS, _EXPLAINED)}
-        for category, forms in sheet.items():
-            if category in excused or category in found or excused[_EXPLAINED if category in _ALWAYS else _HARMLESS]:
-                continue
-            if any(form.search(sentence) for form in forms):
+        met: set[str] = set()
+        for number in sieve.possible(sentence):
+            category, form = rules[number]
+            if category not in met and category not in found and form.search(sentence):
+                met.add(category)
+        for category in met - {_HARMLESS, _EXPLAINED}:
+            if (_EXPLAINED if category in _ALWAYS else _HARMLESS) not in met:
                 found[category] = 1.0
     return found
 
@@ -38,7 +42,8 @@ def _sentences(plain: str) -> list[str]:
 
 
 @cache
-def _rules() -> dict[str, tuple[re.Pattern[str], ...]]:
+def sheet() -> tuple[tuple[tuple[str, re.Pattern[str]], ...], Sieve]:
+    """Every expression with its category, and what holds those back that cannot match."""
     sections: dict[str, list[str]] = {}
     rows: list[str] = []
     for line in (Path(__file__).parent / "rules.txt").read_text("utf-8").splitlines():
@@ -51,4 +56,5 @@ def _rules() -> dict[str, tuple[re.Pattern[str], ...]]:
     def whole(row: str) -> re.Pattern[str]:
         return re.compile(re.sub(r"<(\w+)>", lambda found: parts[found[1]], row))
 
-    return {name: tuple(whole(row) for row in rows) for name, rows in sections.items()}
+    rules = tuple((name, whole(row)) for name, rows in sections.items() for row in rows)
+    return rules, Sieve([form for _, form in rules])
