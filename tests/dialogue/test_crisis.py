@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from kith.dialogue.crisis import endangered
+from kith.dialogue.worry import judged
 
 CASES = Path(__file__).parent / "crisis.txt"
+UNSEEN = Path(__file__).parent / "unseen.txt"
 
 
-def cases(mark: str) -> list[str]:
-    return [line[2:] for line in CASES.read_text("utf-8").splitlines() if line.startswith(mark + " ")]
+def cases(mark: str, path: Path = CASES) -> list[str]:
+    return [line[2:] for line in path.read_text("utf-8").splitlines() if line.startswith(mark + " ")]
 
 
 def test_danger_is_noticed_and_only_danger() -> None:
@@ -64,3 +66,15 @@ def test_a_disguise_does_not_hide_it(text: str) -> None:
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "。。。", "\ud800", "🙂" * 50])
 def test_nothing_is_no_danger(text: str) -> None:
     assert not endangered(text)
+
+
+def test_unseen_words_are_noticed_no_less_than_was_measured() -> None:
+    """Floors below the figures of docs/adr/050-danger.md, so that a new training cannot lose them unnoticed."""
+    found = {mark: [judged(text) for text in cases(mark, UNSEEN)] for mark in "+!-"}
+    share = {mark: sum(map(bool, some)) / len(some) for mark, some in found.items()}
+    script = {mark: sum(one in ("self", "other") for one in some) / len(some) for mark, some in found.items()}
+    assert share["+"] >= 0.65
+    assert share["!"] >= 0.85
+    assert script["+"] >= 0.33
+    assert script["-"] <= 0.06
+    assert share["-"] <= 0.1
