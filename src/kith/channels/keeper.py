@@ -118,6 +118,8 @@ class Keeper:
         _heard.add(1, channel=self.name, result="duplicate" if accepted.duplicate else "accepted")
         if accepted.id and not accepted.duplicate:
             self._typist.begin(self.channel, envelope)
+            if self.route.drafts is not None and envelope.deliver:
+                self.route.drafts.begin(envelope, accepted.id)
         return accepted
 
     def _took(self, parcel: Parcel, sent: Sent) -> None:
@@ -156,6 +158,8 @@ class Keeper:
             await asyncio.gather(task, return_exceptions=True)
         await self.door.close()
         await self._typist.close()
+        if self.route.drafts is not None:
+            await self.route.drafts.close()
         await self._take_down()
         self._report("stopped", "")
 

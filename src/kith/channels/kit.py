@@ -51,6 +51,10 @@ class ChannelSettings(Section):
         default="mention", description="When a message in a group is answered."
     )
     names: tuple[str, ...] = Field(default=(), description="What the assistant is called in groups.")
+    streaming: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Whether a reply is shown while it is made, by editing it, where the platform can do that.",
+    )
     bot_rounds: int = Field(
         default=0, ge=0, le=100, description="Messages of another bot answered in ten minutes, in one conversation."
     )

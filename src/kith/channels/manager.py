@@ -11,12 +11,14 @@ from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 from kith.channels.apart import Apart
 from kith.channels.door import Door, House
+from kith.channels.drafts import Drafts, Manner
 from kith.channels.keeper import Keeper, Life, Prober, Watch
 from kith.channels.kit import ChannelSettings, Kit, Notes
 from kith.channels.pace import Pace, Rate
 from kith.channels.replay import Aside
 from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
+from kith.channels.text import Unit
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
 from kith.core.errors import Broken, Invalid, Missing, NotFound, Unavailable
@@ -304,6 +306,8 @@ class ChannelManager:
             Door(settings, self._house(access), lambda parcel: self.channel(name).send(parcel)),
             float(details.get("liveness", 0)),
         )
+        if (manner := _manner(details, policy, settings.streaming)) is not None and hasattr(keeper.channel, "edit"):
+            route.drafts = Drafts(self._kit(keeper), manner, lambda: route.channel, route.spare)
         if policy == "reconcile" and not hasattr(keeper.channel, "arrived"):
             raise Broken(f"{manifest.path} promises to reconcile, but its channel cannot be asked what arrived")
         return keeper
@@ -364,6 +368,15 @@ class _Lines(Mapping[str, Line]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _manner(details: Mapping[str, Any], policy: str, wanted: str) -> Manner | None:
+    """How replies are shown while they are made; None for not at all."""
+    every = float(details.get("edit", 0))
+    if not every or wanted == "off" or (wanted == "auto" and policy == "at_most_once"):
+        return None
+    limit = int(details.get("edit_limit", details.get("limit", 2000)))
+    return Manner(every, limit, cast("Unit", details.get("unit", "chars")), policy == "idempotent")
 
 
 def _is_local(manifest: Manifest) -> bool:

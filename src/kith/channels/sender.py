@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
+from kith.channels.drafts import Drafts
 from kith.channels.pace import Pace
 from kith.channels.settings import DeliverySettings
 from kith.core.clock import Clock
@@ -48,7 +49,8 @@ _PATIENCE = 5.0
 @dataclass(slots=True)
 class Route:
     """A configured channel as the sender sees it. `channel` is None until it has started; `took` is told of a reply
-    that it sent, `pace` is its platform's, `waiting` when each reply was made that it has not got rid of yet."""
+    that it sent, `pace` is its platform's, `waiting` when each reply was made that it has not got rid of yet, `drafts`
+    shows replies while they are made."""
 
     name: str
     account: str
@@ -62,6 +64,11 @@ class Route:
     took: Callable[[Parcel, Sent], None] | None = None
     pace: Pace | None = None
     waiting: dict[str, float] = field(default_factory=dict[str, float])
+    drafts: Drafts | None = None
+
+    def spare(self, chat: str) -> bool:
+        """Whether something less important than replies may be sent to a chat now; it is then counted."""
+        return not self.waiting and (self.pace is None or self.pace.take(chat) == 0)
 
 
 class Sender:
@@ -223,7 +230,8 @@ class Sender:
                 if parcel.expires and self._clock.now() > parcel.expires:
                     return Stale()
                 with span("channel.send", channel=route.name):
-                    sent = await channel.send(_masked(parcel))
+                    said = _masked(parcel)
+                    sent = await (route.drafts.say(channel, said) if route.drafts else channel.send(said))
                 if route.took is not None:
                     route.took(parcel, sent)
                 return sent
@@ -270,6 +278,9 @@ class Sender:
             except (Refused, NotFound) as error:
                 _log.warning("parcel settled elsewhere", parcel=parcel.id, code=error.code)
                 return
+        route = self._routes.get(parcel.channel)
+        if route is not None and route.drafts is not None and not isinstance(outcome, Later):
+            await route.drafts.settled(parcel)
         state = type(outcome).__name__.lower()
         _settled.add(1, channel=parcel.channel, state=state)
         if isinstance(outcome, Dead):

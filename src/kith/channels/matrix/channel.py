@@ -17,7 +17,7 @@ from kith.channels.matrix.render import render
 from kith.channels.matrix.settings import MatrixSettings
 from kith.channels.matrix.wire import Wire
 from kith.core.errors import Invalid, KithError, Unavailable
-from kith.core.message import Envelope
+from kith.core.message import Envelope, Message, Text
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -83,6 +83,17 @@ class MatrixChannel:
             return await wire.send(parcel.target, content, f"{parcel.id}-{index}")
 
         return await deliver(self._kit, parcel, render(parcel.message), say)
+
+    async def edit(self, parcel: Parcel, receipt: str, text: str) -> None:
+        """Replace an event (client-server API, "Event replacements"). Raises as `send`."""
+        content = render(Message("", "assistant", (Text(text),), 0.0))[0]
+        whole = {
+            **content,
+            "body": f"* {content['body']}",
+            "m.new_content": content,
+            "m.relates_to": {"rel_type": "m.replace", "event_id": receipt},
+        }
+        await self._connected().send(parcel.target, whole, f"{parcel.id}-edit")
 
     def _connected(self) -> Wire:
         if self._wire is None or self._accept is None:

@@ -18,7 +18,7 @@ from kith.channels.xmpp.render import piece_id, render
 from kith.channels.xmpp.settings import XmppSettings
 from kith.channels.xmpp.wire import Wire
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.message import Envelope
+from kith.core.message import Envelope, Message, Text
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -94,6 +94,13 @@ class XmppChannel:
             return name
 
         return await deliver(self._kit, parcel, render(parcel.message), say)
+
+    async def edit(self, parcel: Parcel, receipt: str, text: str) -> None:
+        """Correct a message (XEP-0308). The correction has the id of the reply's first piece, so that the archive tells
+        whether it arrived. Raises as `send`."""
+        body = render(Message("", "assistant", (Text(text),), 0.0))[0]
+        kind = self._kind(parcel.target)
+        await self._connected().say(parcel.target, kind, body, piece_id(parcel.id, 0), replaces=receipt)
 
     async def arrived(self, parcel: Parcel) -> bool:
         """Whether the archive holds the whole reply; the pieces that it holds are noted as sent."""

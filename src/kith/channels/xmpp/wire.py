@@ -89,12 +89,17 @@ class Wire:
         except TimeoutError:
             raise Unavailable(f"the room {room} does not answer") from None
 
-    async def say(self, target: str, kind: str, body: str, name: str) -> None:
-        """Send one message under the id `name`; returns when the server has it. Raises `OSError` in doubt."""
+    async def say(self, target: str, kind: str, body: str, name: str, replaces: str = "") -> None:
+        """Send one message under the id `name`; returns when the server has it. Raises `OSError` in doubt.
+
+        It corrects the message `replaces`, where that is given.
+        """
         client = self._there()
         stanza = client.make_message(target, body, mtype=kind)
         stanza["id"] = name
         stanza.append(_element("origin-id", _SID, id=name))
+        if replaces:
+            stanza.append(_element("replace", "urn:xmpp:message-correct:0", id=replaces))
         stanza.append(_element("active", "http://jabber.org/protocol/chatstates"))
         if kind == "chat":
             stanza.append(_element("request", "urn:xmpp:receipts"))
