@@ -155,8 +155,8 @@ def authenticated() -> tuple[str, ...]:
 
 
 def open_insight(storage: Storage, flows: FlowBook, clock: Clock, settings: Settings) -> Insight:
-    """What all conversations show."""
-    return Insight(storage, flows, clock, settings.dialogue.session_idle)
+    """What all conversations show, and cost."""
+    return Insight(storage, flows, clock, settings.dialogue.session_idle, {m.name: m.cost for m in settings.models})
 
 
 async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gateway:

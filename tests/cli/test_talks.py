@@ -72,3 +72,14 @@ def test_a_flow_is_copied_once_and_judged(home: Path) -> None:
     assert found["right"] == pytest.approx(2 / 3)
     assert 0 <= found["f1"] <= 1
     assert run("report", str(home / "flow.yaml"), "--data", str(log))[0] == 0
+
+
+def test_use_of_a_home_where_nothing_was_said(home: Path) -> None:
+    def use(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(root, ["use", *arguments])
+        return result.exit_code, result.output
+
+    assert json.loads(use("--by", "model", "--days", "7", "--json")[1]) == {"rows": []}
+    assert use()[0] == 0
+    for wrong in (("--by", "turns"), ("--days", "0"), ("--days", "x")):
+        assert use(*wrong)[0] != 0

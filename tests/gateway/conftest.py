@@ -232,6 +232,11 @@ class FakeInsight:
     async def paths(self, days: float) -> Mapping[str, Any]:
         return {"nodes": [], "links": [], "top": [], "drops": [], "loops": [], "days": days}
 
+    async def use(self, by: str, days: float) -> Mapping[str, Any]:
+        if by not in ("person", "model", "channel", "persona"):
+            raise Invalid("no such way")
+        return {"rows": [], "by": by, "days": days}
+
     async def outcomes(self, days: float) -> Mapping[str, Any]:
         return {"conversations": 0, "days": days}
 

@@ -55,6 +55,19 @@ def test_what_all_conversations_show(build: Any, path: str) -> None:
     asyncio.run(story())
 
 
+def test_use_is_for_admins_and_by_what_there_is(build: Any) -> None:
+    async def story() -> None:
+        house = build()
+        async with house.client("admin") as admin, house.client("member") as member:
+            assert (await admin.get("/api/use")).json() == {"rows": [], "by": "person", "days": 30}
+            assert (await admin.get("/api/use?by=channel&days=7")).json()["by"] == "channel"
+            for wrong in ("by=turns", "by=", "days=0", "days=x", "days=99999999999999999999", "by=%00%FF"):
+                assert (await admin.get(f"/api/use?{wrong}")).status_code == 400
+            assert (await member.get("/api/use")).status_code == 403
+
+    asyncio.run(story())
+
+
 def test_questions_are_decided_about(build: Any) -> None:
     async def story() -> None:
         house = build()

@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "people": "kith.cli.people",
     "memory": "kith.cli.memory",
     "reminders": "kith.cli.reminders",
+    "use": "kith.cli.use",
     "audit": "kith.cli.audit",
     "config": "kith.cli.config",
     "mcp": "kith.cli.mcp",

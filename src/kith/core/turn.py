@@ -66,7 +66,7 @@ class Step:
 class Turn:
     """The record of one turn. `timings` maps a stage to seconds; `path` is how the dialogue's state moved.
 
-    `fallback` says that `model` answered in the place of the one that was asked.
+    `fallback` says that `model` answered in the place of the one that was asked; `persona` is the name of who spoke.
     """
 
     id: str
@@ -84,6 +84,7 @@ class Turn:
     timings: Mapping[str, float] = field(default_factory=dict[str, float])
     outcome: Literal["answered", "refused", "failed", "handed_over"] = "answered"
     path: tuple[Step, ...] = ()
+    persona: str = ""
 
 
 @dataclass(frozen=True, slots=True)

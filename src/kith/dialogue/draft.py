@@ -97,6 +97,7 @@ class Draft:
             timings=dict(self.timings),
             outcome=self.outcome,
             path=self.path,
+            persona=self.speaker.name if self.speaker else "",
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, Protocol, cast
 
 from kith.core.audit import Act, By, Change
 from kith.core.clock import Clock
@@ -18,6 +18,7 @@ from kith.dialogue.learning import Question, mark, proposal, questions, row
 from kith.dialogue.outcomes import feedback, ratings, summary, talks
 from kith.dialogue.patching import kind_of, prove, read_text, stage, with_intent, with_patterns
 from kith.dialogue.paths import graph
+from kith.dialogue.use import WAYS, Tally, Way
 from kith.runtime.telemetry import counter
 
 _RATED, _DECIDED = "rating", "learn"  # kinds of records
@@ -47,12 +48,18 @@ class Kept(Protocol):
 
 
 class Insight:
-    """What there is to see and to decide; `idle` is the silence, in seconds, that ends a talk."""
+    """What there is to see and to decide; `idle` is the silence, in seconds, that ends a talk.
 
-    def __init__(self, kept: Kept, flows: FlowBook, clock: Clock, idle: float) -> None:
+    `prices` are those of a million tokens by the name of the model.
+    """
+
+    def __init__(
+        self, kept: Kept, flows: FlowBook, clock: Clock, idle: float, prices: Mapping[str, float] | None = None
+    ) -> None:
         self._history, self._records, self._journal = kept.history, kept.records, kept.journal
         self._store = kept.store
         self._flows, self._clock, self._idle = flows, clock, idle
+        self._prices = prices or {}
         self._writing = asyncio.Lock()
 
     async def paths(self, days: float = 30.0) -> Mapping[str, Any]:
@@ -66,6 +73,29 @@ class Insight:
         turns, whole = await self._turns(days)
         found = talks(turns, self._clock.now(), self._idle)
         return {**summary(found, ratings(turns, await self._records.all(_RATED))), "whole": whole}
+
+    async def use(self, by: str = "person", days: float = 30.0) -> Mapping[str, Any]:
+        """Turns, tokens and their price in the last `days` by ``person``, ``model``, ``channel`` or ``persona``.
+
+        Raises `Invalid` for another `by`. A turn that no model had a part in has "" for its model.
+        """
+        if by not in WAYS:
+            raise Invalid("the request is not valid", faults=(Fault("by", f"is one of {', '.join(WAYS)}"),))
+        tally, channels = Tally(cast("Way", by), self._prices), dict[str, str]()
+        since, after = self._clock.now() - days * _DAY, ""
+        while page := await self._history.walk(since, after, _PAGE):
+            if by == "channel":
+                await self._name_channels({turn.conversation for turn in page} - channels.keys(), channels)
+            tally.add(page, channels)
+            after = page[-1].id
+        return {"rows": tally.rows()}
+
+    async def _name_channels(self, conversations: Collection[str], channels: dict[str, str]) -> None:
+        for conversation in conversations:
+            try:
+                channels[conversation] = (await self._store.conversation(conversation)).channel
+            except NotFound:  # erased meanwhile
+                channels[conversation] = ""
 
     async def reacted(self, event: Reacted) -> None:
         """A sign that somebody put to a reply on a chat platform counts as a rating by hand; taken away, as none."""

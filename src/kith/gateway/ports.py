@@ -125,6 +125,10 @@ class Insight(Protocol):
         """How conversations ended, and how replies were rated."""
         ...
 
+    async def use(self, by: str, days: float) -> Mapping[str, Any]:
+        """Turns, tokens and their price ``by`` person, model, channel or persona. Raises `Invalid` for another."""
+        ...
+
 
 class Learning(Protocol):
     """What people think of replies, and what the flow can learn from it."""

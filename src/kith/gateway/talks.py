@@ -54,6 +54,7 @@ class Talks:
             get("/api/conversations/{conversation:str}/state", opt=state)(self.standing),
             post("/api/turns/{turn:str}/rating", status_code=200, opt=rated)(self.rate),
             get("/api/outcomes", opt={"answer": "Outcomes", **shown})(self.outcomes),
+            get("/api/use", opt={"answer": "Use", "query": ("by", "days"), "role": "admin"})(self.use),
             get("/api/paths", opt={"answer": "Paths", **shown})(self.paths),
             get("/api/unanswered", opt=asked)(self.unanswered),
             post("/api/unanswered/{question:str}/{action:str}", status_code=200, opt=decided)(self.decide),
@@ -93,6 +94,17 @@ class Talks:
 
         async def work() -> tuple[int, Any]:
             return 200, await self._insight().outcomes(days)
+
+        return Whole(work)
+
+    async def use(self, request: Call) -> ASGIApp:
+        """Turns, tokens, replies of fallback models and what they cost, by person, model, channel or persona."""
+        administrator(request.user)
+        days = integer(request.query_params, "days", 30, _YEARS)
+        by = request.query_params.get("by", "person")
+
+        async def work() -> tuple[int, Any]:
+            return 200, await self._insight().use(by, days)
 
         return Whole(work)
 
