@@ -124,6 +124,33 @@ def test_asking_and_chatting_with_a_server(home: Home) -> None:
     assert home.kith("chat", typed="hello\n").returncode == 0  # and without it, in its own process
 
 
+EXPLAINED = "gateway: {port: 0}\nmodels:\n  - {name: parrot, type: llama, backend: echo}\n"
+
+
+def test_what_went_into_a_prompt_is_explained(home: Home) -> None:
+    (home.path / "kith.yaml").write_text(EXPLAINED)
+
+    def explained() -> None:
+        asked = home.kith("ask", "--explain", "--json", "Recite the tale of the azure kettle")
+        assert asked.returncode == 0, asked.stderr
+        prompt = json.loads(asked.stdout)["prompt"]
+        parts = {part["part"]: part for part in prompt["parts"]}
+        assert parts["message"]["text"] == "Recite the tale of the azure kettle"
+        assert prompt["tokens"] == sum(part["tokens"] for part in prompt["parts"]) > 20
+        assert prompt["overhead"] < prompt["tokens"]
+        shown = home.kith("ask", "--explain", "Recite the tale of the azure kettle").stdout
+        assert "The prompt for parrot" in shown
+        assert "persona      You are" in shown
+
+    explained()
+    asked = home.kith("ask", "--explain", "hello")
+    assert "No model was asked" in asked.stdout
+    assert json.loads(home.kith("ask", "--explain", "--json", "hello").stdout)["prompt"] is None
+    home.start("serve")
+    explained()
+    assert "No model was asked" in home.kith("ask", "--explain", "hello").stdout
+
+
 def test_run_without_a_terminal_serves_until_stopped(home: Home) -> None:
     (home.path / "kith.yaml").write_text("gateway: {port: 0}\n")
     process = home.start("run")

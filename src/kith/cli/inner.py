@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import click
 
 from kith.app import Household, open_household
-from kith.cli.ask import Question, check_model
+from kith.cli.ask import Piece, Question, check_model, explained
 from kith.cli.chat import new_name
 from kith.cli.keyboard import keyboard
+from kith.cli.memory import OWNER
 from kith.cli.partner import Partner
 from kith.cli.terminal import Chat
 from kith.core.errors import Unavailable
@@ -31,7 +32,7 @@ class _Terminal(Protocol):
     def open(self, conversation: str, locale: str) -> Partner: ...
 
 
-async def answer(question: Question) -> AsyncGenerator[Delta]:
+async def answer(question: Question) -> AsyncGenerator[Piece]:
     """Answer one question. A flow file is tried on scratch data, so that it neither sees nor leaves any."""
     overrides: dict[str, object] = {}
     async with contextlib.AsyncExitStack() as stack:
@@ -45,10 +46,19 @@ async def answer(question: Question) -> AsyncGenerator[Delta]:
         if question.model:
             check_model(question.model, [card.name for card in house.models.cards()])
         # The port promises an iterator; what it gives is a generator, to be closed when nobody listens any more.
-        answer = cast("AsyncGenerator[Delta]", house.talk.reply(_envelope(question, house)))
+        turn, answer = "", cast("AsyncGenerator[Delta]", house.talk.reply(_envelope(question, house)))
         async with aclosing(answer) as deltas:
             async for delta in deltas:
+                turn = delta.turn or turn
                 yield delta
+        if question.explain:
+            yield await explained(lambda: _prompt(house, turn))
+
+
+async def _prompt(house: Household, turn: str) -> Mapping[str, Any]:
+    mind = house.parts.mind
+    persons = await mind.memory.mine(OWNER.id) if mind.memory else ()
+    return await mind.explain(turn, persons, house.models)
 
 
 def _envelope(question: Question, house: Household) -> Envelope:

@@ -148,8 +148,9 @@ async def _deltas(answer: httpx.Response) -> AsyncGenerator[Delta]:
             elif kind == "done":
                 done = True
                 usage = Usage(**data.get("usage", {}))
-                sources = tuple(data.get("sources") or ())
-                yield Delta(finish=data.get("finish", "stop"), usage=usage, model=data["model"], sources=sources)
+                sources, turn = tuple(data.get("sources") or ()), str(data.get("turn") or "")
+                finish = data.get("finish", "stop")
+                yield Delta(finish=finish, usage=usage, model=data["model"], sources=sources, turn=turn)
     if not done:
         raise Unavailable("the server stopped before the answer was complete", hint="ask again")
 

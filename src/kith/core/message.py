@@ -155,7 +155,8 @@ class Delta:
     """A piece of a streaming reply. The last one carries `finish` and, where known, `usage`.
 
     `logprobs` are those of its tokens, where they were asked for.
-    `model` says who made it; `fallback` that it was not the model that was asked first.
+    `model` says who made it; `fallback` that it was not the model that was asked first; `turn` is
+    the id of the turn that this ends, where Kith keeps the conversation.
     """
 
     text: str = ""
@@ -166,3 +167,4 @@ class Delta:
     sources: tuple[str, ...] = field(default=())
     fallback: bool = False
     logprobs: tuple[Logprob, ...] = ()
+    turn: str = ""

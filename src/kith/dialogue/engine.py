@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kith.core.errors import Broken, Invalid, KithError, Refused, Unavailable
 from kith.core.events import FlowReloaded, MessageReceived
@@ -123,7 +123,7 @@ class Engine:
             accepted = await self.hear(envelope)
             turn = accepted.id
             if accepted.duplicate and (done := await self._finished(conversation, turn)):
-                yield Delta(_text(done), finish="stop", usage=done.usage, model=done.model)
+                yield Delta(_text(done), finish="stop", usage=done.usage, model=done.model, turn=turn)
                 return
             async for delta in self._relay(reader, conversation, turn):
                 yield delta
@@ -208,7 +208,8 @@ class Engine:
         if reader.lagged and text.startswith(said):
             yield Delta(text[len(said) :])
         sources = tuple(passage.source for passage in done.passages)
-        yield Delta(finish="stop", usage=done.usage, model=done.model, sources=sources, fallback=done.fallback)
+        end = Delta(finish="stop", usage=done.usage, model=done.model, sources=sources, fallback=done.fallback)
+        yield replace(end, turn=turn)
 
     async def _finished(self, conversation: str, turn: str) -> Turn | None:
         recent = await self._ports.store.turns(conversation, 50)

@@ -122,12 +122,13 @@ def merged(last: Delta, delta: Delta) -> Delta:
         model=delta.model or last.model,
         sources=delta.sources or last.sources,
         fallback=delta.fallback or last.fallback,
+        turn=delta.turn or last.turn,
     )
 
 
 def _ending(last: Delta) -> dict[str, Any]:
     usage = asdict(last.usage or Usage())
-    about = {"model": last.model, "fallback": last.fallback, "sources": last.sources}
+    about = {"model": last.model, "fallback": last.fallback, "sources": last.sources, "turn": last.turn}
     return {"finish": last.finish or "stop", **about, "usage": usage}
 
 
