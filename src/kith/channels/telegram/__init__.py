@@ -1,0 +1,1 @@
+"""Telegram: a bot of one's own, through the Bot API."""

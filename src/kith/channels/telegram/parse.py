@@ -1,0 +1,165 @@
+"""An update of the Bot API, to an envelope (core.telegram.org/bots/api, "Update")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from kith.channels.kit import Arrival, message_id
+from kith.core.errors import Invalid
+from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+
+NAME = "telegram"
+PENDING = "telegram:"  # in front of a file's id, in place of the hash of bytes that are not here yet
+_LONGEST = 65_536
+_KINDS: tuple[tuple[str, type[Image | Audio | File], str], ...] = (
+    ("voice", Audio, "audio/ogg"),
+    ("audio", Audio, "audio/mpeg"),
+    ("document", File, "application/octet-stream"),
+    ("video", File, "video/mp4"),
+    ("video_note", File, "video/mp4"),
+)
+
+
+def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
+    """One update, as JSON says it. `own` is our user name, without the at sign. Raises `Invalid`.
+
+    A media part's `blob` is ``telegram:`` and the file's id: its bytes have not been fetched. None for what says
+    nothing to us: posts of channels, joins, our own messages.
+    """
+    update = _mapping(raw, "not an update")
+    number = _whole(update, "update_id")
+    if isinstance(update.get("message_reaction"), Mapping):
+        return _reaction(_inner(update, "message_reaction"), arrival, number)
+    edited = isinstance(update.get("edited_message"), Mapping)
+    message = _inner(update, "edited_message" if edited else "message")
+    if not message:
+        return None
+    parts = _parts(message)
+    if not parts:
+        return None
+    chat, author = _inner(message, "chat"), _inner(message, "from")
+    base = f"{_whole(chat, 'id')}/{_whole(message, 'message_id')}"
+    edit_id = f"{base}/{_whole(message, 'edit_date')}" if edited else base
+    direct, answered = chat.get("type") == "private", _inner(message, "reply_to_message")
+    thread = str(_whole(message, "message_thread_id")) if message.get("is_topic_message") is True else ""
+    to_us = bool(own) and _word(_inner(answered, "from"), "username").lower() == own.lower()
+    called, parts = _called(parts, own)
+    return Envelope(
+        channel=NAME,
+        account=arrival.account,
+        platform_id=edit_id,
+        sender=str(_whole(author, "id")),
+        conversation=f"{_whole(chat, 'id')}:{thread}" if thread else str(_whole(chat, "id")),
+        message=Message(message_id(NAME, arrival.account, edit_id), "user", parts, arrival.at),
+        kind="direct" if direct else "group",
+        sender_name=_name(author),
+        reply_to=f"{_whole(chat, 'id')}/{_whole(answered, 'message_id')}" if answered else "",
+        locale=_word(author, "language_code")[:32],
+        mentioned=direct or called or to_us,
+        bot=author.get("is_bot") is True,
+        thread=thread,
+        edits=base if edited else "",
+    )
+
+
+def _reaction(found: Mapping[str, Any], arrival: Arrival, number: int) -> Envelope | None:
+    """``message_reaction``: what one person put to a message, or took away."""
+    chat, user = _inner(found, "chat"), _inner(found, "user")
+    if not user:
+        return None  # an anonymous admin
+    old, new = _emoji(found.get("old_reaction")), _emoji(found.get("new_reaction"))
+    put, gone = [one for one in new if one not in old], [one for one in old if one not in new]
+    reaction = put[0] if put else f"-{gone[0]}" if gone else ""
+    if not reaction:
+        return None
+    direct = chat.get("type") == "private"
+    return Envelope(
+        channel=NAME,
+        account=arrival.account,
+        platform_id=f"u{number}",
+        sender=str(_whole(user, "id")),
+        conversation=str(_whole(chat, "id")),
+        message=Message(message_id(NAME, arrival.account, f"u{number}"), "user", (), arrival.at),
+        kind="direct" if direct else "group",
+        reply_to=f"{_whole(chat, 'id')}/{_whole(found, 'message_id')}",
+        mentioned=direct,
+        bot=user.get("is_bot") is True,
+        reaction=reaction,
+    )
+
+
+def _emoji(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        return []
+    found = [cast("Mapping[str, Any]", one) for one in cast("list[Any]", value) if isinstance(one, Mapping)]
+    return [emoji[:32] for one in found if (emoji := _word(one, "emoji"))]
+
+
+def _parts(message: Mapping[str, Any]) -> tuple[Part, ...]:
+    text = (_word(message, "text") or _word(message, "caption"))[:_LONGEST]
+    foreign = "forward_origin" in message
+    parts: list[Part] = [Text(text, outside=foreign)] if text.strip() else []
+    photos: Any = message.get("photo")
+    if isinstance(photos, list) and photos:
+        photo: Any = cast("list[Any]", photos)[-1]  # the last size is the largest
+        if isinstance(photo, Mapping) and (name := _file(cast("Mapping[str, Any]", photo))):
+            parts.append(Image(name, "image/jpeg", "", _size(cast("Mapping[str, Any]", photo))))
+    for key, cls, mime in _KINDS:
+        media = _inner(message, key)
+        if name := _file(media):
+            said = _word(media, "mime_type")[:100] or mime
+            kind = Image if key == "document" and said in ("image/png", "image/jpeg", "image/webp") else cls
+            parts.append(kind(name, said, _word(media, "file_name")[:200], _size(media)))
+    return tuple(parts)
+
+
+def _file(media: Mapping[str, Any]) -> str:
+    name = _word(media, "file_id")
+    return f"{PENDING}{name}" if re.fullmatch(r"[\w-]{1,200}", name, re.ASCII) else ""
+
+
+def _called(parts: tuple[Part, ...], own: str) -> tuple[bool, tuple[Part, ...]]:
+    """Whether ``@own`` stands in the text; at its beginning it is taken off."""
+    first = parts[0]
+    if not own or not isinstance(first, Text):
+        return False, parts
+    if not re.search(rf"@{re.escape(own)}(?!\w)", first.text, re.IGNORECASE):
+        return False, parts
+    rest = re.sub(rf"^\s*@{re.escape(own)}(?!\w)[\s:,，：]*", "", first.text, flags=re.IGNORECASE)
+    return True, (Text(rest if rest.strip() else first.text, outside=first.outside), *parts[1:])
+
+
+def _name(author: Mapping[str, Any]) -> str:
+    whole = f"{_word(author, 'first_name')} {_word(author, 'last_name')}".strip()
+    return "".join(char for char in whole if char.isprintable())[:128]
+
+
+def _size(fields: Mapping[str, Any]) -> int:
+    found = fields.get("file_size")
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 1 << 40 else 0
+
+
+def _whole(fields: Mapping[str, Any], key: str) -> int:
+    found = fields.get(key)
+    if not isinstance(found, int) or isinstance(found, bool) or abs(found) >= 1 << 53:
+        raise Invalid(f"{key!r} is no number", code="bad_field")
+    return found
+
+
+def _mapping(value: Any, sentence: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Invalid(sentence, code="bad_frame")
+    return cast("Mapping[str, Any]", value)
+
+
+def _inner(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = fields.get(key)
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+
+
+def _word(fields: Mapping[str, Any], key: str) -> str:
+    """A string that can be kept: of well-formed Unicode, without NUL."""
+    found = fields.get(key)
+    return found.encode("utf-8", "replace").decode("utf-8").replace("\x00", "") if isinstance(found, str) else ""
