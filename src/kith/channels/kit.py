@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 from pydantic import Field
 
+from kith.channels.letters import Desk, Post, Seal, tags
 from kith.channels.marks import Dialect, convert, pieces
 from kith.channels.replay import Replay
 from kith.channels.text import Unit, measure, split
@@ -238,12 +239,15 @@ __all__ = [
     "LINE_LIMIT",
     "Arrival",
     "ChannelSettings",
+    "Desk",
     "Dialect",
     "Hook",
     "HookReply",
     "Kit",
     "Notes",
+    "Post",
     "Replay",
+    "Seal",
     "Unit",
     "check_name",
     "check_text",
@@ -259,4 +263,5 @@ __all__ = [
     "save_cursor",
     "sorry",
     "split",
+    "tags",
 ]

@@ -1,0 +1,147 @@
+"""The WeChat channel: at least once, because a message whose answer was lost cannot be asked for again."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import httpx
+
+from kith.channels.kit import Arrival, Desk, Hook, HookReply, Kit, Post, Replay, Seal, deliver, tags
+from kith.channels.wechat.parse import parse
+from kith.channels.wechat.render import letter, render, sealed
+from kith.channels.wechat.settings import WechatSettings
+from kith.core.errors import Invalid, Unavailable
+from kith.core.message import Audio, Envelope, Image, Text
+from kith.core.people import Parcel
+from kith.core.ports import Accept
+from kith.core.turn import Sent
+
+PATIENCE = 4.5  # seconds; the platform waits for 5
+_REST = 1.0
+_PLAIN = {"content-type": "text/plain"}
+
+
+class WechatChannel:
+    """Implements `Channel` and `Hooked`."""
+
+    def __init__(self, settings: WechatSettings, kit: Kit) -> None:
+        self._settings, self._kit = settings, kit
+        self._seal = Seal(settings.token, settings.key, settings.app)
+        self._replay = Replay(kit.clock)
+        self._accept: Accept | None = None
+        self._client: httpx.AsyncClient | None = None
+        self._desk: Desk | None = None
+        self._waiting: dict[str, list[asyncio.Future[Parcel]]] = {}
+
+    async def start(self, accept: Accept) -> None:
+        """Ask for a token. Raises `Unavailable`, or `Refused` for a wrong secret or an address not on the list."""
+        await self.stop()
+        query = {"grant_type": "client_credential", "appid": self._settings.app, "secret": self._settings.secret}
+        self._client = self._kit.http(timeout=15.0)
+        self._desk = Desk(self._client, self._kit.clock, Post(self._settings.base, "/cgi-bin/token", query))
+        await self._desk.token()
+        self._kit.alive()
+        self._accept = accept
+
+    async def probe(self) -> None:
+        """Ask the platform for its own addresses. Raises as `start`."""
+        await self._open().call("GET", "/cgi-bin/get_api_domain_ip")
+        self._kit.alive()
+
+    async def send(self, parcel: Parcel) -> Sent:
+        """Send every piece of a reply. Raises `Unavailable` to be tried again, `Invalid` for what is not wanted."""
+        desk = self._open()
+
+        async def one(_: int, body: dict[str, object]) -> str:
+            await desk.call("POST", "/cgi-bin/message/custom/send", body)
+            self._kit.alive()
+            return ""
+
+        if self._settings.reply == "service":
+            return await deliver(self._kit, parcel, render(parcel), one)
+        waiting = [call for call in self._waiting.get(parcel.target, ()) if not call.done()]
+        if not waiting:
+            raise Unavailable("no call of this person waits for an answer", retry_after=1.0)
+        waiting[-1].set_result(parcel)  # the latest: the platform has given up the earlier ones
+        return Sent("")
+
+    async def stop(self) -> None:
+        """No call is accepted afterwards."""
+        self._accept = self._desk = None
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def hook(self, request: Hook) -> HookReply:
+        """Hear a sealed call, if its signature is good and new. Raises `Refused`, `Invalid` and as the inbox."""
+        desk, query = self._open(), request.query
+        stamp, nonce, shown = (query.get(key, "") for key in ("timestamp", "nonce", "msg_signature"))
+        if request.method == "GET":
+            echo = query.get("echostr", "")
+            self._seal.check(query.get("signature", ""), stamp, nonce)
+            return HookReply(200, _PLAIN, echo.encode("utf-8", "replace"))
+        if request.method != "POST" or self._accept is None:
+            return HookReply(405, {"allow": "GET, POST"})
+        cipher = tags(request.body).get("Encrypt", "")
+        self._seal.check(shown, stamp, nonce, cipher)
+        self._replay.check(float(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) < 13 else 0.0, shown)
+        call: asyncio.Future[Parcel] = asyncio.get_running_loop().create_future()
+        try:
+            opened = self._seal.open(cipher)
+            envelope = parse(opened, Arrival(self._settings.account, self._kit.clock.now()))
+            if envelope is None:
+                return HookReply(200, _PLAIN, b"success")
+            if self._settings.reply == "passive":
+                self._waiting.setdefault(envelope.conversation, []).append(call)
+            try:
+                await self._accept(await self._fetched(desk, envelope))
+                self._kit.alive()
+                if self._settings.reply == "passive":
+                    return await self._answer(call, tags(opened).get("ToUserName", ""), stamp, nonce)
+            finally:
+                self._leave(envelope.conversation, call)
+        except Unavailable:
+            self._replay.forget(shown)  # it was not kept: the platform calls up to three times
+            raise
+        return HookReply(200, _PLAIN, b"success")
+
+    async def _answer(self, call: asyncio.Future[Parcel], account: str, stamp: str, nonce: str) -> HookReply:
+        """The reply as the answer to the call. When it takes longer than `PATIENCE`, the platform is left to call
+        again: it does so twice with the same message, which is heard only once."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                parcel = await call
+        except TimeoutError:
+            await asyncio.sleep(_REST)  # only a call that is not answered at all is made again
+            raise Unavailable("the reply is not ready", retry_after=1.0) from None
+        cipher = self._seal.close(letter(parcel, account, self._kit.clock.now()).encode())
+        body = sealed(cipher, self._seal.sign(stamp, nonce, cipher), stamp, nonce)
+        return HookReply(200, {"content-type": "application/xml"}, body)
+
+    def _leave(self, conversation: str, call: asyncio.Future[Parcel]) -> None:
+        call.cancel()
+        rest = [one for one in self._waiting.get(conversation, ()) if one is not call]
+        if rest:
+            self._waiting[conversation] = rest
+        else:
+            self._waiting.pop(conversation, None)
+
+    def _open(self) -> Desk:
+        if self._desk is None:
+            raise Unavailable("the channel is not started")
+        return self._desk
+
+    async def _fetched(self, desk: Desk, envelope: Envelope) -> Envelope:
+        """The same with the bytes of its picture or sound; one that is not to be had is named in brackets."""
+        part = envelope.message.parts[0]
+        if not isinstance(part, Image | Audio):
+            return envelope
+        try:
+            data, kind = await desk.media("/cgi-bin/media/get", part.name)
+            kept = dataclasses.replace(
+                part, blob=self._kit.blobs.put(data), mime=kind or part.mime, name="", size=len(data)
+            )
+        except (Invalid, Unavailable):
+            kept = Text(f"[{part.type}]")
+        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=(kept,)))
