@@ -18,8 +18,11 @@ _PARAMETER = re.compile(r"\\{\w+:(\w+)\\}")
 _PATTERNS = {"path": ".+"}
 
 
-def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Litestar's guard of every route. Raises `Refused`. A route that declares no role is the owner's."""
+async def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Litestar's guard of every route. Raises `Refused`. A route that declares no role is the owner's.
+
+    It waits for nothing, but one that is not a coroutine would be run in a thread for every request.
+    """
     if not handler.opt.get("open"):
         allow(cast("Principal", connection.user), declared(handler))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from litestar.types import Scope
@@ -17,6 +18,7 @@ from kith.gateway.settings import GatewaySettings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_SHORT = 64  # characters: no address is longer, and nobody fills the memory with ones that are none
 
 
 class Callers:
@@ -74,6 +76,16 @@ def _within(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def _address(name: str) -> Address | None:
+    return _short(name) if len(name) <= _SHORT else _read(name)
+
+
+@lru_cache(maxsize=1024)
+def _short(name: str) -> Address | None:
+    """The same, remembered: most requests come from addresses that were seen a moment ago."""
+    return _read(name)
+
+
+def _read(name: str) -> Address | None:
     try:
         found = ipaddress.ip_address(name)
     except ValueError:

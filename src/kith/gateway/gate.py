@@ -160,6 +160,8 @@ def _name(host: str) -> str:
     name, colon, port = host.partition(":")
     if colon and not port.isdecimal():
         return ""
+    if name in _NAMES:
+        return name
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:

@@ -20,6 +20,7 @@ _SCRIPTS = (
     ("ru", re.compile(r"[\u0400-\u04ff]")),
     ("ar", re.compile(r"[\u0600-\u06ff]")),
 )
+_LATIN = re.compile("[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ def language(text: str) -> str:
     One Chinese character weighs as much as four Latin letters, since it says about as much.
     """
     sample = text[:2000]
+    if sample.isascii():
+        return "en" if _LATIN.search(sample) else ""
     counts = {name: len(pattern.findall(sample)) for name, pattern in _SCRIPTS}
     letters = sum(character.isascii() and character.isalpha() for character in sample)
     name = "ja" if counts["ja"] * 5 > counts["zh"] > 0 or counts["ja"] > counts["zh"] else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -11,6 +12,14 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from kith.runtime.settings import Section
 
 ModelType = Literal["llama", "embedding", "diffusion", "asr", "tts", "rerank", "vision", "classifier"]
+
+
+@lru_cache(maxsize=256)
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class ModelSettings(Section):
@@ -59,10 +68,7 @@ class ModelSettings(Section):
         """Whether private requests may go to it: it runs on this machine, or its owner trusts where it runs."""
         if not self.url or self.trusted or self.host == "localhost":
             return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _loopback(self.host)
 
     @model_validator(mode="after")
     def _placed(self) -> ModelSettings:

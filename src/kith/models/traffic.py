@@ -7,6 +7,8 @@ import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import cast
 
 from kith.core.clock import Clock
 from kith.core.errors import Broken, Invalid, KithError, Missing, NotFound, Unavailable
@@ -64,6 +66,12 @@ class _Meter:
 def opening(request: ChatRequest) -> tuple[Message, ...]:
     """What a conversation begins with before anybody has spoken: the persona and its rules."""
     return tuple(itertools.takewhile(lambda message: message.role == "system", request.messages))
+
+
+@cache
+def _talks(kind: type[Backend]) -> bool:
+    """Whether backends of this class talk; looking that up in a protocol takes longer than a short answer."""
+    return issubclass(kind, ChatModel)
 
 
 class Traffic:
@@ -152,11 +160,11 @@ class Traffic:
         name = entry.settings.name
         asked = Asked(request.person, request.priority, request.deadline, request.conversation)
         async with self.using(entry, asked) as backend:
-            if not isinstance(backend, ChatModel):
+            if not _talks(type(backend)):
                 raise Invalid(f"the model {name!r} does not talk", code="unsupported")
             entry.opening = opening(request)
             with span("model.chat", model=name):
-                deltas = backend.stream(request)
+                deltas = cast("ChatModel", backend).stream(request)
                 timed = _within(deltas, request.deadline, self._clock, name) if request.deadline else deltas
                 try:
                     async for delta in timed:

@@ -30,12 +30,15 @@ class Meter:
 
     def measure(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
         """Take one measurement; from any thread."""
-        key = tuple(str(labels.get(name, "")) for name in metric.labels)
+        key = tuple([str(labels.get(name, "")) for name in metric.labels])
         with self._lock:
-            rows = self._kept.setdefault(metric, {})
-            if key not in rows and len(rows) >= _SERIES:
-                key = ("…",) * len(metric.labels)
-            series = rows.setdefault(key, _Series())
+            rows = self._kept.get(metric)
+            if rows is None:
+                rows = self._kept[metric] = {}
+            series = rows.get(key)
+            if series is None:
+                key = key if len(rows) < _SERIES else ("…",) * len(metric.labels)
+                series = rows.setdefault(key, _Series())
             series.count += 1
             if metric.kind == "gauge":
                 series.value = value

@@ -22,9 +22,9 @@ class Exporter(Protocol):
     def traced(self, name: str, seconds: float, attributes: Mapping[str, Any]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Metric:
-    """One metric by its Prometheus name; durations are in seconds."""
+    """One metric by its Prometheus name; durations are in seconds. There is one of each, so it is equal to itself."""
 
     name: str
     help: str
