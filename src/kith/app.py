@@ -92,17 +92,17 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     ids, supervisor, folder, public = Ids(clock), Supervisor(clock), home() / "models", not settings.gateway.loopback
     keys = KeyRing(home() / "keys", settings.storage.path.parent)
     storage = await _keep_house(settings.storage, clock, ids, stack, keys)
-    for close in (supervisor.close, bus.close):
-        stack.push_async_callback(close)
+    stack.push_async_callback(supervisor.close)
+    stack.push_async_callback(bus.close)
     auth = Identity(storage.records, storage.journal, settings.security, clock, ids, reachable=public)
-    flows, ground = FlowBook(settings.dialogue.flow), (clock, supervisor, folder)
+    flows, ground, remember = FlowBook(settings.dialogue.flow), (clock, supervisor, folder), settings.dialogue.memory
     tools = await stack.enter_async_context(Outside(settings.plugins.mcp, clock, health))
-    publish, serving, fetch = bus.publish, settings.serving, blobs.fetch
+    publish, serving, fetch, local = bus.publish, settings.serving, blobs.fetch, authenticated()
     models = ModelService(settings.models, *ground, publish=publish, serving=serving, fetch=fetch, cipher=keys)
     cast = Cast(home() / "personas", storage.records, load_persona(settings.dialogue.persona))
-    remember, wipes = settings.dialogue.memory, (models.forget, streams.wipe)
+    memory = Memory(storage, models, clock, ids, remember, local=local, wipes=(models.forget, streams.wipe))
     ports = Ports(
-        guard=HouseGuard(settings.security, auth, clock, authenticated(), auth.pairing),
+        guard=HouseGuard(settings.security, auth, clock, local, auth.pairing),
         store=storage.store,
         inbox=storage.inbox,
         senses=Senseless(),
@@ -117,10 +117,10 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         ids=ids,
         records=storage.records,
         people=storage.people,
-        mind=Mind(Memory(storage, models, clock, ids, remember, local=authenticated(), wipes=wipes), cast),
+        mind=Mind(memory, cast),
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
-    shared = streams, health, bus, storage.records, blobs, auth.pairing
+    shared = streams, health, bus, storage.records, blobs, auth.linking(storage, memory.link)
     doors = ChannelPorts(talk, storage.outbox, storage.store, *shared)
     channels = ChannelManager(doors, settings.channels, clock, ids)
     return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids, ports, blobs)

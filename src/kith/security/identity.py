@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from kith.core.ids import Ids
 from kith.core.people import Principal, Role
 from kith.core.ports import Journal, Records
 from kith.runtime.buckets import Buckets
+from kith.security.links import Links, Shelves
 from kith.security.oidc import Provider
 from kith.security.pairing import Pairing
 from kith.security.passes import Passes
@@ -85,6 +86,10 @@ class Identity(TokenAuth):
     async def principal(self, name: str) -> Principal | None:
         """The principal called `name` if an account or some valid token makes it so, else None."""
         return await self.users.principal(name) or await super().principal(name)
+
+    def linking(self, shelves: Shelves, link: Callable[[str, str, By], Awaitable[Any]]) -> Links:
+        """Who may come in through a channel, and who is one person in two of them; see `Links`."""
+        return Links(self.pairing, shelves, link, self._clock)
 
     async def claim(self) -> str | None:
         """A one-time code that makes its reader the owner, shown on the console; None when the owner has signed in."""

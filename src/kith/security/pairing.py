@@ -95,9 +95,9 @@ class Pairing:
         rule = self._rules.get(envelope.channel, ("paired", frozenset[str]()))[0]
         if rule != "paired" or envelope.kind == "group":
             return Welcome(False)  # in a group nobody is told: the code would be for all to see
-        locale = _locale(envelope)
+        locale = spoken(envelope)
         text = envelope.message.text.strip()
-        if _looks_like_code(text) and await self._try(envelope, text):
+        if looks_like_code(text) and await self._try(envelope, text):
             return Welcome(False, tr("security.pairing.welcome", locale))
         code = await self._ask(envelope)
         return Welcome(False, tr("security.pairing.stranger", locale, code=code, minutes=MINUTES) if code else "")
@@ -105,7 +105,7 @@ class Pairing:
     async def offer(self, role: str, by: By) -> tuple[str, float]:
         """A code for somebody who will send it to the bot, and until when it is good. Raises `Invalid`."""
         _check(role)
-        code, until = _new_code(), self._clock.now() + MINUTES * 60
+        code, until = new_code(), self._clock.now() + MINUTES * 60
         value = {"offered": True, "role": role, "until": until, "by": by.actor}
         act = Act("pairing.offer", by.actor, origin=by.origin, detail={"role": role})
         await self._journal.act(act, [Change(CODE, code_digest(code), value, "absent"), *await self._swept()])
@@ -145,6 +145,17 @@ class Pairing:
                 await self._journal.act(act, [Change(FACE, key, None, "present")])
                 return
         raise NotFound(f"nobody with the id {face!r} was let in", hint="kith pair --list shows who was")
+
+    async def vouch(self, envelope: Envelope, role: Role, by: By) -> Face:
+        """Let in the sender of a message without a request of theirs: somebody inside answers for them."""
+        channel, account, sender = envelope.channel, envelope.account, envelope.sender
+        record = {
+            "id": _id(channel, account, sender), "channel": channel, "account": account, "sender": sender,
+            "name": envelope.sender_name[:80], "role": role, "at": self._clock.now(),
+        }  # fmt: skip
+        act = Act("pairing.admit", by.actor, str(record["id"]), by.origin, detail={"channel": channel, "role": role})
+        await self._journal.act(act, [Change(FACE, _key(channel, account, sender), record)])
+        return _face(record)
 
     async def _find(self, code: str) -> tuple[str, Mapping[str, Any]]:
         requests = await self._records.all(CODE)
@@ -197,7 +208,7 @@ class Pairing:
         swept = await self._swept()
         if len(await self.waiting()) >= _WAITING:
             return ""
-        code = _new_code()
+        code = new_code()
         value = {
             "channel": envelope.channel, "account": envelope.account, "sender": envelope.sender,
             "name": envelope.sender_name[:80], "at": now, "until": now + MINUTES * 60,
@@ -226,20 +237,23 @@ def _id_of(record: Mapping[str, Any]) -> str:
     return _id(str(record["channel"]), str(record["account"]), str(record["sender"]))
 
 
-def _new_code() -> str:
+def new_code() -> str:
+    """Eight letters and digits that are not mistaken for one another, 40 bits."""
     letters = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     return f"{letters[:4]}-{letters[4:]}"
 
 
-def _looks_like_code(text: str) -> bool:
+def looks_like_code(text: str) -> bool:
+    """Whether a message is nothing but a code, however it is written."""
     bare = text.replace("-", "").replace(" ", "").upper()
     return len(text) <= 16 and len(bare) == 8 and all(letter in _ALPHABET for letter in bare)
 
 
-def _locale(envelope: Envelope) -> str:
+def spoken(envelope: Envelope, known: str = "") -> str:
+    """The language to answer a message in; `known` is that of its sender, where it is known."""
     if any("\u4e00" <= letter <= "\u9fff" for letter in envelope.message.text[:500]):
         return "zh"
-    return envelope.locale or "en"
+    return envelope.locale or known or "en"
 
 
 def _check(role: str) -> None:
