@@ -9,8 +9,12 @@ from kith.app import authenticated
 from kith.cli.desk import local_storage
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
+from kith.core.ports import Journal
 from kith.dialogue.agenda import Agenda
+from kith.dialogue.cast import Cast
 from kith.dialogue.memory import Memory, Modelless
+from kith.dialogue.persona import load_persona
+from kith.runtime.settings import home
 from kith.settings import load_settings
 
 
@@ -28,3 +32,11 @@ async def local_agenda() -> AsyncGenerator[Agenda]:
     clock, settings = SystemClock(), load_settings().dialogue
     async with local_storage() as storage:
         yield Agenda(storage.records, storage.people, storage.inbox, clock, settings.initiative, settings.timezone)
+
+
+@asynccontextmanager
+async def local_cast() -> AsyncGenerator[tuple[Cast, Journal]]:
+    """Who may speak, and the log in which it is written down when that changes."""
+    first = load_persona(load_settings().dialogue.persona)
+    async with local_storage() as storage:
+        yield Cast(home() / "personas", storage.records, first), storage.journal

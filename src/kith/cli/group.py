@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "users": "kith.cli.users",
     "people": "kith.cli.people",
     "memory": "kith.cli.memory",
+    "personas": "kith.cli.personas",
     "reminders": "kith.cli.reminders",
     "use": "kith.cli.use",
     "audit": "kith.cli.audit",
