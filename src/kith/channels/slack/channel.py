@@ -1,0 +1,160 @@
+"""The Slack channel: events come over the socket, or as calls; either way they are acknowledged after they were kept.
+
+Slack sends again what is not acknowledged within three seconds; the inbox knows it by its channel and time stamp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from typing import Any, cast
+
+import msgspec
+
+from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, deliver
+from kith.channels.slack.parse import parse
+from kith.channels.slack.render import render
+from kith.channels.slack.settings import SlackSettings
+from kith.channels.slack.wire import Wire
+from kith.core.errors import Invalid, KithError, Refused, Unavailable
+from kith.core.people import Parcel
+from kith.core.ports import Accept
+from kith.core.turn import Sent
+from kith.runtime.telemetry import get_logger
+
+_log = get_logger(__name__)
+_QUEUE = 2000
+
+
+class SlackChannel:
+    """One app in one workspace. Implements `Channel` and, for the Events API, `Hooked`."""
+
+    def __init__(self, settings: SlackSettings, kit: Kit) -> None:
+        self._settings, self._kit = settings, kit
+        self._replay = Replay(kit.clock)
+        self._wire: Wire | None = None
+        self._accept: Accept | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_QUEUE)
+        self._own = ""
+
+    async def start(self, accept: Accept) -> None:
+        """Ask who we are, and open the socket. Raises `Unavailable`, `Refused` for a wrong token, `Invalid`."""
+        given = self._settings
+        if not (given.app_token.get_secret_value() or given.signing_secret.get_secret_value()):
+            raise Invalid("Slack needs `app_token` (Socket Mode) or `signing_secret` (Events API)", code="bad_field")
+        wire = self._wire = Wire(given)
+        self._queue = asyncio.Queue(_QUEUE)
+        try:
+            self._own = str((await wire.call("auth.test")).get("user_id", ""))
+            self._accept = accept
+            if given.app_token.get_secret_value():
+                await wire.listen(self._hear)
+                self._task = asyncio.create_task(self._run(wire))
+        except KithError:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close the socket; what was not acknowledged comes again."""
+        self._accept = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
+
+    async def probe(self) -> None:
+        """Whether the socket answers, and Slack. Raises `Unavailable`, `Refused`."""
+        wire = self._connected()
+        if not await wire.connected():
+            raise Unavailable("Slack's socket does not answer")
+        await wire.call("auth.test")
+
+    async def send(self, parcel: Parcel) -> Sent:
+        """Returns when Slack has every piece; the receipts are time stamps. Raises `Unavailable`, `Refused`."""
+        wire = self._connected()
+
+        async def say(_: int, piece: dict[str, Any]) -> str:
+            answer = await wire.call("chat.postMessage", **piece)
+            self._kit.alive()
+            return str(answer.get("ts", ""))
+
+        return await deliver(self._kit, parcel, render(parcel), say)
+
+    async def hook(self, request: Hook) -> HookReply:
+        """Hear a call of Slack's, if its signature is good and new. Raises `Refused`, `Invalid` and as the inbox."""
+        if self._accept is None:
+            raise Unavailable("the Slack channel is not connected")
+        mark = self._checked(request)
+        try:
+            told: Any = msgspec.json.decode(request.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise Invalid("the call's body is not JSON", code="bad_frame") from None
+        self._kit.alive()
+        if isinstance(told, dict) and cast("dict[str, Any]", told).get("type") == "url_verification":
+            challenge = str(cast("dict[str, Any]", told).get("challenge", ""))[:1000]
+            return HookReply(200, {"content-type": "text/plain"}, challenge.encode("utf-8", "replace"))
+        try:
+            envelope = parse(told, self._arrival(), self._own)
+            if envelope is not None:
+                await self._accept(envelope)
+        except Unavailable:
+            self._replay.forget(mark)
+            raise
+        return HookReply(200)
+
+    def _checked(self, request: Hook) -> str:
+        """The signature (docs.slack.dev, "Verifying requests from Slack") of a call that is good and new."""
+        secret = self._settings.signing_secret.get_secret_value()
+        stamp, shown = (request.headers.get(f"x-slack-{key}", "") for key in ("request-timestamp", "signature"))
+        at = int(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) <= 12 else 0
+        signed = hmac.new(secret.encode(), f"v0:{at}:".encode() + request.body, hashlib.sha256).hexdigest()
+        if not secret or not hmac.compare_digest(shown.encode("utf-8", "replace"), f"v0={signed}".encode()):
+            raise Refused("the signature of this call is not good", code="bad_signature")
+        self._replay.check(at, signed)
+        return signed
+
+    def _connected(self) -> Wire:
+        if self._wire is None or self._accept is None:
+            raise Unavailable("the Slack channel is not connected")
+        return self._wire
+
+    def _arrival(self) -> Arrival:
+        return Arrival(self._settings.account, self._kit.clock.now())
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        """Called by the SDK. What finds no room is not acknowledged, and comes again."""
+        self._kit.alive()
+        if message.get("envelope_id") and not self._queue.full():
+            self._queue.put_nowait(message)
+
+    async def _run(self, wire: Wire) -> None:
+        try:
+            while True:
+                message = await self._queue.get()
+                try:
+                    await self._take(message.get("payload"))
+                    await wire.acknowledge(str(message["envelope_id"]))
+                except Unavailable as error:
+                    _log.info("event not acknowledged", reason=error.message)
+        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
+            _log.exception("slack loop failed", error=type(error).__name__)
+            self._kit.lost(f"the Slack channel failed ({type(error).__name__})")
+
+    async def _take(self, payload: Any) -> None:
+        """While the inbox cannot take it, nothing after it is heard. What can never be accepted is passed over."""
+        while (accept := self._accept) is not None:
+            try:
+                if (envelope := parse(payload, self._arrival(), self._own)) is not None:
+                    await accept(envelope)
+            except Unavailable as error:
+                await self._kit.clock.sleep(min(error.retry_after, 5.0))
+            except KithError as error:
+                _log.info("event not accepted", code=error.code)
+                return
+            else:
+                return

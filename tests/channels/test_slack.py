@@ -1,0 +1,130 @@
+"""The Slack channel, through Slack's SDK, against an emulator of the Web API and Socket Mode."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from kith.channels.kit import Kit
+from kith.channels.slack.channel import SlackChannel
+from kith.channels.slack.settings import SlackSettings
+from kith.core.channel import Hook
+from kith.core.clock import SystemClock
+from kith.core.errors import Invalid, KithError, Refused, Unavailable
+from kith.core.ids import Ids
+from kith.core.message import Envelope, Message, Text
+from kith.core.people import Parcel
+from kith.core.turn import Accepted
+from kith.runtime.streams import Streams
+from tests.channels.emulators.slack import Slack, slack
+from tests.channels.rig import until
+
+pytestmark = pytest.mark.server
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+
+
+def parcel(text: str, target: str = "D1") -> Parcel:
+    return Parcel(f"p{len(text)}", 1, "c", "slack", "local", target, Message("m", "assistant", (Text(text),), 0.0))
+
+
+def tell(story: Callable[[SlackChannel, Slack, list[Envelope]], Awaitable[None]], **settings: Any) -> None:
+    async def whole() -> None:
+        async with slack() as platform:
+            clock, heard, busy = SystemClock(), list[Envelope](), [True]
+
+            async def accept(envelope: Envelope) -> Accepted:
+                if envelope.message.text == "busy" and busy.pop():
+                    busy.append(False)
+                    assert platform.waiting
+                    raise Unavailable("no room", retry_after=0.01)
+                heard.append(envelope)
+                return Accepted("t", "c")
+
+            kit = Kit(None, Streams(), clock, Ids(clock), lambda turn: None)  # pyright: ignore
+            given = {"token": "xoxb-test", "app_token": "xapp-test", "api": f"{platform.url}/api", **settings}
+            channel = SlackChannel(SlackSettings(**given), kit)
+            try:
+                await channel.start(accept)
+                await story(channel, platform, heard)
+            finally:
+                await channel.stop()
+
+    asyncio.run(whole())
+
+
+def test_events_are_acknowledged_in_order_once_they_are_kept() -> None:
+    async def story(channel: SlackChannel, platform: Slack, heard: list[Envelope]) -> None:
+        await until(lambda: platform.sockets)
+        await platform.hear("busy")
+        for number in range(30):
+            await platform.hear(str(number))
+        await until(lambda: not platform.waiting)
+        assert [one.message.text for one in heard] == ["busy", *map(str, range(30))]
+        await platform.hear("twice", copies=2)
+        await until(lambda: not platform.waiting)
+        assert heard[-1].message.id == heard[-2].message.id  # the inbox knows it
+        await platform.refresh()
+        await until(lambda: platform.opened == 2 and platform.sockets)
+        await platform.hear("after")
+        await until(lambda: heard[-1].message.text == "after")
+        await channel.probe()
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "after"),
+    [(429, Unavailable, 7.0), (503, Unavailable, 5.0), ("token_expired", Refused, None),
+     ("is_archived", Refused, None), ("msg_too_long", Invalid, None)],
+)  # fmt: skip
+def test_what_slack_says_decides(answer: int | str, kind: type[KithError], after: float | None) -> None:
+    async def story(channel: SlackChannel, platform: Slack, heard: list[Envelope]) -> None:
+        platform.trouble = [answer]
+        with pytest.raises(kind) as caught:
+            await channel.send(parcel("hello"))
+        assert getattr(caught.value, "retry_after", None) == after
+        assert (await channel.send(parcel("**hi** <&", "C1:17.5"))).receipt
+        assert platform.said[0]["thread_ts"] == "17.5" and platform.said[0]["text"] == "*hi* &lt;&amp;"
+
+    tell(story, app_token="", signing_secret=SECRET)
+
+
+def test_wrong_tokens_are_not_tried_again() -> None:
+    async def story(*_: Any) -> None:
+        raise AssertionError
+
+    for wrong in ({"token": "xoxb-wrong"}, {"app_token": "xapp-wrong"}):
+        with pytest.raises(Refused):
+            tell(story, **wrong)
+    with pytest.raises(Invalid):
+        tell(story, app_token="")
+
+
+def test_calls_are_believed_only_when_signed_new_and_in_time() -> None:
+    def call(told: bytes, secret: str = SECRET, ago: int = 0) -> Hook:
+        at = int(time.time()) - ago
+        signed = hmac.new(secret.encode(), f"v0:{at}:".encode() + told, hashlib.sha256).hexdigest()
+        headers = {"x-slack-request-timestamp": str(at), "x-slack-signature": f"v0={signed}"}
+        return Hook("POST", headers=headers, body=told)
+
+    async def story(channel: SlackChannel, platform: Slack, heard: list[Envelope]) -> None:
+        assert (await channel.hook(call(b'{"type": "url_verification", "challenge": "abc"}'))).body == b"abc"
+        event = {"type": "message", "channel": "D1", "channel_type": "im", "user": "U1", "text": "hello", "ts": "17.5"}
+        good = call(json.dumps({"type": "event_callback", "event": event}).encode())
+        assert (await channel.hook(good)).status == 200
+        assert heard[0].message.text == "hello"
+        for bad in (good, call(b"{}", "wrong"), call(b"{}", ago=400), Hook("POST", body=b"{}")):
+            with pytest.raises(Refused):
+                await channel.hook(bad)
+        for rubbish in (b"", b"\xff", b"[]"):
+            with pytest.raises(Invalid):
+                await channel.hook(call(rubbish))
+
+    tell(story, app_token="", signing_secret=SECRET)
