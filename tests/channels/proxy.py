@@ -77,7 +77,7 @@ class Proxy:
                 return
             await self._open.wait()  # a new connection into a black hole is accepted by nobody
             far_reader, far_writer = await asyncio.open_connection(*self._target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         pair = (writer, far_writer)
