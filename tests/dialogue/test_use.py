@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
+from pydantic import ValidationError
 
 from kith.core.clock import FrozenClock
-from kith.core.errors import Invalid
+from kith.core.errors import Invalid, Refused
 from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text, Usage
+from kith.core.model import ChatRequest, ModelCard
 from kith.core.turn import Done, Turn
 from kith.dialogue.insight import Insight
+from kith.dialogue.purse import BudgetSettings, Purse
 from kith.dialogue.use import Tally
 from kith.storage import Storage, StorageSettings, open_storage
 
-from .house import Key, flows
+from .house import House, Key, Scripted, flows, heard, play, says
 
 NOW = 1_763_712_000.0
 
@@ -63,3 +67,87 @@ def test_use_is_summed_up_from_the_stored_turns() -> None:
 
 def test_a_tally_of_nothing_is_empty() -> None:
     assert Tally("model", {}).rows() == []
+
+
+class Priced(Scripted):
+    """A model with a price."""
+
+    def cards(self) -> Sequence[ModelCard]:
+        return (ModelCard("scripted", "chat", "scripted", capabilities=("chat",), cost=1000.0),)
+
+
+async def ask(purse: Purse, person: str) -> str:
+    question = (Message("m", "user", (Text("hi"),), NOW),)
+    return "".join([delta.text async for delta in purse.chat(ChatRequest(question, "scripted", person=person))])
+
+
+def test_a_budget_ends_with_the_day_and_survives_a_restart() -> None:
+    async def story() -> None:
+        clock = FrozenClock(NOW)
+        storage = await open_storage(StorageSettings(backend="memory"), clock, Ids(clock), Key())
+
+        def purse(**limits: float) -> Purse:
+            return Purse(Priced(says("a", "b")), storage.records, clock, BudgetSettings(**limits), "UTC")  # type: ignore[arg-type]
+
+        assert await ask(purse(), "ann") == "ab"
+        assert await storage.records.all("spent") == {}
+        one = purse(person_tokens=13)  # each reply is 12 tokens
+        assert [await ask(one, "ann"), await ask(one, "ann"), await ask(one, "bob")] == ["ab"] * 3
+        with pytest.raises(Refused, match="budget"):
+            await ask(one, "ann")
+        with pytest.raises(Refused):
+            await ask(purse(person_tokens=13), "ann")  # as after a restart
+        assert await ask(purse(person_tokens=13), "bob") == "ab"
+        assert not await purse(person_tokens=1).empty("")
+        for limits in ({"house_tokens": 48}, {"house_cost": 0.048}, {"person_cost": 0.02}):
+            assert await purse(**limits).empty("ann")
+        clock.advance(86400)
+        assert await ask(one, "ann") == "ab"
+        assert len(await storage.records.all("spent")) == 2  # those of the day before are gone
+        await storage.close()
+
+    asyncio.run(story())
+
+
+def test_a_reply_that_is_stopped_counts_too() -> None:
+    async def story() -> None:
+        clock = FrozenClock(NOW)
+        storage = await open_storage(StorageSettings(backend="memory"), clock, Ids(clock), Key())
+        purse = Purse(Priced(says("a" * 300, "b")), storage.records, clock, BudgetSettings(house_tokens=100), "UTC")
+        stream = purse.chat(ChatRequest((), "scripted", person="ann"))
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        assert await purse.empty("")
+        await storage.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("wrong", [-1, "many", 1e400, float("nan"), None, [1]])
+def test_budgets_are_numbers(wrong: object) -> None:
+    for name in ("person_tokens", "person_cost", "house_tokens", "house_cost"):
+        with pytest.raises(ValidationError):
+            BudgetSettings.model_validate({name: wrong})
+
+
+def test_who_spent_it_is_told_and_rules_still_answer() -> None:
+    async def scene(house: House) -> None:
+        for number, text in enumerate(
+            ("Tell me of the sea at night", "Tell me of whales", "说说鲸鱼的故事", "hello"), 1
+        ):
+            await house.engine.hear(heard(number, text))
+            (parcel,) = await house.outbox(1)
+            answers.append(parcel.message.text)
+        await house.engine.hear(heard(9, "I want to kill myself"))
+        answers.append((await house.outbox(1))[0].message.text)
+        asked.append(len(house.models.asked))
+
+    answers: list[str] = []
+    asked: list[int] = []
+    play(scene, says("The sea ", "is dark."), budgets={"person_tokens": 5}, understanding="rules")
+    assert answers[0] == "The sea is dark."
+    assert "budget" in answers[1]
+    assert "预算" in answers[2]
+    assert "budget" not in answers[3]
+    assert "988" in answers[4]
+    assert asked == [1]

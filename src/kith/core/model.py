@@ -14,6 +14,7 @@ class ModelCard:
     """What is known of a model without loading it. `memory` is an estimate in bytes.
 
     `context` is in tokens, and so is `reply`, the longest one by the model's own settings (0: they do not say).
+    `cost` is the price of a million tokens.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ModelCard:
     licence: str = ""
     format: str = ""
     reply: int = 0
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from kith.dialogue.layers import Layers
 from kith.dialogue.memory import Where
 from kith.dialogue.mind import Mind
 from kith.dialogue.persona import Persona
+from kith.dialogue.purse import Purse
 from kith.dialogue.session import Session
 from kith.dialogue.settings import DialogueSettings
 from kith.runtime.bus import Bus
@@ -123,12 +124,15 @@ class Ports:
     mind: Mind = field(default_factory=Mind)
     layers: Layers = field(init=False)
     agenda: Agenda = field(init=False)
+    purse: Purse = field(init=False)
 
     def __post_init__(self) -> None:
         chosen = self.settings
-        layers = Layers(self.models, self.clock, self.ids, chosen.understanding, chosen.model)
+        purse = Purse(self.models, self.records, self.clock, chosen.budgets, chosen.timezone)
+        layers = Layers(purse, self.clock, self.ids, chosen.understanding, chosen.model)
         agenda = Agenda(self.records, self.people, self.inbox, self.clock, chosen.initiative, chosen.timezone)
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "agenda", agenda)
+        object.__setattr__(self, "purse", purse)
         if self.mind.memory is not None:
             self.mind.memory.wipe_also(agenda.wipe)

@@ -11,6 +11,7 @@ from kith.dialogue.agenda import InitiativeSettings
 from kith.dialogue.care import CareSettings
 from kith.dialogue.manners import MannersSettings
 from kith.dialogue.memory.settings import MemorySettings
+from kith.dialogue.purse import BudgetSettings
 from kith.dialogue.zones import zone
 from kith.runtime.settings import Section
 
@@ -54,6 +55,7 @@ class DialogueSettings(Section):
     manners: MannersSettings = Field(default_factory=MannersSettings)
     initiative: InitiativeSettings = Field(default_factory=InitiativeSettings)
     memory: MemorySettings = Field(default_factory=MemorySettings)
+    budgets: BudgetSettings = Field(default_factory=BudgetSettings)
 
     @field_validator("timezone")
     @classmethod

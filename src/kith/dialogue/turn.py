@@ -20,7 +20,7 @@ from kith.core.ids import Ids
 from kith.core.message import Audio, Delta, Message, Part, Text, ToolCall, ToolResult, Usage
 from kith.core.model import ChatRequest, Sampling, Scope, ToolSpec
 from kith.core.people import Parcel
-from kith.core.ports import Guard, Inbox, Models, Recall, Records, Release, Senses, Store, Tools
+from kith.core.ports import Guard, Inbox, Recall, Records, Release, Senses, Store, Tools
 from kith.core.turn import Done, Passage, Understanding
 from kith.dialogue import consent, mood, outside
 from kith.dialogue.agenda import Agenda
@@ -34,6 +34,7 @@ from kith.dialogue.mind import Mind
 from kith.dialogue.mood import emotion, guidance, moved
 from kith.dialogue.persona import Persona
 from kith.dialogue.prompt import Asked, prompt_for
+from kith.dialogue.purse import Purse
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
 from kith.dialogue.worry import asked, in_danger, shelter
@@ -167,7 +168,7 @@ async def recall(draft: Draft, knowledge: Recall) -> Stage | None:
 
 async def think(
     draft: Draft,
-    models: Models,
+    purse: Purse,
     persona: Persona,
     tools: Tools,
     guard: Guard,
@@ -178,10 +179,10 @@ async def think(
     """Ask a model, and pass its words on while they come. Without a model, say what the handbook says, or so."""
     persona = draft.speaker or persona
     name = draft.envelope.persona or settings.model or persona.model
-    card = next((c for c in models.cards() if "chat" in c.capabilities and name in ("", c.name)), None)
-    if card is None:
+    card = next((c for c in purse.cards() if "chat" in c.capabilities and name in ("", c.name)), None)
+    if card is None or await _spent(draft, purse):
         noted = mind.told(outside.own(draft.heard), draft.where, draft.locale) if not draft.work else None
-        draft.answer = noted or _plain_answer(draft)
+        draft.answer = draft.answer or noted or _plain_answer(draft)
         return speak
     reply = min(settings.reply_tokens, card.reply or settings.reply_tokens)
     offered = tuple(_allowed(tools.offered(draft.principal), persona)) if draft.principal else ()
@@ -191,7 +192,7 @@ async def think(
         system = "\n".join((persona.prompt(), MINOR)) if settings.care.minor else persona.prompt()
         told = (draft.instruction, draft.passages, offered, draft.session.rounds)
         asked = Asked(draft.id, draft.heard, draft.where, draft.locale, *told)
-        draft.prompt = await prompt_for(asked, system, draft.history or (), card, models, settings, mind)
+        draft.prompt = await prompt_for(asked, system, draft.history or (), card, purse, settings, mind)
     person = draft.person.id if draft.person else ""
     request = ChatRequest(
         (*draft.prompt, *outside.returned(draft.work, _specs(draft, tools), outside.nonce(draft.id))),
@@ -202,7 +203,7 @@ async def think(
         conversation=draft.conversation.id if draft.conversation else "",
         scope=Scope(persona.name, person=person) if person and not draft.history else None,
     )
-    await _heard_out(draft, models.chat(request), guard, persona)
+    await _heard_out(draft, purse.chat(request), guard, persona)
     return None
 
 
@@ -389,6 +390,14 @@ def _follow(draft: Draft, reading: Reading) -> Stage | None:
         draft.granted = consent.digest(draft.pending[0])  # the person's own words chose it, by the owner's rule
         return act
     return None
+
+
+async def _spent(draft: Draft, purse: Purse) -> bool:
+    """Whether the day's budget is used up; then the person is told so."""
+    spent = await purse.empty(draft.person.id if draft.person else "")
+    if spent:
+        draft.answer, draft.outcome = tr("dialogue.spent", draft.locale), "refused"
+    return spent
 
 
 def _plain_answer(draft: Draft) -> str:

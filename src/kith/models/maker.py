@@ -103,7 +103,7 @@ class Maker:
         except KithError as error:
             entry.error = error
             return entry
-        entry.card = replace(stamp(backend.card, version), reply=settings.max_tokens or 0)
+        entry.card = replace(stamp(backend.card, version), reply=settings.max_tokens or 0, cost=settings.cost)
         limit = int(settings.options.get("queue", self._serving.waiting))
         entry.pool = Pool(settings.name, backend, self._clock, slots=settings.parallel, limit=limit)
         return entry
