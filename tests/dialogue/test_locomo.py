@@ -1,0 +1,42 @@
+"""The loader of conversations in LoCoMo's format, and the share of evidence that is found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.memory import load, measure
+from kith.core.errors import Invalid
+
+LINES = ("I adopted a grey kitten", "The rain never stopped", "My sister moved to Oslo", "We ate soup")
+TALK = {
+    "conversation": {
+        "speaker_a": "Ann",
+        "session_1_date_time": "1:56 pm on 8 May, 2023",
+        "session_1": [{"speaker": "Ann", "dia_id": f"D1:{n}", "text": text} for n, text in enumerate(LINES, 1)],
+    },
+    "qa": [
+        {"question": "Who moved to Oslo?", "answer": "her sister", "evidence": ["D1:3"], "category": 1},
+        {"question": "What was adopted?", "answer": "a kitten", "evidence": ["D1:1", "D9:9"], "category": 2},
+        {"question": "Nothing?", "evidence": [], "category": 5},
+    ],
+}
+
+
+def test_evidence_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps([TALK]))
+    talks = load(path)
+    assert talks[0].lines["D1:2"] == "Ann (1:56 pm on 8 May, 2023): The rain never stopped"
+    found, shown, whole = measure(talks, 1)
+    assert found == {"1": (1.0, 1), "2": (1.0, 1)}
+    assert 0 < shown < whole
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff\xfe", b"{", b"7", b"[7]", b"[{}]", b"[" * 100_000, b'{"a": 1}'])
+def test_what_is_not_in_the_format_is_refused(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(raw)
+    with pytest.raises(Invalid):
+        load(tmp_path / "x")
