@@ -130,6 +130,27 @@ def test_what_is_in_doubt_is_looked_up(server: Server) -> None:
     asyncio.run(story())
 
 
+def test_a_reply_replaces_what_was_shown_of_it(server: Server) -> None:
+    async def story() -> None:
+        ann = XmppPerson("ann")
+        await ann.open(server)
+        channel = XmppChannel(XmppSettings(**xmpp_settings(server.port)), kit())
+        await channel.start(nobody)
+        said = Message("m", "assistant", (Text("half"),), 0.0)
+        receipt = (await channel.send(Parcel("d_1", 1, "c", "xmpp", "local", "ann@home.test", said))).receipt
+        whole = Parcel("p_1", 1, "c", "xmpp", "local", "ann@home.test", said)
+        assert not await channel.arrived(whole)
+        await channel.edit(whole, receipt, "half and the rest")
+        await until(lambda: "half and the rest" in ann.heard)
+        names = [one.xml.find("{urn:xmpp:message-correct:0}replace") for one in ann.stanzas]
+        assert [name.get("id") for name in names if name is not None] == [receipt]
+        assert await channel.arrived(whole)
+        await channel.stop()
+        await ann.close()
+
+    asyncio.run(story())
+
+
 def test_a_silent_connection_is_noticed(server: Server, tmp_path: Path) -> None:
     async def story() -> None:
         async with Proxy(server.port) as proxy, household(tmp_path, "xmpp", xmpp_settings(proxy.port)) as (home, _):
