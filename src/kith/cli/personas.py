@@ -171,6 +171,7 @@ class _Local:
         return [dict(zip(keys, row, strict=True)) for row in rows], self._cast.default
 
     async def add(self, raw: bytes, file: str) -> str:
+        self._cast.check(raw, file)
         await self._act("add", file)
         return self._cast.add(raw, file)[0]
 

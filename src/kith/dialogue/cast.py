@@ -81,8 +81,8 @@ class Cast:
         (self.folder / _CHOSEN).write_text(json.dumps({"name": key}), "utf-8")
         return key
 
-    def add(self, raw: bytes, file: str) -> tuple[str, Persona]:
-        """Add or replace the persona in a file. Raises `Invalid`, `Refused` for the name of the one of the settings."""
+    def check(self, raw: bytes, file: str) -> tuple[str, Persona, bytes | None]:
+        """The persona in a file, with its key and picture, as `add` would keep it. Raises as `add`."""
         persona, picture = read_persona(raw, file)
         key = slug(persona.name)
         if not key:
@@ -91,6 +91,11 @@ class Cast:
             raise Refused(f"{persona.name} is the persona of the settings", code="persona_taken")
         if len(self._known) >= _MOST:
             raise Refused("there are too many personas", code="persona_taken", hint="kith personas remove NAME")
+        return key, persona, picture
+
+    def add(self, raw: bytes, file: str) -> tuple[str, Persona]:
+        """Add or replace the persona in a file. Raises `Invalid`, `Refused` for the name of the one of the settings."""
+        key, persona, picture = self.check(raw, file)
         place = private_folder(private_folder(self.folder) / key)
         if picture:
             (place / _PICTURE).write_bytes(picture)

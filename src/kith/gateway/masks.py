@@ -77,6 +77,7 @@ class Masks:
 
         async def work() -> tuple[int, Any]:
             cast, by = self._cast(), acting(request)
+            cast.check(raw, body.name)
             await self._ports.journal.act(Act("persona.add", by.actor, body.name, by.origin))
             key, persona = cast.add(raw, body.name)
             return 201, _persona(key, persona, builtin=False)
