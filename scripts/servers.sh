@@ -4,7 +4,7 @@
 set -eu
 
 # Each as program:package.
-wanted="ngircd:ngircd mosquitto:mosquitto prosody:prosody dovecot:dovecot-imapd openssl:openssl"
+wanted="ngircd:ngircd mosquitto:mosquitto prosody:prosody dovecot:dovecot-imapd openssl:openssl nginx:nginx-light docker-compose:docker-compose"
 
 missing() {
     for pair in $wanted; do
