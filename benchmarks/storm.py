@@ -104,8 +104,8 @@ async def play(folder: Path, conversations: int, seconds: float, freeze: float) 
     storage = await open_storage(StorageSettings(path=folder / f"storm{freeze}.db"), clock, ids, Key())
     names = sorted(Platforms("", 0).manifests())
     platforms = Platforms(names[0], freeze)
-    ports = ChannelPorts(Talk(storage), storage.outbox, storage.store, Streams(), Health())  # type: ignore[arg-type]
-    manager = ChannelManager(ports, ChannelsSettings(), clock, ids, platforms)  # type: ignore[arg-type]
+    ports = ChannelPorts(Talk(storage), storage.outbox, storage.store, Streams(), Health())
+    manager = ChannelManager(ports, ChannelsSettings(), clock, ids, platforms)
     await manager.start("storm")
     end = clock.monotonic() + seconds
     rounds = 0

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 
 sys.path.append(str(Path(__file__).parents[1] / "src" / "kith" / "gateway"))
-words, services = grpc.protos_and_services("kith.proto")  # type: ignore[attr-defined]  # made at run time
+words, services = grpc.protos_and_services("kith.proto")  # made at run time
 
 
 def ask(kith: Any, who: Any, text: str) -> None:

@@ -178,7 +178,7 @@ def test_a_silent_connection_is_noticed(house_of_mail: Mails, tmp_path: Path) ->
             proxy.cut()
             await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
             async with asyncio.timeout(5):
-                await keeper.channel.probe()  # type: ignore[attr-defined]
+                await keeper.channel.probe()
             proxy.blackhole()
             await until(lambda: keeper.watch.restarts == 2)
             proxy.heal()

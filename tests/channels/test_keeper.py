@@ -228,7 +228,7 @@ def test_a_wrong_token_is_told_and_not_tried_again(house: Open) -> None:
             tries.append(1)
             raise Refused("the token is wrong")
 
-        right, Line.start = Line.start, start  # type: ignore
+        right, Line.start = Line.start, start
         try:
             told = await home.manager.command("line", "restart")
             assert told["state"] == "failed" and "token" in told["note"]

@@ -62,7 +62,7 @@ def test_encrypted_messages_both_ways_while_the_connection_breaks(server: Server
             for one in self.people:
                 await one.close()
 
-    found = asyncio.run(play(tmp_path, Play(), messages=40, seconds=5, every=1.6))  # type: ignore[arg-type]
+    found = asyncio.run(play(tmp_path, Play(), messages=40, seconds=5, every=1.6))
     assert found.cuts >= 1
     assert found.inwards.clean and found.outwards.clean and not found.dead
 

@@ -142,7 +142,7 @@ def test_others_see_whether_it_is_there(server: Server, tmp_path: Path) -> None:
     async def story() -> None:
         watcher = MqttPerson("status", prefix="watch")
         seen: list[str] = []
-        watcher._hear = lambda payload: seen.append(payload.decode())  # type: ignore[method-assign]
+        watcher._hear = lambda payload: seen.append(payload.decode())
         await watcher.open(server)
         watcher._client.subscribe("kith/status", 1)
         async with Proxy(server.port) as proxy, household(tmp_path, "mqtt", settings(proxy.port)):
@@ -196,7 +196,7 @@ def test_json_is_what_programs_get(server: Server, tmp_path: Path) -> None:
     async def story() -> None:
         ann = MqttPerson("ann")
         raw: list[bytes] = []
-        ann._hear = raw.append  # type: ignore[method-assign]
+        ann._hear = raw.append
         await ann.open(server)
         async with household(tmp_path, "mqtt", settings(server.port)):
             await ann.say("hello")

@@ -92,7 +92,7 @@ def test_nothing_is_acknowledged_before_it_is_kept() -> None:
                 heard.append(envelope.platform_id)
                 return Accepted("t", "c")
 
-            settings = TelegramSettings(token="42:TEST", api=platform.url, poll=1)  # type: ignore[arg-type]
+            settings = TelegramSettings(token="42:TEST", api=platform.url, poll=1)
             first = TelegramChannel(settings, shelf)
             await first.start(cannot)
             platform.hear("hello", number=5)
@@ -188,7 +188,7 @@ def test_an_expired_token_ends_the_connection() -> None:
             async def accept(envelope: Envelope) -> Accepted:
                 return Accepted("t", "c")
 
-            settings = TelegramSettings(token="42:TEST", api=platform.url, poll=1)  # type: ignore[arg-type]
+            settings = TelegramSettings(token="42:TEST", api=platform.url, poll=1)
             channel = TelegramChannel(settings, kit(lost=gone.append))
             await channel.start(accept)
             platform.token = "42:NEW"

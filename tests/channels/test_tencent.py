@@ -51,9 +51,9 @@ def tell(platform: str, story: Story, **settings: Any) -> None:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        base = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
+        base = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
         clock = FrozenClock()
-        kit = Kit(None, Streams(), clock, Ids(clock), lambda turn: None)  # type: ignore[arg-type]
+        kit = Kit(None, Streams(), clock, Ids(clock), lambda turn: None)
         given: dict[str, Any] = {"secret": SECRET, "token": TOKEN, "key": KEY, "base": base, **settings}
         channel: Any = (
             WecomChannel(WecomSettings(corp=OWNER, agent=218, **given), kit)

@@ -32,8 +32,8 @@ def test_it_is_shown_until_the_turn_ends() -> None:
     async def story() -> None:
         streams, channel = Streams(), Shows()
         typist = Typist(streams)
-        typist.begin(channel, envelope())  # type: ignore[arg-type]
-        typist.begin(channel, envelope())  # type: ignore[arg-type]
+        typist.begin(channel, envelope())
+        typist.begin(channel, envelope())
         while not channel.shown:
             await asyncio.sleep(0)
         streams.publish(conversation_id("chat", "me", "room"), "delta", {"text": "x"})
@@ -50,12 +50,12 @@ def test_a_channel_that_cannot_show_it_goes_without(error: Exception) -> None:
     async def story() -> None:
         typist, channel = Typist(Streams()), Shows(error)
         for number in range(100):
-            typist.begin(channel, envelope(str(number)))  # type: ignore[arg-type]
+            typist.begin(channel, envelope(str(number)))
         assert len(typist._tasks) == 64
-        typist.begin(object(), envelope("one that cannot"))  # type: ignore[arg-type]
+        typist.begin(object(), envelope("one that cannot"))
         while typist._tasks:
             await asyncio.sleep(0)
-        typist.begin(Shows(), envelope("late"))  # type: ignore[arg-type]
+        typist.begin(Shows(), envelope("late"))
         await typist.close()
         assert not typist._tasks
 

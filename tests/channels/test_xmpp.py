@@ -115,7 +115,7 @@ def test_what_is_in_doubt_is_looked_up(server: Server) -> None:
         said = Message("m", "assistant", (Text("word " * 4000),), 0.0)
         parcel = Parcel("p_1", 1, "c", "xmpp", "local", "ann@home.test", said)
         assert not await channel.arrived(parcel)
-        await channel._wire.say("ann@home.test", "chat", "the first piece", "p_1-0")  # type: ignore[union-attr]
+        await channel._wire.say("ann@home.test", "chat", "the first piece", "p_1-0")
         assert not await channel.arrived(parcel)  # but the first piece is noted
         assert (await channel.send(parcel)).receipt == "p_1-0 p_1-1 p_1-2"
         assert await channel.arrived(parcel)

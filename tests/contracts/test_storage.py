@@ -22,7 +22,7 @@ Tell = Callable[[Story], None]
 
 def envelope(key: str, who: str = "ann", text: str = "hello 你好", **changes: object) -> Envelope:
     message = Message(f"m_{key}", "user", (Text(text),), 1.0)
-    return replace(Envelope("loopback", "me", key, who, who, message), **changes)  # type: ignore[arg-type]
+    return replace(Envelope("loopback", "me", key, who, who, message), **changes)
 
 
 def done(claim: Claim, *replies: str, turn: str = "") -> Done:
@@ -46,7 +46,7 @@ async def answer(storage: Storage, key: str, *replies: str, who: str = "ann") ->
 
 async def refused(work: object, code: str) -> None:
     with pytest.raises(KithError) as caught:
-        await work  # type: ignore[misc]
+        await work
     assert caught.value.code == code
     assert caught.value.message
 

@@ -153,7 +153,7 @@ async def _answered(stage: Stage, told: list[int]) -> None:
     while time.monotonic() - since < _QUIET:
         counts = [len(set(_numbers(one))) for one in stage.people]
         if all(count >= wanted for count, wanted in zip(counts, told, strict=True)):
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.0)  # everything is here; a second copy, if there is one, gets its time to come
             return
         if sum(counts) != latest:
             latest, since = sum(counts), time.monotonic()

@@ -67,7 +67,7 @@ def test_the_proxy_passes_streams_and_makes_up_no_addresses() -> None:
 
 def test_the_unit_is_hardened() -> None:
     unit = configparser.RawConfigParser(strict=False)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.optionxform = str
     unit.read(DEPLOY / "systemd" / "kith.service", "utf-8")
     service = unit["Service"]
     assert service["DynamicUser"] == "yes" and service["ProtectSystem"] == "strict"

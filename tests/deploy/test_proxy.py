@@ -114,7 +114,7 @@ def _answers(port: int) -> bool:
 
 
 def test_a_stream_comes_piece_by_piece(door: Door) -> None:
-    """Not held back: the first piece is here while the model still speaks."""
+    """Not held back: each word is a piece of its own on the wire."""
     body = {"model": "echo", "stream": True, "messages": [{"role": "user", "content": "word " * 100}]}
     headers = {"Authorization": f"Bearer {door.token}"}
     with (
@@ -122,9 +122,9 @@ def test_a_stream_comes_piece_by_piece(door: Door) -> None:
         client.stream("POST", f"{door.front}/v1/chat/completions", json=body, headers=headers) as answer,
     ):
         assert answer.status_code == 200
-        pieces = [time.monotonic() for line in answer.iter_lines() if '"content"' in line]
+        pieces = list(answer.iter_raw())
+    # What nginx holds back leaves it in few pieces of several kilobytes, when the model has ended.
     assert len(pieces) >= 50
-    assert len({round(at, 2) for at in pieces}) >= 20  # not all at once at the end
 
 
 def test_a_websocket_passes(door: Door) -> None:
@@ -133,7 +133,7 @@ def test_a_websocket_passes(door: Door) -> None:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         headers = {"Authorization": f"Bearer {door.token}"}
         url = door.front.replace("https", "wss") + "/api/channels/web/live"
-        async with connect(url, ssl=context, additional_headers=headers, origin=door.front) as peer:  # type: ignore[arg-type]
+        async with connect(url, ssl=context, additional_headers=headers, origin=door.front) as peer:
             async with asyncio.timeout(30):
                 await peer.send(json.dumps({"type": "hello"}))
                 assert json.loads(await peer.recv())["type"]

@@ -112,7 +112,7 @@ class Box:
             self.said.append(f"{envelope.platform_id.partition('@')[2]} {envelope.message.text}")
         return accepted
 
-    claim = renew = settle = None  # type: ignore[assignment]
+    claim = renew = settle = None
 
 
 def envelope(text: str, conversation: str = "c") -> Envelope:
@@ -130,7 +130,7 @@ async def opened(folder: Path, clock: FrozenClock, backend: str = "sqlite") -> S
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(work())  # type: ignore[arg-type]
+    asyncio.run(work())
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_full_inbox_is_waited_for() -> None:
         book = agenda(storage, clock, said)
         await book.hear("remind me in 5 minutes to eat", ANN, envelope("x"), "t", "en")
         clock.advance(300.0)
-        book._inbox.fails = 1  # type: ignore[attr-defined]
+        book._inbox.fails = 1
         with pytest.raises(Unavailable):
             await book.tick()
         await book.tick()

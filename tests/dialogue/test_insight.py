@@ -50,7 +50,7 @@ def turn(number: int, text: str, *steps: Step, at: float = NOW, conversation: st
     heard = Message(f"m{number}", "user", (Text(text),), at)
     intent = steps[-1].intent if steps else ""
     values = {"understanding": Understanding(intent), "path": steps, **fields}
-    return Turn(f"t{number}", conversation, "p", at, heard, **values)  # type: ignore[arg-type]
+    return Turn(f"t{number}", conversation, "p", at, heard, **values)
 
 
 ASKED = Step("start", "book", "book: date", "asked")

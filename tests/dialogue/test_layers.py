@@ -43,7 +43,7 @@ class Thoughts:
         self.asked: list[ChatRequest] = []
 
     def cards(self) -> Sequence[ModelCard]:
-        return (ModelCard("e", self.kind, "fake"),) if self.kind else ()  # type: ignore[arg-type]
+        return (ModelCard("e", self.kind, "fake"),) if self.kind else ()
 
     async def embed(self, texts: Sequence[str], model: str = "") -> Sequence[Sequence[float]]:
         self.embedded += texts
@@ -116,7 +116,7 @@ def test_training_happens_beside_the_talk_and_again_after_a_failure(flow: Flow) 
             while not models.embedded:
                 await asyncio.sleep(0)
         models.fail = None
-        one._clock.advance(61)  # type: ignore[attr-defined]
+        one._clock.advance(61)
         async with asyncio.timeout(30):
             while (await read(one, flow, "moggy puss")).answer is None:
                 await asyncio.sleep(0.001)

@@ -49,7 +49,7 @@ def live(scene: Scene, script: Script | None = None, memory: dict[str, Any] | No
             wipes=(wipe,),
         )  # fmt: skip
         house = House(models, storage, mind=Mind(kept), **settings)
-        house.wiped = wiped  # type: ignore[attr-defined]
+        house.wiped = wiped
         await house.engine.start()
         try:
             await scene(house, kept)
@@ -168,7 +168,7 @@ def test_what_is_forgotten_is_gone_from_everywhere(told: str, wish: str, lang: s
         assert told.casefold() not in stored
         assert wish.casefold() not in stored
         assert "47119358" not in stored
-        assert house.wiped  # type: ignore[attr-defined]
+        assert house.wiped
         acts = [entry.act for entry in await house.storage.journal.entries()]
         assert [act.name for act in acts] == ["memory.forget"]
         assert "anzibar" not in str(acts)
@@ -261,7 +261,7 @@ def test_a_prompt_is_explained_to_the_one_whose_it_is() -> None:
         turn = (await house.storage.store.turns(conversation.id))[-1]
         mind = house.engine._ports.mind
         bill = await mind.explain(turn.id, [ann()], house.models)
-        parts = {row["part"]: row["tokens"] for row in bill["parts"]}  # type: ignore[union-attr, index]
+        parts = {row["part"]: row["tokens"] for row in bill["parts"]}
         assert {"persona", "rounds", "message"} <= set(parts)
         assert bill["tokens"] == sum(parts.values())
         assert bill["overhead"] <= 800

@@ -122,11 +122,11 @@ def test_a_failure_that_cannot_pass_is_told_at_once() -> None:
 
 def test_a_bug_in_a_stage_ends_in_a_sentence_and_not_in_silence() -> None:
     class Buggy(Scripted):
-        def cards(self) -> Sequence[object]:  # type: ignore[override]
+        def cards(self) -> Sequence[object]:
             raise ZeroDivisionError
 
     async def scene(house: House) -> None:
-        house.models.cards = Buggy().cards  # type: ignore[method-assign,assignment]
+        house.models.cards = Buggy().cards
         await house.engine.hear(heard(1, UNKNOWN))
         (parcel,) = await house.outbox(1)
         assert parcel.message.text == tr("dialogue.failed", "en")
@@ -183,7 +183,7 @@ def test_closing_a_reply_stops_the_model_and_keeps_what_was_said() -> None:
     async def scene(house: House) -> None:
         stream = house.engine.reply(heard(1, UNKNOWN, deliver=False))
         first = await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         assert first.text == "half"
         async with asyncio.timeout(5):
             while not (turns := await house.storage.store.turns(conversation_id("test", "a", "c"))):
@@ -278,7 +278,7 @@ def test_a_message_that_ends_the_process_again_and_again_is_given_up_and_told() 
 def test_a_models_own_longest_reply_is_kept_to(own: int, asked: int) -> None:
     async def scene(house: House) -> None:
         (card,) = house.models.cards()
-        house.models.cards = lambda: (replace(card, reply=own),)  # type: ignore[method-assign]
+        house.models.cards = lambda: (replace(card, reply=own),)
         await house.engine.hear(heard(1, UNKNOWN))
         await house.outbox(1)
         assert [request.sampling.max_tokens for request in house.models.asked] == [asked]

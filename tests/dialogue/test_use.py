@@ -30,7 +30,7 @@ async def said(storage: Storage, number: int, channel: str, who: str, at: float,
     await storage.inbox.accept(Envelope(channel, "a", f"k{number}", who, f"of {who}", heard))
     (claim,) = await storage.inbox.claim("w", 1)
     person, conversation = await storage.store.resolve(claim.envelope)
-    turn = Turn(claim.id, conversation.id, person.id, at, heard, **fields)  # type: ignore[arg-type]
+    turn = Turn(claim.id, conversation.id, person.id, at, heard, **fields)
     await storage.inbox.settle(claim, Done(turn, {}))
 
 
@@ -87,7 +87,7 @@ def test_a_budget_ends_with_the_day_and_survives_a_restart() -> None:
         storage = await open_storage(StorageSettings(backend="memory"), clock, Ids(clock), Key())
 
         def purse(**limits: float) -> Purse:
-            return Purse(Priced(says("a", "b")), storage.records, clock, BudgetSettings(**limits), "UTC")  # type: ignore[arg-type]
+            return Purse(Priced(says("a", "b")), storage.records, clock, BudgetSettings(**limits), "UTC")
 
         assert await ask(purse(), "ann") == "ab"
         assert await storage.records.all("spent") == {}
@@ -116,7 +116,7 @@ def test_a_reply_that_is_stopped_counts_too() -> None:
         purse = Purse(Priced(says("a" * 300, "b")), storage.records, clock, BudgetSettings(house_tokens=100), "UTC")
         stream = purse.chat(ChatRequest((), "scripted", person="ann"))
         await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         assert await purse.empty("")
         await storage.close()
 

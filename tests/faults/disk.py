@@ -148,15 +148,15 @@ def installed() -> Iterator[Disk]:
     layer = _Layer(name, disk)
     plain = apsw.Connection
 
-    class Connection(plain):  # type: ignore[misc,valid-type]
+    class Connection(plain):
         def __init__(self, filename: str, **options: Any) -> None:
             super().__init__(filename, vfs=f"multipleciphers-{name}", **options)
 
-    apsw.Connection = Connection  # type: ignore[misc]
+    apsw.Connection = Connection
     try:
         yield disk
     finally:
-        apsw.Connection = plain  # type: ignore[misc]
+        apsw.Connection = plain
         disk.mode = "well"
         disk.free.set()
         layer.unregister()

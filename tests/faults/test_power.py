@@ -64,7 +64,7 @@ async def look(folder: Path) -> tuple[int, int, str]:
         return int(heard[0][0]), int(turns[0][0]), str(opinion[0][0])
 
     try:
-        return await storage._desk.driver.read(ask)  # type: ignore[arg-type]
+        return await storage._desk.driver.read(ask)
     finally:
         await storage.close()
 

@@ -325,7 +325,7 @@ class House:
     async def client(self, role: str = "owner", **headers: str) -> AsyncGenerator[httpx.AsyncClient]:
         """A client of the application without a network."""
         token = await self.auth.new("test", role)
-        transport = httpx.ASGITransport(self.gateway.app)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(self.gateway.app)
         given = {"Authorization": f"Bearer {token}", **headers}
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787", headers=given) as client:
             yield client

@@ -112,7 +112,7 @@ def test_an_authority_that_is_away_or_answers_nonsense(wanted: Any, tmp_path: Pa
     with pytest.raises(Unavailable) as caught:
         obtain(wanted(directory=away), tmp_path, FrozenClock())
     assert caught.value.code == "acme_failed"
-    authority.directory = list  # type: ignore[method-assign,assignment,return-value]
+    authority.directory = list
     with pytest.raises(Unavailable):
         obtain(wanted(), tmp_path, FrozenClock())
 

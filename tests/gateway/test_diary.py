@@ -64,7 +64,7 @@ def test_facts_are_ones_own(build: Any) -> None:
             assert "Oslo" not in (await client.get("/api/me/export")).text
             assert (await client.delete(f"/api/me/memory/{changed['id']}")).json() == {"forgotten": 1}
             assert (await client.delete("/api/me/memory")).json() == {"forgotten": 0}
-            mine = await mind.memory.mine((await house.auth.list())[0].id)  # type: ignore[union-attr]
+            mine = await mind.memory.mine((await house.auth.list())[0].id)
             mind.note(Bill("t_1", "c", tuple(mine), "small", (("persona", "You are"), ("message", "hi"))))
             prompt = (await client.get("/api/turns/t_1/prompt")).json()
             assert (prompt["tokens"], prompt["overhead"]) == (9, 7)

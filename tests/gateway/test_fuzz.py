@@ -44,7 +44,7 @@ def house(loop: Any) -> House:
 def client(loop: Any, house: House) -> Any:
     async def make() -> httpx.AsyncClient:
         token = await house.auth.new("fuzz", "owner")
-        transport = httpx.ASGITransport(house.gateway.app)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(house.gateway.app)
         headers = {"Authorization": f"Bearer {token}"}
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787", headers=headers)
 

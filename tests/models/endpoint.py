@@ -155,7 +155,7 @@ async def serving() -> AsyncGenerator[Endpoint]:
     endpoint = Endpoint()
     config = uvicorn.Config(endpoint.app(), port=0, log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    server.install_signal_handlers = lambda: None
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)

@@ -59,7 +59,7 @@ def run(folder: Path, body: Callable[[Any], Awaitable[None]], path: Path, **more
             settings = ModelSettings(
                 **{"name": "m", "path": str(path), "context": 512, "parallel": 1, **more}, options=options
             )
-            means = Means(house.service._clock, house.supervisor, None, folder, lambda *_: None, fetch)  # type: ignore[arg-type]
+            means = Means(house.service._clock, house.supervisor, None, folder, lambda *_: None, fetch)
             cls = registry.settings("llama_cpp")
             assert cls is not None
             await body(registry.load("llama_cpp")(settings, cls.model_validate(options), means))

@@ -31,7 +31,7 @@ from kith.runtime.work import Failure, Job, Speech
 
 def means(folder: Path) -> Means:
     clock = SystemClock()
-    return Means(clock, Supervisor(clock), None, folder, lambda *_: None)  # type: ignore[arg-type]
+    return Means(clock, Supervisor(clock), None, folder, lambda *_: None)
 
 
 def folder(path: Path, name: str, about: object, weights: str = "model.safetensors") -> Path:
@@ -51,7 +51,7 @@ def test_what_a_folder_of_safetensors_says_of_itself(tmp_path: Path) -> None:
     with pytest.raises(Invalid):
         model.stream(ChatRequest(talk, sampling=Sampling(schema={"type": "object"})))
     with pytest.raises(Invalid):
-        asyncio.run(model.embed(["x"]))  # type: ignore[arg-type]
+        asyncio.run(model.embed(["x"]))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def torch() -> Stand:
 
 def frames(frame: dict[str, Any]) -> tuple[Job, list[dict[str, Any]]]:
     sent: list[dict[str, Any]] = []
-    return Job({"id": 1, **frame}, sent.append), sent  # type: ignore[arg-type]
+    return Job({"id": 1, **frame}, sent.append), sent
 
 
 DRAW = {"prompt": "a cat", "negative": "", "width": 64, "height": 64, "steps": 2, "guidance": 7.0, "seed": 1}

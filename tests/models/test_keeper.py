@@ -80,11 +80,11 @@ async def home(folder: Path, serving: ServingSettings, *models: ModelSettings) -
 
         def made(settings: ModelSettings, *, silent: bool = False, plain: bool = False) -> object:
             backend = build(settings, silent=silent, plain=plain)
-            backend.pid = next(numbers)  # type: ignore[attr-defined]
-            machine.sizes[backend.pid] = 300 * MIB  # type: ignore[attr-defined]
+            backend.pid = next(numbers)
+            machine.sizes[backend.pid] = 300 * MIB
             return backend
 
-        maker.backend = made  # type: ignore[method-assign,assignment]
+        maker.backend = made
         entries = {settings.name: maker.entry(settings) for settings in models}
         keeper = Keeper(entries, maker, clock, serving, machine)
         try:
@@ -198,7 +198,7 @@ def test_a_new_copy_has_read_how_conversations_begin(tmp_path: Path) -> None:
                 heard.extend(message.text for message in request.messages)
                 yield Delta(finish="length")
 
-        replica.backend = Reader()  # type: ignore[assignment]
+        replica.backend = Reader()
         await it.keeper.warm(entry, replica)
         assert heard == []
         talk = (Message("s", "system", (Text("You are Kith."),), 0.0), Message("u", "user", (Text("secret"),), 0.0))

@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, path: Path, body: Callable[[Any, House], Awaitable[None]], kind: str, **more: Any) -> None:
-    settings = ModelSettings(name="m", path=str(path / kind / "model.onnx"), type=kind, threads=1, **more)  # type: ignore[arg-type]
+    settings = ModelSettings(name="m", path=str(path / kind / "model.onnx"), type=kind, threads=1, **more)
 
     async def whole() -> None:
         async with opened(folder, settings) as house:

@@ -204,7 +204,7 @@ def test_settings_that_are_wrong(wrong: dict[str, Any]) -> None:
 
 
 def test_the_key_is_never_shown() -> None:
-    assert "secret" not in repr(ModelSettings(name="x", url="http://localhost/v1", api_key="secret"))  # type: ignore[arg-type]
+    assert "secret" not in repr(ModelSettings(name="x", url="http://localhost/v1", api_key="secret"))
 
 
 def test_errors_are_ours() -> None:

@@ -174,14 +174,14 @@ def test_a_conversation_stays_with_its_copy() -> None:
         slots = 2
 
     async def body() -> None:
-        pool = Pool("m", Copy(), FrozenClock())  # type: ignore[arg-type]
-        pool.add(Copy())  # type: ignore[arg-type]
+        pool = Pool("m", Copy(), FrozenClock())
+        pool.add(Copy())
         async with pool.seat(place="ann") as (first, _), pool.seat(place="bob") as (second, _):
             assert first is not second
         for _ in range(3):
             async with pool.seat(place="bob") as (again, _):
                 assert again is second
-        old = await pool.exchange(Copy())  # type: ignore[arg-type]
+        old = await pool.exchange(Copy())
         assert old == [first, second]
         assert len(pool.replicas) == 1
         async with pool.seat(place="bob") as (third, _):
@@ -195,11 +195,11 @@ def test_running_requests_finish_on_the_old_copy() -> None:
         slots = 1
 
     async def body() -> None:
-        pool = Pool("m", Copy(), FrozenClock())  # type: ignore[arg-type]
+        pool = Pool("m", Copy(), FrozenClock())
         outcomes: list[KithError | None] = []
         detach = pool.watch(lambda _, error: outcomes.append(error))
         async with pool.seat() as (replica, _):
-            (old,) = await pool.exchange(Copy())  # type: ignore[arg-type]
+            (old,) = await pool.exchange(Copy())
             async with pool.seat() as (fresh, _):
                 assert fresh is not replica
             assert pool.queue.capacity == 2

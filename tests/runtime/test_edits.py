@@ -116,7 +116,7 @@ def test_settings_are_changed_checked_audited_and_masked(tmp_path: Path, monkeyp
     monkeypatch.setenv("A_KEY", "hush")
     path, log = tmp_path / "kith.yaml", Log()
     path.write_text("small:\n  api_key: ${A_KEY}  # from elsewhere\n", "utf-8")
-    edits = Edits(Whole, path, Whole(), log)  # type: ignore[arg-type]
+    edits = Edits(Whole, path, Whole(), log)
 
     async def story() -> None:
         told = edits.describe()

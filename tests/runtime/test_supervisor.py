@@ -42,7 +42,7 @@ class Bench:
         return self.command(sys.executable, str(script), **settings)
 
     def command(self, *command: str, **settings: object) -> Child:
-        spec = ChildSpec("child", command, **{"pause": 0.01, "ready": 20.0, **settings})  # type: ignore[arg-type]
+        spec = ChildSpec("child", command, **{"pause": 0.01, "ready": 20.0, **settings})
         return self.supervisor.child(spec, self.frames.append, lambda state, why: self.changes.append((state, why)))
 
 

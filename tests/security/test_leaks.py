@@ -58,7 +58,7 @@ FREE = (
 
 
 def said(text: str = "hello", kind: str = "direct") -> Envelope:
-    return Envelope("api", "local", "1", "owner", "home", Message("m_1", "user", (Text(text),), 0.0), kind=kind)  # type: ignore[arg-type]
+    return Envelope("api", "local", "1", "owner", "home", Message("m_1", "user", (Text(text),), 0.0), kind=kind)
 
 
 @pytest.mark.parametrize(("value", "kind"), FOUND.items(), ids=[f"{k[:14]}" for k in FOUND])

@@ -93,7 +93,7 @@ def _turn(number: int, clock: FrozenClock) -> tuple[Turn, Parcel]:
 def test_replies_leave_although_the_clock_is_set_back_a_year() -> None:
     async def story() -> None:
         clock = FrozenClock()
-        storage = await open_database(StorageSettings(), clock, Ids(clock), None)  # type: ignore[arg-type]
+        storage = await open_database(StorageSettings(), clock, Ids(clock), None)
         for number in range(3):
             message = Message(f"h{number}", "user", (Text("?"),), clock.now())
             await storage.inbox.accept(Envelope("x", "local", f"{number}", "s", "room", message))

@@ -17,6 +17,6 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
     await site.start()
     assert site._server is not None
     try:
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
     finally:
         await runner.cleanup()

@@ -70,9 +70,9 @@ def tell(story: Callable[[WebhookChannel, Receiver, list[Envelope]], Awaitable[N
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        port = site._server.sockets[0].getsockname()[1]
         url, clock = f"http://127.0.0.1:{port}/replies", FrozenClock()
-        kit = Kit(None, Streams(), clock, Ids(clock), lambda turn: None)  # type: ignore[arg-type]
+        kit = Kit(None, Streams(), clock, Ids(clock), lambda turn: None)
         channel = WebhookChannel(WebhookSettings(**{"url": url, "secret": SECRET, **settings}), kit)
         heard: list[Envelope] = []
 

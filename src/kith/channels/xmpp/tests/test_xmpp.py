@@ -65,7 +65,7 @@ def test_signs_errors_and_carbons_are_no_messages(name: str) -> None:
 )  # fmt: skip
 def test_what_is_no_stanza_is_invalid(raw: object) -> None:
     with pytest.raises(Invalid):
-        parse(raw, ARRIVAL, OWN)  # type: ignore[arg-type]
+        parse(raw, ARRIVAL, OWN)
 
 
 @given(text=st.text(max_size=40), place=st.integers(0, 300), name=st.sampled_from(["chat", "room", "correction"]))
