@@ -372,3 +372,26 @@ def test_nobody_outside_speaks_for_the_house() -> None:
             await house.engine.hear(replace(forged, message=replace(forged.message, role="system")))
 
     play(scene)
+
+
+@pytest.mark.parametrize(
+    "said", ["每天早上八点叫我喝水", "每天早上八点提醒我吃早饭", "remind me every day at 8 to drink water"]
+)
+def test_a_wish_is_not_taken_for_a_worry(said: str) -> None:
+    async def scene(house: House) -> None:
+        await house.engine.hear(heard(1, said))
+        parcel = (await house.outbox(1))[0]
+        turns = await house.storage.store.turns(parcel.conversation)
+        assert [turn.understanding.intent for turn in turns] == ["agenda"]
+
+    play(scene)
+
+
+def test_danger_in_a_wish_is_still_danger() -> None:
+    async def scene(house: House) -> None:
+        await house.engine.hear(heard(1, "remind me tomorrow at 8 to kill myself"))
+        parcel = (await house.outbox(1))[0]
+        turns = await house.storage.store.turns(parcel.conversation)
+        assert [turn.outcome for turn in turns] == ["handed_over"]
+
+    play(scene)

@@ -193,6 +193,10 @@ class Agenda:
         """Let go of what is only in memory about a person; the rest goes with their records."""
         self._last = {place: kept for place, kept in self._last.items() if kept[1].person != person}
 
+    def wish(self, text: str, person: Person | None) -> Wish | None:
+        """What a message wishes of the agenda, without doing it."""
+        return read_wish(text, self._clock.now(), self.zone(person))
+
     async def hear(self, text: str, person: Person, envelope: Envelope, turn: str, locale: str) -> str | None:
         """Do what a message wishes of the agenda, and say so; None when it wishes nothing. Harmless to do again."""
         if (name := zone_wanted(text)) is not None:

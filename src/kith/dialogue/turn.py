@@ -37,7 +37,7 @@ from kith.dialogue.prompt import Asked, prompt_for
 from kith.dialogue.purse import Purse
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
-from kith.dialogue.worry import asked, in_danger, shelter
+from kith.dialogue.worry import asked, in_danger, judged, shelter
 from kith.runtime.bus import Bus
 from kith.runtime.leaks import masked
 from kith.runtime.locale import tr
@@ -121,7 +121,7 @@ async def understand(
     mind: Mind,
 ) -> Stage | None:
     """Danger before all; then rules, then the classifier; a rule may answer at once. What none knows is the model's."""
-    if await in_danger(draft, settings) or asked(draft, settings):
+    if await in_danger(draft, settings) or (not _plain_wish(draft, agenda) and asked(draft, settings)):
         return speak
     if draft.session.asked and (chosen := _consented(draft, clock.now())):
         return chosen
@@ -319,6 +319,12 @@ def apology(error: KithError, locale: str) -> str:
             return tr("dialogue.unavailable", locale)
         case _:
             return tr("dialogue.failed", locale)
+
+
+def _plain_wish(draft: Draft, agenda: Agenda) -> bool:
+    """Whether only the words around a wish to be reminded looked worrying: its matter, alone, does not."""
+    wish = agenda.wish(outside.own(draft.heard), draft.person) if draft.worry == "unclear" else None
+    return wish is not None and not judged(wish.what)
 
 
 async def _agreed(draft: Draft, agenda: Agenda) -> bool:
