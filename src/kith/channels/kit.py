@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import httpx
 from pydantic import Field
 
-from kith.channels.letters import Desk, Post, Seal, tags
+from kith.channels.arrival import Arrival, check_name, check_text, inner, mapping, message_id, rows, word
+from kith.channels.letters import Desk, Post, Seal, read_letter, tags
 from kith.channels.marks import Dialect, convert, pieces
 from kith.channels.replay import Replay
 from kith.channels.text import Unit, measure, split
@@ -18,18 +19,20 @@ from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 from kith.core.ids import Ids
-from kith.core.message import Data, Media, Message, Text
+from kith.core.message import Data, Envelope, Media, Message, Text
 from kith.core.people import Parcel
-from kith.core.ports import Records, Store
+from kith.core.ports import Accept, Records, Store
 from kith.core.turn import Sent, Turn
 from kith.runtime.blobs import Blobs
 from kith.runtime.http import http_client
 from kith.runtime.locale import tr
 from kith.runtime.settings import Section
 from kith.runtime.streams import Streams
+from kith.runtime.telemetry import get_logger
 
+_log = get_logger(__name__)
 LINE_LIMIT = 64 * 1024
-_ID_LIMIT = 128
+_HOLD = 5.0
 _LOOK_BACK = 20
 
 
@@ -121,36 +124,6 @@ class Kit:
     pace: Callable[[str], Awaitable[None]] = _no_hurry
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What a channel knows of a payload besides its bytes: where and when it came, and who has been authenticated."""
-
-    account: str
-    at: float
-    sender: str = ""
-
-
-def message_id(channel: str, account: str, platform_id: str) -> str:
-    """The id of the message that a platform calls `platform_id`: the same each time it is delivered."""
-    raw = "\x1f".join((channel, account, platform_id)).encode("utf-8", "surrogatepass")
-    return f"m_{hashlib.blake2b(raw, digest_size=16).hexdigest()}"
-
-
-def check_name(value: str, field: str) -> str:
-    """An identifier given by a client: 1 to 128 printable characters. Raises `Invalid`."""
-    if not 0 < len(value) <= _ID_LIMIT or not value.isprintable():
-        raise Invalid(f"{field!r} has to be 1 to {_ID_LIMIT} printable characters", code="bad_field")
-    return value
-
-
-def check_text(value: str) -> str:
-    """What a person wrote, without NUL characters. Raises `Invalid` when nothing is left."""
-    clean = value.replace("\x00", "")
-    if not clean.strip():
-        raise Invalid("'text' is empty", code="bad_field")
-    return clean
-
-
 def plain(message: Message) -> str:
     """A message as plain text: what is not text is named in brackets."""
     lines: list[str] = []
@@ -235,6 +208,46 @@ async def deliver(kit: Kit, parcel: Parcel, pieces: Sequence[P], send: Callable[
     return Sent(" ".join(receipt for receipt in receipts if receipt))
 
 
+async def hand_over(
+    kit: Kit, accepting: Callable[[], Accept | None], heard: Envelope | Callable[[], Awaitable[Envelope | None]]
+) -> bool:
+    """Returns when `heard` has been accepted, or never can be: only then may the platform be told that we have it.
+    False when the channel was stopped before.
+
+    While the inbox cannot take it (`Unavailable`) it is tried again, so that nothing after it is heard, until
+    `accepting()` gives None: the channel was stopped. `heard` may make the envelope, and then does so at each try.
+    """
+    while (accept := accepting()) is not None:
+        try:
+            envelope = heard if isinstance(heard, Envelope) else await heard()
+            if envelope is not None:
+                await accept(envelope)
+        except Unavailable as error:
+            await kit.clock.sleep(min(error.retry_after, _HOLD))
+        except KithError as error:
+            _log.info("message not accepted", code=error.code)
+            return True
+        else:
+            return True
+    return False
+
+
+class Closable(Protocol):
+    """A connection."""
+
+    async def close(self) -> object: ...
+
+
+async def let_go(tasks: Iterable[asyncio.Task[None] | None], wire: Closable | None) -> None:
+    """End the loops of a channel that is stopped, then its connection; None is passed over."""
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    if wire is not None:
+        await wire.close()
+
+
 __all__ = [
     "LINE_LIMIT",
     "Arrival",
@@ -254,14 +267,21 @@ __all__ = [
     "convert",
     "deliver",
     "describe",
+    "hand_over",
+    "inner",
+    "let_go",
     "load_cursor",
+    "mapping",
     "measure",
     "message_id",
     "origin",
     "pieces",
     "plain",
+    "read_letter",
+    "rows",
     "save_cursor",
     "sorry",
     "split",
     "tags",
+    "word",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import dataclasses
 import hashlib
 import hmac
 import secrets
@@ -22,8 +23,11 @@ import httpx
 import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from kith.channels.arrival import Arrival, check_name, check_text, message_id
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, Refused, Unavailable
+from kith.core.message import Audio, Envelope, Image, Message, Part, Text
+from kith.runtime.blobs import Blobs
 
 _BLOCK = 32
 _LARGEST = 256 * 1024
@@ -48,6 +52,46 @@ def tags(raw: str | bytes) -> dict[str, str]:
     except (ElementTree.ParseError, ValueError) as error:
         raise Invalid(f"not a letter: {type(error).__name__}", code="bad_frame") from None
     return {child.tag: child.text or "" for child in root}
+
+
+def read_letter(raw: object, arrival: Arrival, channel: str) -> Envelope | None:
+    """The message in an opened letter; None for events (joined, left, opened). Raises `Invalid`.
+
+    Media are named by their media id until `Desk.fetched` has their bytes.
+    """
+    if not isinstance(raw, str | bytes):
+        raise Invalid("not a letter: XML is wanted", code="bad_frame")
+    letter = tags(raw)
+    kind = letter.get("MsgType", "")
+    if kind in ("event", "link"):
+        return None
+    sender = check_name(letter.get("FromUserName", ""), "FromUserName")
+    platform_id = check_name(letter.get("MsgId", ""), "MsgId")
+    return Envelope(
+        channel=channel,
+        account=arrival.account,
+        platform_id=platform_id,
+        sender=sender,
+        conversation=sender,
+        message=Message(message_id(channel, arrival.account, platform_id), "user", (_part(kind, letter),), arrival.at),
+    )
+
+
+def _part(kind: str, letter: Mapping[str, str]) -> Part:
+    match kind:
+        case "text":
+            return Text(check_text(letter.get("Content", "")))
+        case "image":
+            return Image("", "image/jpeg", check_name(letter.get("MediaId", ""), "MediaId"))
+        case "voice":
+            if heard := letter.get("Recognition", ""):
+                return Text(check_text(heard))
+            return Audio("", "audio/amr", check_name(letter.get("MediaId", ""), "MediaId"))
+        case "location":
+            place = " ".join(letter.get(key, "")[:200] for key in ("Label", "Location_X", "Location_Y"))
+            return Text(check_text(place))
+        case _:
+            raise Invalid(f"a message of the kind {kind[:40]!r} is not understood", code="bad_frame")
 
 
 class Seal:
@@ -153,6 +197,18 @@ class Desk:
         if len(answer.content) > _MEDIA:
             raise Invalid("the file is too large", code="not_wanted")
         return answer.content, kind
+
+    async def fetched(self, envelope: Envelope, blobs: Blobs) -> Envelope:
+        """The same with the bytes of its picture or sound; one that is not to be had is named in brackets."""
+        part = envelope.message.parts[0]
+        if not isinstance(part, Image | Audio):
+            return envelope
+        try:
+            data, kind = await self.media("/cgi-bin/media/get", part.name)
+            kept = dataclasses.replace(part, blob=blobs.put(data), mime=kind or part.mime, name="", size=len(data))
+        except (Invalid, Unavailable):
+            kept = Text(f"[{part.type}]")
+        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=(kept,)))
 
     def _forget(self, token: str) -> None:
         if self._token == token:

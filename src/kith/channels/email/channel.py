@@ -15,7 +15,7 @@ from kith.channels.email.parse import NAME, Mail, parse, read
 from kith.channels.email.render import render
 from kith.channels.email.settings import EmailSettings, Safety
 from kith.channels.email.wire import Wire
-from kith.channels.kit import Arrival, Kit, load_cursor, save_cursor
+from kith.channels.kit import Arrival, Kit, let_go, load_cursor, save_cursor
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.message import Media
 from kith.core.people import Parcel
@@ -69,9 +69,7 @@ class EmailChannel:
         """Log out."""
         self._accept = None
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await let_go([task], None)
         wire, self._wire = self._wire, None
         if wire is not None:
             await wire.close() if task is None else wire.abort()

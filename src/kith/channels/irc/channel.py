@@ -15,9 +15,8 @@ from kith.channels.irc.parse import Line, fold, parse
 from kith.channels.irc.render import render
 from kith.channels.irc.settings import IrcSettings
 from kith.channels.irc.wire import Wire
-from kith.channels.kit import Arrival, Kit, deliver
+from kith.channels.kit import Arrival, Kit, deliver, hand_over, let_go
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -66,12 +65,9 @@ class IrcChannel:
         self._accept = None
         wire, self._wire = self._wire, None
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await let_go(tasks, None)
         self._give_up()
-        if wire is not None:
-            await wire.close()
+        await let_go((), wire)
 
     async def probe(self) -> None:
         """Ask the server for a sign of life, and for our own name if somebody else had it. Raises `Unavailable`."""
@@ -213,17 +209,4 @@ class IrcChannel:
             _log.debug("line not understood", code=error.code)
             return
         if envelope is not None:
-            await self._hand_over(envelope)
-
-    async def _hand_over(self, envelope: Envelope) -> None:
-        """The server will not say it again, so wait for the inbox: meanwhile nothing more is read."""
-        while (accept := self._accept) is not None:
-            try:
-                await accept(envelope)
-            except Unavailable as error:
-                await self._kit.clock.sleep(min(error.retry_after, 5.0))
-            except KithError as error:
-                _log.info("message not accepted", code=error.code)
-                return
-            else:
-                return
+            await hand_over(self._kit, lambda: self._accept, envelope)

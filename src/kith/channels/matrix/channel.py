@@ -11,13 +11,13 @@ import fnmatch
 from collections import OrderedDict
 from typing import Any
 
-from kith.channels.kit import Arrival, Kit, deliver, load_cursor, save_cursor
+from kith.channels.kit import Arrival, Kit, deliver, hand_over, let_go, load_cursor, save_cursor
 from kith.channels.matrix.parse import NAME, parse
 from kith.channels.matrix.render import render
 from kith.channels.matrix.settings import MatrixSettings
 from kith.channels.matrix.wire import Wire
 from kith.core.errors import Invalid, KithError, Unavailable
-from kith.core.message import Envelope, Message, Text
+from kith.core.message import Message, Text
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -59,13 +59,8 @@ class MatrixChannel:
     async def stop(self) -> None:
         """Stop listening; the session stays."""
         self._accept = None
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        task, self._task, wire, self._wire = self._task, None, self._wire, None
+        await let_go([task], wire)
 
     async def probe(self) -> None:
         """Ask the server for an answer. Raises `Unavailable`."""
@@ -165,17 +160,4 @@ class MatrixChannel:
             _log.info("event not understood", code=error.code)
             return
         if envelope is not None:
-            await self._hand_over(envelope)
-
-    async def _hand_over(self, envelope: Envelope) -> None:
-        """While the inbox cannot take it, nothing after it is heard, and the token stays before it."""
-        while (accept := self._accept) is not None:
-            try:
-                await accept(envelope)
-            except Unavailable as error:
-                await self._kit.clock.sleep(min(error.retry_after, 5.0))
-            except KithError as error:
-                _log.info("message not accepted", code=error.code)
-                return
-            else:
-                return
+            await hand_over(self._kit, lambda: self._accept, envelope)

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kith.channels.kit import Arrival, check_name, check_text, message_id
-from kith.core.errors import Invalid
+from kith.channels.kit import Arrival, check_name, check_text, inner, mapping, message_id, word
 from kith.core.message import Envelope, Message, Part, Text
 
 NAME = "matrix"
@@ -20,12 +19,12 @@ def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
 
     None for notices (which bots send and must not answer), our own events, and events that say nothing.
     """
-    fields = _mapping(raw, "not an event of a room")
-    event = _mapping(fields.get("event"), "not an event")
-    sender, kind = _word(event, "sender"), _word(event, "type")
+    fields = mapping(raw, "not an event of a room")
+    event = mapping(fields.get("event"), "not an event")
+    sender, kind = word(event, "sender"), word(event, "type")
     if not sender or sender == own or event.get("state_key") is not None:
         return None
-    body = _inner(event, "content")
+    body = inner(event, "content")
     found: dict[str, Any] | None
     match kind:
         case "m.room.message":
@@ -33,13 +32,13 @@ def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
         case "m.reaction":
             found = _reaction(body)
         case "m.room.redaction":
-            taken = _word(event, "redacts") or _word(body, "redacts")
+            taken = word(event, "redacts") or word(body, "redacts")
             found = {"parts": (), "edits": _id(taken)} if taken else None
         case _:
             found = None
     if found is None:
         return None
-    direct, name = bool(fields.get("direct")), check_name(_word(event, "event_id"), "event_id")
+    direct, name = bool(fields.get("direct")), check_name(word(event, "event_id"), "event_id")
     parts: tuple[Part, ...] = found.pop("parts")
     called = bool(found.pop("called", False))
     return Envelope(
@@ -57,18 +56,18 @@ def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
 
 
 def _said(content: Mapping[str, Any], own: str) -> dict[str, Any] | None:
-    relation = _inner(content, "m.relates_to")
-    edits = _word(relation, "event_id") if _word(relation, "rel_type") == "m.replace" else ""
-    new = _inner(content, "m.new_content") if edits else content
-    kind = _word(new, "msgtype")
+    relation = inner(content, "m.relates_to")
+    edits = word(relation, "event_id") if word(relation, "rel_type") == "m.replace" else ""
+    new = inner(content, "m.new_content") if edits else content
+    kind = word(new, "msgtype")
     if kind not in ("m.text", "m.emote"):
         return None
-    text = _word(new, "body")[:_LONGEST]
-    answers = _word(_inner(relation, "m.in_reply_to"), "event_id")
+    text = word(new, "body")[:_LONGEST]
+    answers = word(inner(relation, "m.in_reply_to"), "event_id")
     if answers:
         text = _QUOTED.sub("", text, count=1) or text
-    thread = _word(relation, "event_id") if _word(relation, "rel_type") == "m.thread" else ""
-    users: Any = _inner(new, "m.mentions").get("user_ids", ())
+    thread = word(relation, "event_id") if word(relation, "rel_type") == "m.thread" else ""
+    users: Any = inner(new, "m.mentions").get("user_ids", ())
     called = isinstance(users, list) and own in cast("list[Any]", users)
     local = own.partition(":")[0].removeprefix("@")
     if local and (found := re.match(rf"\s*@?{re.escape(local)}(?::[\w.:-]+)?\s*[:,，：]\s*", text, re.IGNORECASE)):
@@ -78,27 +77,10 @@ def _said(content: Mapping[str, Any], own: str) -> dict[str, Any] | None:
 
 
 def _reaction(content: Mapping[str, Any]) -> dict[str, Any] | None:
-    relation = _inner(content, "m.relates_to")
-    key, target = _word(relation, "key"), _id(_word(relation, "event_id"))
+    relation = inner(content, "m.relates_to")
+    key, target = word(relation, "key"), _id(word(relation, "event_id"))
     return {"parts": (), "reaction": key[:64], "reply_to": target} if key and target else None
 
 
 def _id(name: str) -> str:
     return check_name(name, "event_id") if name else ""
-
-
-def _mapping(value: Any, sentence: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise Invalid(sentence, code="bad_frame")
-    return cast("Mapping[str, Any]", value)
-
-
-def _inner(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = content.get(key)
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
-
-
-def _word(content: Mapping[str, Any], key: str) -> str:
-    """A string that can be kept: of well-formed Unicode."""
-    found = content.get(key)
-    return found.encode("utf-8", "replace").decode("utf-8") if isinstance(found, str) else ""

@@ -12,12 +12,11 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from kith.channels.kit import Arrival, Kit, deliver, load_cursor, save_cursor
+from kith.channels.kit import Arrival, Kit, deliver, hand_over, let_go, load_cursor, save_cursor
 from kith.channels.mqtt.parse import NAME, own_name, parse
 from kith.channels.mqtt.render import render
 from kith.channels.mqtt.settings import MqttSettings
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -82,9 +81,7 @@ class MqttChannel:
         """Say good-bye and disconnect; the broker keeps the session."""
         self._accept, self._up = None, False
         hearing, self._hearing = self._hearing, None
-        if hearing is not None:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+        await let_go([hearing], None)
         client, self._client = self._client, None
         self._give_up("the MQTT channel was stopped")
         if client is not None:
@@ -224,8 +221,8 @@ class MqttChannel:
         except (Invalid, UnicodeDecodeError) as error:
             _log.info("publication not understood", error=type(error).__name__)
             envelope = None
-        if envelope is not None:
-            await self._hand_over(envelope)
+        if envelope is not None and not await hand_over(self._kit, lambda: self._accept, envelope):
+            return
         if message.qos and self._client is not None:
             self._client.ack(message.mid, message.qos)
 
@@ -242,19 +239,6 @@ class MqttChannel:
                 self._names.pop(next(iter(self._names)))
             await save_cursor(self._kit, NAME, self._settings.account, {"names": self._names})
         return self._names[mid]
-
-    async def _hand_over(self, envelope: Envelope) -> None:
-        """While the inbox cannot take it, nothing is acknowledged and nothing after it is heard."""
-        while (accept := self._accept) is not None:
-            try:
-                await accept(envelope)
-            except Unavailable as error:
-                await self._kit.clock.sleep(min(error.retry_after, 5.0))
-            except KithError as error:
-                _log.info("message not accepted", code=error.code)
-                return
-            else:
-                return
 
 
 def _part(client: Any, status: str) -> None:

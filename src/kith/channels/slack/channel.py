@@ -12,12 +12,13 @@ from typing import Any, cast
 
 import msgspec
 
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, deliver
+from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, deliver, hand_over, let_go
 from kith.channels.slack.parse import parse
 from kith.channels.slack.render import render
 from kith.channels.slack.settings import SlackSettings
 from kith.channels.slack.wire import Wire
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
+from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -59,13 +60,8 @@ class SlackChannel:
     async def stop(self) -> None:
         """Close the socket; what was not acknowledged comes again."""
         self._accept = None
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        task, self._task, wire, self._wire = self._task, None, self._wire, None
+        await let_go([task], wire)
 
     async def probe(self) -> None:
         """Whether the socket answers, and Slack. Raises `Unavailable`, `Refused`."""
@@ -137,24 +133,18 @@ class SlackChannel:
             while True:
                 message = await self._queue.get()
                 try:
-                    await self._take(message.get("payload"))
-                    await wire.acknowledge(str(message["envelope_id"]))
+                    if await self._take(message.get("payload")):
+                        await wire.acknowledge(str(message["envelope_id"]))
                 except Unavailable as error:
                     _log.info("event not acknowledged", reason=error.message)
         except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
             _log.exception("slack loop failed", error=type(error).__name__)
             self._kit.lost(f"the Slack channel failed ({type(error).__name__})")
 
-    async def _take(self, payload: Any) -> None:
+    async def _take(self, payload: Any) -> bool:
         """While the inbox cannot take it, nothing after it is heard. What can never be accepted is passed over."""
-        while (accept := self._accept) is not None:
-            try:
-                if (envelope := parse(payload, self._arrival(), self._own)) is not None:
-                    await accept(envelope)
-            except Unavailable as error:
-                await self._kit.clock.sleep(min(error.retry_after, 5.0))
-            except KithError as error:
-                _log.info("event not accepted", code=error.code)
-                return
-            else:
-                return
+
+        async def made() -> Envelope | None:
+            return parse(payload, self._arrival(), self._own)
+
+        return await hand_over(self._kit, lambda: self._accept, made)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kith.channels.kit import Arrival, check_name, message_id
+from kith.channels.kit import Arrival, check_name, inner, message_id, word
 from kith.core.errors import Invalid
 from kith.core.message import Envelope, Message, Part, Text
 
@@ -22,8 +22,8 @@ def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
     for instance, and a message that Slack changed by itself to show a link. Raises `Invalid`."""
     if not isinstance(raw, Mapping):
         raise Invalid("not an event", code="bad_frame")
-    event = _inner(cast("Mapping[str, Any]", raw), "event")
-    match _word(event, "type"):
+    event = inner(cast("Mapping[str, Any]", raw), "event")
+    match word(event, "type"):
         case "message" | "app_mention":
             return _message(event, arrival, own)
         case "reaction_added" | "reaction_removed":
@@ -35,16 +35,16 @@ def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
 
 
 def _message(event: Mapping[str, Any], arrival: Arrival, own: str) -> Envelope | None:
-    channel = check_name(_word(event, "channel"), "channel")
+    channel = check_name(word(event, "channel"), "channel")
     if (read := _reading(event)) is None:
         return None
     said, gone, ending = read
     stamp = _stamp(said, "ts")
-    sender = _word(said, "user") or _word(said, "bot_id")
+    sender = word(said, "user") or word(said, "bot_id")
     parts = _parts(said, own)
     if not sender or sender == own or not (parts or gone):
         return None
-    direct, thread = _word(event, "channel_type") == "im", _thread(said)
+    direct, thread = word(event, "channel_type") == "im", _thread(said)
     name = f"{channel}/{stamp}{ending}"
     return Envelope(
         channel=NAME,
@@ -54,8 +54,8 @@ def _message(event: Mapping[str, Any], arrival: Arrival, own: str) -> Envelope |
         conversation=f"{channel}:{thread}" if thread else channel,
         message=Message(message_id(NAME, arrival.account, name), "user", parts, arrival.at),
         kind="direct" if direct else "group",
-        mentioned=direct or (bool(own) and f"<@{own}>" in _word(said, "text")),
-        bot=bool(_word(said, "bot_id")),
+        mentioned=direct or (bool(own) and f"<@{own}>" in word(said, "text")),
+        bot=bool(word(said, "bot_id")),
         thread=thread,
         edits=f"{channel}/{stamp}" if ending else "",
     )
@@ -63,13 +63,13 @@ def _message(event: Mapping[str, Any], arrival: Arrival, own: str) -> Envelope |
 
 def _reading(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool, str] | None:
     """What was said, whether it was taken back, and what an edit's name ends with."""
-    subtype, said = _word(event, "subtype"), event
+    subtype, said = word(event, "subtype"), event
     if subtype == "message_changed":
-        said = _inner(event, "message")
-        edited = _inner(said, "edited")
+        said = inner(event, "message")
+        edited = inner(said, "edited")
         return (said, False, f"/{_stamp(edited, 'ts')}") if edited else None
     if subtype == "message_deleted":
-        before: dict[str, Any] = dict(_inner(event, "previous_message"))
+        before: dict[str, Any] = dict(inner(event, "previous_message"))
         before |= {"text": "", "files": None, "ts": event.get("deleted_ts")}
         return before, True, "/deleted"
     return (said, False, "") if subtype in _NEW else None
@@ -80,11 +80,11 @@ def _thread(said: Mapping[str, Any]) -> str:
 
 
 def _reaction(event: Mapping[str, Any], arrival: Arrival, own: str) -> Envelope | None:
-    item, sender = _inner(event, "item"), check_name(_word(event, "user"), "user")
-    if _word(item, "type") != "message" or sender == own:
+    item, sender = inner(event, "item"), check_name(word(event, "user"), "user")
+    if word(item, "type") != "message" or sender == own:
         return None
-    channel = check_name(_word(item, "channel"), "channel")
-    taken = "-" if _word(event, "type") == "reaction_removed" else ""
+    channel = check_name(word(item, "channel"), "channel")
+    taken = "-" if word(event, "type") == "reaction_removed" else ""
     name = f"{channel}/r/{_stamp(event, 'event_ts')}"
     return Envelope(
         channel=NAME,
@@ -95,13 +95,13 @@ def _reaction(event: Mapping[str, Any], arrival: Arrival, own: str) -> Envelope 
         message=Message(message_id(NAME, arrival.account, name), "user", (), arrival.at),
         kind="direct" if channel.startswith("D") else "group",
         reply_to=f"{channel}/{_stamp(item, 'ts')}",
-        reaction=f"{taken}{check_name(_word(event, 'reaction'), 'reaction')[:64]}",
+        reaction=f"{taken}{check_name(word(event, 'reaction'), 'reaction')[:64]}",
     )
 
 
 def _parts(said: Mapping[str, Any], own: str) -> tuple[Part, ...]:
     """The text, and the names of files, whose bytes are not fetched."""
-    text = _word(said, "text")[:_LONGEST]
+    text = word(said, "text")[:_LONGEST]
     if own:
         text = re.sub(rf"^\s*<@{re.escape(own)}>[\s:,，：]*", "", text) or text
     text = html.unescape(_MARK.sub(_shown, text))
@@ -110,7 +110,7 @@ def _parts(said: Mapping[str, Any], own: str) -> tuple[Part, ...]:
     for file in cast("list[Any]", files)[:20] if isinstance(files, list) else []:
         if isinstance(file, Mapping):
             fields = cast("Mapping[str, Any]", file)
-            named = f"[{_word(fields, 'mimetype')[:100]} {_word(fields, 'name')[:200]}]"
+            named = f"[{word(fields, 'mimetype')[:100]} {word(fields, 'name')[:200]}]"
             parts.append(Text(named, outside=True))
     return tuple(parts)
 
@@ -129,14 +129,3 @@ def _stamp(fields: Mapping[str, Any], key: str) -> str:
     if not isinstance(found, str) or not re.fullmatch(r"\d{1,16}\.\d{1,9}", found, re.ASCII):
         raise Invalid(f"{key!r} is no time stamp", code="bad_field")
     return found
-
-
-def _inner(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = fields.get(key)
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
-
-
-def _word(fields: Mapping[str, Any], key: str) -> str:
-    """A string that can be kept: of well-formed Unicode, without NUL."""
-    found = fields.get(key)
-    return found.encode("utf-8", "replace").decode("utf-8").replace("\x00", "") if isinstance(found, str) else ""

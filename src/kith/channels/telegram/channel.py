@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, deliver, load_cursor, save_cursor
+from kith.channels.kit import Arrival, Hook, HookReply, Kit, deliver, hand_over, let_go, load_cursor, save_cursor
 from kith.channels.telegram.parse import NAME, PENDING, parse
 from kith.channels.telegram.render import Piece, place, render
 from kith.channels.telegram.settings import TelegramSettings
@@ -63,13 +63,8 @@ class TelegramChannel:
     async def stop(self) -> None:
         """Ask no more; what was not acknowledged comes again."""
         self._accept = None
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        task, self._task, wire, self._wire = self._task, None, self._wire, None
+        await let_go([task], wire)
 
     async def probe(self) -> None:
         """``getMe``. Raises `Unavailable`, `Refused`."""
@@ -147,17 +142,12 @@ class TelegramChannel:
 
     async def _take(self, update: Any) -> None:
         """While the inbox cannot take it, nothing after it is heard. What can never be accepted is passed over."""
-        while (accept := self._accept) is not None:
-            try:
-                if (envelope := self._read(update)) is not None:
-                    await accept(await self._fetched(envelope))
-            except Unavailable as error:
-                await self._kit.clock.sleep(min(error.retry_after, 5.0))
-            except KithError as error:
-                _log.info("update not accepted", code=error.code)
-                return
-            else:
-                return
+
+        async def made() -> Envelope | None:
+            envelope = self._read(update)
+            return None if envelope is None else await self._fetched(envelope)
+
+        await hand_over(self._kit, lambda: self._accept, made)
 
     async def _fetched(self, envelope: Envelope) -> Envelope:
         """The envelope with the bytes of its files here. Raises `Unavailable`."""

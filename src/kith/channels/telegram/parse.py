@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kith.channels.kit import Arrival, message_id
+from kith.channels.kit import Arrival, inner, mapping, message_id, word
 from kith.core.errors import Invalid
 from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 
@@ -28,23 +28,23 @@ def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
     A media part's `blob` is ``telegram:`` and the file's id: its bytes have not been fetched. None for what says
     nothing to us: posts of channels, joins, our own messages.
     """
-    update = _mapping(raw, "not an update")
+    update = mapping(raw, "not an update")
     number = _whole(update, "update_id")
     if isinstance(update.get("message_reaction"), Mapping):
-        return _reaction(_inner(update, "message_reaction"), arrival, number)
+        return _reaction(inner(update, "message_reaction"), arrival, number)
     edited = isinstance(update.get("edited_message"), Mapping)
-    message = _inner(update, "edited_message" if edited else "message")
+    message = inner(update, "edited_message" if edited else "message")
     if not message:
         return None
     parts = _parts(message)
     if not parts:
         return None
-    chat, author = _inner(message, "chat"), _inner(message, "from")
+    chat, author = inner(message, "chat"), inner(message, "from")
     base = f"{_whole(chat, 'id')}/{_whole(message, 'message_id')}"
     edit_id = f"{base}/{_whole(message, 'edit_date')}" if edited else base
-    direct, answered = chat.get("type") == "private", _inner(message, "reply_to_message")
+    direct, answered = chat.get("type") == "private", inner(message, "reply_to_message")
     thread = str(_whole(message, "message_thread_id")) if message.get("is_topic_message") is True else ""
-    to_us = bool(own) and _word(_inner(answered, "from"), "username").lower() == own.lower()
+    to_us = bool(own) and word(inner(answered, "from"), "username").lower() == own.lower()
     called, parts = _called(parts, own)
     return Envelope(
         channel=NAME,
@@ -56,7 +56,7 @@ def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
         kind="direct" if direct else "group",
         sender_name=_name(author),
         reply_to=f"{_whole(chat, 'id')}/{_whole(answered, 'message_id')}" if answered else "",
-        locale=_word(author, "language_code")[:32],
+        locale=word(author, "language_code")[:32],
         mentioned=direct or called or to_us,
         bot=author.get("is_bot") is True,
         thread=thread,
@@ -66,7 +66,7 @@ def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
 
 def _reaction(found: Mapping[str, Any], arrival: Arrival, number: int) -> Envelope | None:
     """``message_reaction``: what one person put to a message, or took away."""
-    chat, user = _inner(found, "chat"), _inner(found, "user")
+    chat, user = inner(found, "chat"), inner(found, "user")
     if not user:
         return None  # an anonymous admin
     old, new = _emoji(found.get("old_reaction")), _emoji(found.get("new_reaction"))
@@ -94,11 +94,11 @@ def _emoji(value: Any) -> list[str]:
     if not isinstance(value, list):
         return []
     found = [cast("Mapping[str, Any]", one) for one in cast("list[Any]", value) if isinstance(one, Mapping)]
-    return [emoji[:32] for one in found if (emoji := _word(one, "emoji"))]
+    return [emoji[:32] for one in found if (emoji := word(one, "emoji"))]
 
 
 def _parts(message: Mapping[str, Any]) -> tuple[Part, ...]:
-    text = (_word(message, "text") or _word(message, "caption"))[:_LONGEST]
+    text = (word(message, "text") or word(message, "caption"))[:_LONGEST]
     foreign = "forward_origin" in message
     parts: list[Part] = [Text(text, outside=foreign)] if text.strip() else []
     photos: Any = message.get("photo")
@@ -107,16 +107,16 @@ def _parts(message: Mapping[str, Any]) -> tuple[Part, ...]:
         if isinstance(photo, Mapping) and (name := _file(cast("Mapping[str, Any]", photo))):
             parts.append(Image(name, "image/jpeg", "", _size(cast("Mapping[str, Any]", photo))))
     for key, cls, mime in _KINDS:
-        media = _inner(message, key)
+        media = inner(message, key)
         if name := _file(media):
-            said = _word(media, "mime_type")[:100] or mime
+            said = word(media, "mime_type")[:100] or mime
             kind = Image if key == "document" and said in ("image/png", "image/jpeg", "image/webp") else cls
-            parts.append(kind(name, said, _word(media, "file_name")[:200], _size(media)))
+            parts.append(kind(name, said, word(media, "file_name")[:200], _size(media)))
     return tuple(parts)
 
 
 def _file(media: Mapping[str, Any]) -> str:
-    name = _word(media, "file_id")
+    name = word(media, "file_id")
     return f"{PENDING}{name}" if re.fullmatch(r"[\w-]{1,200}", name, re.ASCII) else ""
 
 
@@ -132,7 +132,7 @@ def _called(parts: tuple[Part, ...], own: str) -> tuple[bool, tuple[Part, ...]]:
 
 
 def _name(author: Mapping[str, Any]) -> str:
-    whole = f"{_word(author, 'first_name')} {_word(author, 'last_name')}".strip()
+    whole = f"{word(author, 'first_name')} {word(author, 'last_name')}".strip()
     return "".join(char for char in whole if char.isprintable())[:128]
 
 
@@ -146,20 +146,3 @@ def _whole(fields: Mapping[str, Any], key: str) -> int:
     if not isinstance(found, int) or isinstance(found, bool) or abs(found) >= 1 << 53:
         raise Invalid(f"{key!r} is no number", code="bad_field")
     return found
-
-
-def _mapping(value: Any, sentence: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise Invalid(sentence, code="bad_frame")
-    return cast("Mapping[str, Any]", value)
-
-
-def _inner(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = fields.get(key)
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
-
-
-def _word(fields: Mapping[str, Any], key: str) -> str:
-    """A string that can be kept: of well-formed Unicode, without NUL."""
-    found = fields.get(key)
-    return found.encode("utf-8", "replace").decode("utf-8").replace("\x00", "") if isinstance(found, str) else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 
 import httpx
 
@@ -11,8 +10,7 @@ from kith.channels.kit import Arrival, Desk, Hook, HookReply, Kit, Post, Replay,
 from kith.channels.wechat.parse import parse
 from kith.channels.wechat.render import letter, render, sealed
 from kith.channels.wechat.settings import WechatSettings
-from kith.core.errors import Invalid, Unavailable
-from kith.core.message import Audio, Envelope, Image, Text
+from kith.core.errors import Unavailable
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -95,7 +93,7 @@ class WechatChannel:
             if self._settings.reply == "passive":
                 self._waiting.setdefault(envelope.conversation, []).append(call)
             try:
-                await self._accept(await self._fetched(desk, envelope))
+                await self._accept(await desk.fetched(envelope, self._kit.blobs))
                 self._kit.alive()
                 if self._settings.reply == "passive":
                     return await self._answer(call, tags(opened).get("ToUserName", ""), stamp, nonce)
@@ -131,17 +129,3 @@ class WechatChannel:
         if self._desk is None:
             raise Unavailable("the channel is not started")
         return self._desk
-
-    async def _fetched(self, desk: Desk, envelope: Envelope) -> Envelope:
-        """The same with the bytes of its picture or sound; one that is not to be had is named in brackets."""
-        part = envelope.message.parts[0]
-        if not isinstance(part, Image | Audio):
-            return envelope
-        try:
-            data, kind = await desk.media("/cgi-bin/media/get", part.name)
-            kept = dataclasses.replace(
-                part, blob=self._kit.blobs.put(data), mime=kind or part.mime, name="", size=len(data)
-            )
-        except (Invalid, Unavailable):
-            kept = Text(f"[{part.type}]")
-        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=(kept,)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import httpx
 
 from kith.channels.kit import Arrival, Desk, Hook, HookReply, Kit, Post, Replay, Seal, deliver, tags
@@ -11,7 +9,6 @@ from kith.channels.wecom.parse import parse
 from kith.channels.wecom.render import render
 from kith.channels.wecom.settings import WecomSettings
 from kith.core.errors import Invalid, Unavailable
-from kith.core.message import Audio, Envelope, Image, Text
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -79,7 +76,7 @@ class WecomChannel:
         try:
             envelope = parse(self._seal.open(cipher), Arrival(self._settings.account, self._kit.clock.now()))
             if envelope is not None:
-                await self._accept(await self._fetched(desk, envelope))
+                await self._accept(await desk.fetched(envelope, self._kit.blobs))
         except Unavailable:
             self._replay.forget(shown)  # it was not kept: the platform calls up to three times
             raise
@@ -90,17 +87,3 @@ class WecomChannel:
         if self._desk is None:
             raise Unavailable("the channel is not started")
         return self._desk
-
-    async def _fetched(self, desk: Desk, envelope: Envelope) -> Envelope:
-        """The same with the bytes of its picture or sound; one that is not to be had is named in brackets."""
-        part = envelope.message.parts[0]
-        if not isinstance(part, Image | Audio):
-            return envelope
-        try:
-            data, kind = await desk.media("/cgi-bin/media/get", part.name)
-            kept = dataclasses.replace(
-                part, blob=self._kit.blobs.put(data), mime=kind or part.mime, name="", size=len(data)
-            )
-        except (Invalid, Unavailable):
-            kept = Text(f"[{part.type}]")
-        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=(kept,)))

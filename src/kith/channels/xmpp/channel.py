@@ -12,7 +12,7 @@ import dataclasses
 from collections import OrderedDict
 from typing import Any
 
-from kith.channels.kit import Arrival, Kit, deliver, load_cursor, save_cursor
+from kith.channels.kit import Arrival, Kit, deliver, hand_over, let_go, load_cursor, save_cursor
 from kith.channels.xmpp.parse import NAME, Self, Stanza, parse, read
 from kith.channels.xmpp.render import piece_id, render
 from kith.channels.xmpp.settings import XmppSettings
@@ -64,13 +64,8 @@ class XmppChannel:
     async def stop(self) -> None:
         """Log out."""
         self._accept = None
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        task, self._task, wire, self._wire = self._task, None, self._wire, None
+        await let_go([task], wire)
 
     async def probe(self) -> None:
         """Ask the server for an answer. Raises `Unavailable`."""
@@ -195,7 +190,7 @@ class XmppChannel:
             _log.info("stanza not understood", code=error.code)
             return
         if envelope is not None:
-            await self._hand_over(self._resolved(stanza, envelope))
+            await hand_over(self._kit, lambda: self._accept, self._resolved(stanza, envelope))
         room = stanza.bare if stanza.kind == "groupchat" else ""
         if stanza.archived and room in self._place:
             self._place[room] = stanza.archived
@@ -224,16 +219,3 @@ class XmppChannel:
         if stanza.corrects and (known := self._names.get(f"{stanza.bare} {stanza.corrects}")):
             changes["edits"] = known
         return dataclasses.replace(envelope, **changes)
-
-    async def _hand_over(self, envelope: Envelope) -> None:
-        """While the inbox cannot take it, nothing after it is heard, and our place in the archive stays before it."""
-        while (accept := self._accept) is not None:
-            try:
-                await accept(envelope)
-            except Unavailable as error:
-                await self._kit.clock.sleep(min(error.retry_after, 5.0))
-            except KithError as error:
-                _log.info("message not accepted", code=error.code)
-                return
-            else:
-                return
