@@ -14,6 +14,7 @@ from kith.channels.arrival import Arrival, check_name, check_text, inner, mappin
 from kith.channels.letters import Desk, Post, Seal, read_letter, tags
 from kith.channels.marks import Dialect, convert, pieces
 from kith.channels.replay import Replay
+from kith.channels.session import Bookmark, Event, Session, Usage
 from kith.channels.text import Unit, measure, split
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
@@ -251,9 +252,11 @@ async def let_go(tasks: Iterable[asyncio.Task[None] | None], wire: Closable | No
 __all__ = [
     "LINE_LIMIT",
     "Arrival",
+    "Bookmark",
     "ChannelSettings",
     "Desk",
     "Dialect",
+    "Event",
     "Hook",
     "HookReply",
     "Kit",
@@ -261,7 +264,9 @@ __all__ = [
     "Post",
     "Replay",
     "Seal",
+    "Session",
     "Unit",
+    "Usage",
     "check_name",
     "check_text",
     "convert",

@@ -1,0 +1,1 @@
+"""Discord: a bot of one's own, through the Gateway and the REST API."""

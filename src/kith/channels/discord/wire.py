@@ -1,0 +1,135 @@
+"""Calls of Discord's REST API; its errors as Kith's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, cast
+
+import httpx
+import msgspec
+
+from kith.channels.discord.settings import DiscordSettings
+from kith.channels.kit import Kit
+from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
+
+_BIGGEST = 25 * 1024 * 1024
+_UPLOAD = 10 * 1024 * 1024  # "the default limit is 10 MiB" (Reference, "Uploading Files")
+_INTENTS = 1 << 0 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 15  # guilds, messages, reactions, texts
+_LOOK = "look at channels.discord.token; the Developer Portal makes a new one"
+
+
+class Wire:
+    """One bot's client."""
+
+    def __init__(self, settings: DiscordSettings, kit: Kit) -> None:
+        self._settings = settings
+        self._base = settings.api.rstrip("/")
+        self._token = settings.token.get_secret_value()
+        if not self._token or not self._token.isascii() or not self._token.isprintable():
+            raise Refused("this is no token of a Discord bot", hint=_LOOK)
+        self._client = kit.http(timeout=15.0)
+        self._files = kit.http(timeout=30.0)
+        try:
+            self._agent = f"DiscordBot (https://pypi.org/project/kith, {version('kith')})"
+        except PackageNotFoundError:
+            self._agent = "DiscordBot (https://pypi.org/project/kith, 0)"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+        await self._files.aclose()
+
+    async def token(self) -> str:
+        """What the Gateway wants to see."""
+        return self._token
+
+    async def identify(self) -> Mapping[str, Any]:
+        """Who we are, for the Gateway."""
+        about = {"os": "linux", "browser": "kith", "device": "kith"}
+        return {"token": self._token, "intents": _INTENTS, "properties": about}
+
+    async def gateway(self) -> str:
+        """The Gateway's address. Raises as `call`, `Unavailable` when no session may be begun today any more."""
+        told = _mapping(await self.call("GET", "/gateway/bot"))
+        limit, url = _mapping(told.get("session_start_limit")), told.get("url")
+        if limit.get("remaining") == 0:
+            after = limit.get("reset_after")
+            wait = after / 1000 if isinstance(after, int | float) else 60.0
+            raise Unavailable("Discord lets this bot begin no more sessions today", retry_after=min(wait, 86_400.0))
+        if not isinstance(url, str) or not url.startswith(("wss://", "ws://")):
+            raise Unavailable("Discord gives no address of its Gateway", retry_after=5.0)
+        return f"{url.rstrip('/')}/?v=10&encoding=json"
+
+    async def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, file: tuple[str, bytes, str] | None = None
+    ) -> Any:
+        """What the API answers, as JSON says it. `file` is a name, bytes and a type. Raises `Unavailable`, `Refused`,
+        `NotFound`, `Invalid`; see `judge`."""
+        headers = {"authorization": f"Bot {self._token}", "user-agent": self._agent}
+        sent: dict[str, Any] = {}
+        if file is not None:
+            if len(file[1]) > _UPLOAD:
+                raise Invalid("the file is larger than 10 MiB", code="too_large")
+            sent = {"data": {"payload_json": msgspec.json.encode(body or {}).decode()}, "files": {"files[0]": file}}
+        elif body is not None:
+            headers["content-type"] = "application/json"
+            sent = {"content": msgspec.json.encode(body)}
+        try:
+            answer = await self._client.request(method, f"{self._base}{path}", headers=headers, **sent)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unavailable(f"Discord cannot be reached ({type(error).__name__})", retry_after=1.0) from None
+        told = _decoded(answer)
+        if not answer.is_success:
+            raise judge(answer.status_code, _mapping(told), answer.headers.get("retry-after", ""))
+        return told
+
+    async def fetch(self, url: str) -> bytes:
+        """The bytes of an attached file. Raises `Unavailable`, `Invalid` for one that is too big or lies elsewhere."""
+        if not url.startswith(f"{self._settings.cdn}/"):
+            raise Invalid("the file does not lie where Discord keeps its files", code="not_wanted")
+        data = bytearray()
+        try:
+            async with self._files.stream("GET", url) as answer:  # without our token: the address itself is signed
+                if not answer.is_success:
+                    raise Invalid(f"Discord gives no such file ({answer.status_code})", code="not_wanted")
+                async for chunk in answer.aiter_bytes():
+                    data += chunk
+                    if len(data) > _BIGGEST:
+                        raise Invalid("the file is larger than 25 MB", code="too_large")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unavailable(f"a file could not be fetched ({type(error).__name__})") from None
+        return bytes(data)
+
+
+def judge(status: int, told: Mapping[str, Any], header: str = "") -> KithError:
+    """What a refusal means: `Unavailable` where waiting helps, `Refused` for the token or the place, `NotFound` for a
+    message that is not there any more, `Invalid` for what is not wanted."""
+    text, code = str(told.get("message", ""))[:200], told.get("code", 0)
+    if status == 429:
+        wait = told.get("retry_after")
+        if not isinstance(wait, int | float) or isinstance(wait, bool):
+            wait = float(header) if header.isdecimal() and len(header) < 6 else 5.0
+        return Unavailable("Discord asks us to wait", retry_after=min(max(float(wait), 0.0), 3600.0))
+    if status == 401:
+        return Refused(f"Discord does not know this bot: {text}", hint=_LOOK)
+    if status == 403:
+        return Refused(f"Discord does not let us speak there: {text} ({code})")
+    if status == 404:
+        return NotFound(f"Discord knows no such place or message: {text} ({code})")
+    if 400 <= status < 500 and status != 408:
+        return Invalid(f"Discord does not want this: {text} ({code})", code="not_wanted")
+    return Unavailable(f"Discord does not answer as it should ({status})", retry_after=2.0)
+
+
+def _decoded(answer: httpx.Response) -> Any:
+    try:
+        return msgspec.json.decode(answer.content) if answer.content else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if answer.is_success:
+            raise Unavailable("Discord's answer makes no sense", retry_after=2.0) from None
+        return None
+
+
+def _mapping(found: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}

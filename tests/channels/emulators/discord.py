@@ -1,0 +1,328 @@
+"""Discord's Gateway and REST API (v10) on loopback, misbehaving on demand.
+
+Written from the pages "Gateway", "Gateway Events", "Opcodes and Status Codes", "Rate Limits", "Messages Resource",
+"Users Resource" and "Uploading Files" of docs.discord.com. Kept to: hello, identify, heartbeats and their answers;
+a session is taken up again with its name and the last number heard, and all later events come again (close code 4007
+for a number that never was, op 9 for a session that is gone); payloads over 4,096 bytes end the connection (4002),
+wrong tokens (4004) and intents that are not allowed (4014) too; 2,000 characters; 5 messages in 5 s to a channel
+where `rate` is on; a message with a known ``nonce`` is not made again; one's own messages are heard, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from tests.channels.emulators.site import listening
+
+TOKEN, PEER = "MTk4NjIy.Cl2FMQ.kith", "MTk4NjIz.Cl2FMQ.peer"
+KITH = {"id": "80351110224678912", "username": "Kith", "discriminator": "0", "avatar": None, "bot": True}
+OTHER = {"id": "80351110224678913", "username": "Other", "discriminator": "0", "avatar": None, "bot": True}
+ANN = {"id": "53908099506183680", "username": "ann", "global_name": "Ann", "discriminator": "0", "avatar": None}
+ROLE = "165511591545143296"
+GUILD = "290926798626357250"
+CONTENT = 1 << 15
+
+
+@dataclass
+class Session:
+    """What one connection is told, kept so that it can be told again."""
+
+    name: str
+    user: dict[str, Any]
+    events: list[dict[str, Any]] = field(default_factory=list)
+    socket: web.WebSocketResponse | None = None
+
+
+class Discord:
+    """`said` are the messages made over the API; `trouble` holds what the next posts meet: a status, ``drop``,
+    ``lose`` (made, but the answer is lost). With `deaf`, heartbeats are not answered. `gateway` is the address told."""
+
+    def __init__(self) -> None:
+        self.users = {TOKEN: KITH, PEER: OTHER}
+        self.sessions: dict[str, Session] = {}
+        self.history: dict[str, list[dict[str, Any]]] = {}
+        self.files: dict[str, bytes] = {}
+        self.said: list[dict[str, Any]] = []
+        self.typed: list[str] = []
+        self.trouble: list[int | str] = []
+        self.resumed: list[int] = []
+        self.begun = 0
+        self.starts = 1000
+        self.interval = 5000
+        self.forbidden = 0
+        self.deaf = self.rate = False
+        self.url = self.gateway = ""
+        self._nonces: dict[tuple[str, str], dict[str, Any]] = {}
+        self._sent: dict[str, list[float]] = {}
+        self._count = itertools.count(1)
+
+    def number(self) -> str:
+        """A snowflake."""
+        return str((int(time.time() * 1000) - 1_420_070_400_000 << 22) + next(self._count))
+
+    async def hear(self, text: str, *, channel: str = "7", user: dict[str, Any] = ANN, **more: Any) -> dict[str, Any]:
+        """Somebody writes; the message."""
+        message = {
+            "id": self.number(), "channel_id": channel, "author": user, "content": text, "type": 0, "flags": 0,
+            "timestamp": "2024-01-01T00:00:00.000000+00:00", "edited_timestamp": None, "tts": False, "pinned": False,
+            "mention_everyone": False, "mentions": [], "mention_roles": [], "attachments": [], "embeds": [],
+            "components": [], **more,
+        }  # fmt: skip
+        self.history.setdefault(channel, []).append(message)
+        await self.dispatch("MESSAGE_CREATE", message)
+        return message
+
+    async def dispatch(self, name: str, body: dict[str, Any]) -> None:
+        """Tell every session."""
+        for session in tuple(self.sessions.values()):
+            await self.tell(session, name, body)
+
+    async def tell(self, session: Session, name: str, body: dict[str, Any]) -> None:
+        event = {"op": 0, "s": len(session.events) + 1, "t": name, "d": body}
+        session.events.append(event)
+        if session.socket is not None and not session.socket.closed:
+            await session.socket.send_json(event)
+
+    async def command(self, op: int, body: Any = None) -> None:
+        """Say something other than an event to everybody: 1 beat, 7 connect again, 9 your session is gone."""
+        for session in tuple(self.sessions.values()):
+            if session.socket is not None:
+                await session.socket.send_json({"op": op, "d": body})
+
+    def forget(self) -> None:
+        """All sessions are gone, as after a while without a connection."""
+        for session in self.sessions.values():
+            if session.socket is not None and (request := session.socket._req) is not None and request.transport:
+                request.transport.abort()
+        self.sessions.clear()
+
+    async def link(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_json({"op": 10, "s": None, "t": None, "d": {"heartbeat_interval": self.interval}})
+        session: Session | None = None
+        try:
+            async for frame in socket:
+                if frame.type is not WSMsgType.TEXT or len(frame.data) > 4096:
+                    await socket.close(code=4002)
+                    break
+                told = json.loads(frame.data)
+                if told["op"] == 1:
+                    if not self.deaf:
+                        await socket.send_json({"op": 11, "d": None})
+                elif told["op"] in (2, 6) and session is None:
+                    session = await (self._identify if told["op"] == 2 else self._resume)(socket, told["d"])
+                elif session is None:
+                    await socket.close(code=4003)
+        finally:
+            if session is not None and session.socket is socket:
+                session.socket = None
+        return socket
+
+    async def _identify(self, socket: web.WebSocketResponse, body: dict[str, Any]) -> Session | None:
+        if body["token"] not in self.users:
+            await socket.close(code=4004)
+            return None
+        if body["intents"] & self.forbidden:
+            await socket.close(code=4014)
+            return None
+        self.begun += 1
+        self.starts -= 1
+        session = Session(f"s{self.begun}", self.users[body["token"]], socket=socket)
+        self.sessions[session.name] = session
+        user = session.user
+        ready = {
+            "v": 10, "user": user, "guilds": [], "session_id": session.name, "resume_gateway_url": self.gateway,
+            "application": {"id": user["id"], "flags": 0}, "session_type": "normal", "private_channels": [],
+        }  # fmt: skip
+        await self.tell(session, "READY", ready)
+        return session
+
+    async def _resume(self, socket: web.WebSocketResponse, body: dict[str, Any]) -> Session | None:
+        session = self.sessions.get(body["session_id"])
+        if body["token"] not in self.users:
+            await socket.close(code=4004)
+        elif session is None:
+            await socket.send_json({"op": 9, "d": False})
+        elif body["seq"] > len(session.events):
+            await socket.close(code=4007)
+        else:
+            self.resumed.append(body["seq"])
+            for event in session.events[body["seq"] :]:
+                await socket.send_json(event)
+            session.socket = socket
+            await self.tell(session, "RESUMED", {})
+            return session
+        return None
+
+    @web.middleware
+    async def known(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path.startswith("/api/"):
+            shown = request.headers.get("Authorization", "")
+            if shown.removeprefix("Bot ") not in self.users or not request.headers["User-Agent"].startswith(
+                "DiscordBot"
+            ):
+                return _no(401, 0, "401: Unauthorized")
+        return await handler(request)
+
+    def _who(self, request: web.Request) -> dict[str, Any]:
+        return self.users[request.headers["Authorization"].removeprefix("Bot ")]
+
+    async def me(self, request: web.Request) -> web.StreamResponse:
+        return _json(self._who(request))
+
+    async def application(self, request: web.Request) -> web.StreamResponse:
+        user = self._who(request)
+        about = {"id": user["id"], "name": user["username"], "description": "", "icon": None, "owner": ANN}
+        return _json({**about, "bot_public": False, "bot_require_code_grant": False, "verify_key": ""})
+
+    async def bot(self, _: web.Request) -> web.StreamResponse:
+        limit = {"total": 1000, "remaining": max(self.starts, 0), "reset_after": 14_400_000, "max_concurrency": 1}
+        return _json({"url": self.gateway, "shards": 1, "session_start_limit": limit})
+
+    async def roles(self, _: web.Request) -> web.StreamResponse:
+        return _json([{"id": GUILD, "name": "@everyone"}, {"id": ROLE, "tags": {"bot_id": KITH["id"]}}])
+
+    async def typing(self, request: web.Request) -> web.StreamResponse:
+        self.typed.append(request.match_info["channel"])
+        return web.Response(status=204)
+
+    async def read(self, request: web.Request) -> web.StreamResponse:
+        after, limit = int(request.query["after"]), min(int(request.query["limit"]), 100)
+        if request.match_info["channel"] not in self.history:
+            return _no(403, 50001, "Missing Access")
+        later = [one for one in self.history[request.match_info["channel"]] if int(one["id"]) > after]
+        return _json(list(reversed(later[:limit])))
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        now = self.trouble.pop(0) if self.trouble else 0
+        assert request.transport is not None
+        if now == "drop":
+            request.transport.abort()
+        if isinstance(now, int) and now:
+            return _trouble(now)
+        channel, files = request.match_info["channel"], dict[str, bytes]()
+        if request.content_type == "multipart/form-data":
+            form = await request.post()
+            body = json.loads(str(form["payload_json"]))
+            for value in form.values():
+                if isinstance(value, web.FileField):
+                    files[value.filename] = value.file.read()
+                    value.file.close()
+        else:
+            body = await request.json()
+        if (wait := self._wait(channel)) > 0:
+            return _trouble(429, wait)
+        answer = await self._make(self._who(request), channel, body, files)
+        if now == "lose":
+            request.transport.abort()
+        return answer
+
+    def _wait(self, channel: str) -> float:
+        now, sent = time.monotonic(), self._sent.setdefault(channel, [])
+        sent[:] = [at for at in sent if at > now - 5]
+        if self.rate and len(sent) >= 5:
+            return sent[0] + 5 - now
+        sent.append(now)
+        return 0.0
+
+    async def _make(
+        self, user: dict[str, Any], channel: str, body: dict[str, Any], files: dict[str, bytes]
+    ) -> web.StreamResponse:
+        text = body.get("content") or ""
+        if len(text) > 2000 or len(str(body.get("nonce") or "")) > 25:
+            return _no(400, 50035, "Invalid Form Body")
+        if not text and not files:
+            return _no(400, 50006, "Cannot send an empty message")
+        if channel == "404":
+            return _no(404, 10003, "Unknown Channel")
+        key = user["id"], str(body.get("nonce"))
+        if body.get("enforce_nonce") and key in self._nonces:
+            return _json(self._nonces[key])
+        self.said.append({**body, "channel": channel, "files": files, "user": user["id"]})
+        more: dict[str, Any] = {key: body[key] for key in ("message_reference", "nonce") if body.get(key) is not None}
+        if body.get("message_reference"):
+            wanted = str(body["message_reference"]["message_id"])  # a snowflake may also be given as a number
+            found = next((one for one in self.history.get(channel, ()) if one["id"] == wanted), None)
+            more |= {"type": 19, "referenced_message": found}
+        more["attachments"] = [self.keep(name, data) for name, data in files.items()]
+        message = await self.hear(text, channel=channel, user=user, **more)
+        self.said[-1]["id"] = message["id"]
+        if body.get("enforce_nonce"):
+            self._nonces[key] = message
+        return _json(message)
+
+    def keep(self, name: str, data: bytes, mime: str = "application/octet-stream") -> dict[str, Any]:
+        """A file on the CDN, as an attachment."""
+        number = self.number()
+        self.files[f"/attachments/7/{number}/{name}"] = data
+        url = f"{self.url}/attachments/7/{number}/{name}"
+        return {"id": number, "filename": name, "size": len(data), "content_type": mime, "url": url, "proxy_url": url}
+
+    async def change(self, request: web.Request) -> web.StreamResponse:
+        channel, number = request.match_info["channel"], request.match_info["message"]
+        message = next((one for one in self.history.get(channel, ()) if one["id"] == number), None)
+        if message is None:
+            return _no(404, 10008, "Unknown Message")
+        if message["author"]["id"] != self._who(request)["id"]:
+            return _no(403, 50005, "Cannot edit a message authored by another user")
+        body = await request.json()
+        if len(body["content"]) > 2000:
+            return _no(400, 50035, "Invalid Form Body")
+        message |= {"content": body["content"], "edited_timestamp": "2024-01-01T00:00:01.000000+00:00"}
+        await self.dispatch("MESSAGE_UPDATE", message)
+        return _json(message)
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        data = self.files.get(request.path)
+        return web.Response(body=data) if data is not None else web.Response(status=404)
+
+
+def _json(told: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.StreamResponse:
+    """As Discord answers: the type without a character set, which discord.py wants so."""
+    body = json.dumps(told).encode()
+    return web.Response(body=body, status=status, headers={"Content-Type": "application/json", **(headers or {})})
+
+
+def _no(status: int, code: int, text: str) -> web.StreamResponse:
+    return _json({"code": code, "message": text}, status=status)
+
+
+def _trouble(status: int, wait: float = 7.0) -> web.StreamResponse:
+    if status == 429:
+        told = {"message": "You are being rate limited.", "retry_after": wait, "global": False}
+        return _json(told, status=429, headers={"Retry-After": str(int(wait))})
+    if status >= 500:
+        return web.Response(status=status, text="<html>upstream connect error</html>")
+    return _no(status, 50013, "Missing Permissions")
+
+
+@asynccontextmanager
+async def discord() -> Any:
+    """A Discord of one's own."""
+    found = Discord()
+    app = web.Application(client_max_size=32 * 1024 * 1024, middlewares=[found.known])
+    app.router.add_get("/api/v10/users/@me", found.me)
+    app.router.add_get("/api/v10/oauth2/applications/@me", found.application)
+    app.router.add_get("/api/v10/gateway/bot", found.bot)
+    app.router.add_get("/api/v10/guilds/{guild}/roles", found.roles)
+    app.router.add_post("/api/v10/channels/{channel}/typing", found.typing)
+    app.router.add_get("/api/v10/channels/{channel}/messages", found.read)
+    app.router.add_post("/api/v10/channels/{channel}/messages", found.create)
+    app.router.add_patch("/api/v10/channels/{channel}/messages/{message}", found.change)
+    app.router.add_get("/attachments/{path:.+}", found.file)
+    app.router.add_get("/", found.link)
+    async with listening(app) as found.url:
+        found.gateway = f"ws{found.url[4:]}"
+        try:
+            yield found
+        finally:
+            await asyncio.gather(*(one.socket.close() for one in found.sessions.values() if one.socket is not None))
