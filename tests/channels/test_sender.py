@@ -112,6 +112,29 @@ def test_a_reply_whose_sender_vanished(house: Open, tmp_path: Path, policy: str,
     asyncio.run(story())
 
 
+def test_a_doubt_outlasts_a_channel_that_is_not_there_yet(house: Open, tmp_path: Path) -> None:
+    """Whoever gives a reply in doubt back, because it cannot be sent now, has not found out whether it was sent."""
+
+    async def story() -> None:
+        async with house(Fakes(tmp_path), at_most_once={}) as home:
+            await home.commit("hello", channel="at_most_once")
+            await _crash(home)
+            home.manager._registry.load = lambda name: Late
+            await home.manager.start("w")
+            await home.until_states(hello="dead")
+            assert home.health.snapshot()["channel:at_most_once"].condition != "ready"
+            await home.manager.stop()
+
+    asyncio.run(story())
+
+
+class Late(Fake):
+    """Cannot connect."""
+
+    async def start(self, accept: Accept) -> None:
+        raise Unavailable("nobody there")
+
+
 async def _crash(home: Any) -> None:
     """A former process took the parcel and was killed: its lease has run out."""
     taken = await home.storage.outbox.take("dead", 10)

@@ -255,6 +255,9 @@ def test_a_restart_takes_over_at_once_and_leaves_the_living_alone(tell: Tell) ->
         (retaken,) = await after.outbox.take("s", 9)
         assert (retaken.id, retaken.state, retaken.attempts) == (sending.id, "sending", 2)
         await refused(after.outbox.settle(sending, Sent()), "lease_lost")
+        await after.outbox.settle(retaken, Later(world.clock.now(), "not connected", doubt=True))
+        (retaken,) = await after.outbox.take("s", 9)
+        assert (retaken.id, retaken.state) == (sending.id, "sending")
         await after.outbox.settle(retaken, Later(world.clock.now(), "asked the platform: not there"))
         assert (await after.outbox.take("s", 9))[0].state == "waiting"
 

@@ -2,7 +2,9 @@
 killed at the steps of a message's life, while people of that platform go on talking.
 
 Ends in ``kills=… lost=… doubled=… misordered=…``, counted in the answers that people see; a second copy that the
-platform's key lets them recognise is counted apart.
+platform's key lets them recognise is counted apart. What is lost has to be what the channel's policy allows: nothing,
+except that `at_most_once` may give up a reply in doubt and show it (``told``), and that a platform which acknowledges
+nothing (`DEAF`) may lose what was on the wire to the process that died (``unheard``). ``untold`` is the rest.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
+import hashlib
 import itertools
 import os
 import random
@@ -19,11 +23,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from kith.core.clock import SystemClock
+from kith.core.ids import Ids
+from kith.runtime.registry import Registry
+from kith.security import KeyRing
+from kith.settings import load_settings
+from kith.storage import open_storage
 from tests.channels.people import STAGES
 from tests.channels.rig import Person, Stage
 from tests.crash.child import SPANS
@@ -31,8 +42,10 @@ from tests.crash.child import SPANS
 ROOT = Path(__file__).parents[2]
 _LIFE = 15.0  # seconds after which a life that did not come to its step is ended all the same
 _QUIET = 60.0
-_PACE = 0.15
-_NUMBER = re.compile(r"number (\d+)")
+_PACE = {"irc": 0.6}  # seconds between two messages of a person; what is on the wire to a deaf platform is lost
+_WORD = re.compile(r"[g-v]{16}")
+_MOST = 20_000
+DEAF = ("irc",)  # a platform that does not know whether its clients got a message
 
 
 @dataclass(slots=True)
@@ -45,17 +58,36 @@ class Toll:
     doubled: int = 0
     misordered: int = 0
     copies: int = 0
+    unheard: int = 0
+    told: int = 0
+    untold: int = 0
+    policy: str = ""
+    deaf: bool = False
     steps: Counter[str] = field(default_factory=Counter)
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.doubled or self.misordered)
+        """Whether it is exactly what the policy says."""
+        lost = self.untold if self.policy == "at_most_once" else self.lost - (self.unheard if self.deaf else 0)
+        return not (lost or self.doubled or self.misordered or (self.unheard and not self.deaf))
 
     def __str__(self) -> str:
         return (
-            f"kills={self.kills} said={self.said} lost={self.lost} doubled={self.doubled} "
-            f"misordered={self.misordered} copies={self.copies}"
+            f"{self.policy} kills={self.kills} said={self.said} lost={self.lost} doubled={self.doubled} "
+            f"misordered={self.misordered} copies={self.copies} unheard={self.unheard} told={self.told} "
+            f"untold={self.untold}"
         )
+
+
+@functools.cache
+def word(number: int) -> str:
+    """What is said as the `number`-th: letters that are like nothing said before, so that nothing is recalled."""
+    return "".join(chr(ord("g") + int(digit, 16)) for digit in hashlib.sha256(b"%d" % number).hexdigest()[:16])
+
+
+@functools.cache
+def _places() -> dict[str, int]:
+    return {word(number): number for number in range(_MOST)}
 
 
 def configure(home: Path, stage: Stage) -> None:
@@ -103,13 +135,17 @@ async def life(home: Path, span: str, side: str, passes: int) -> bool:
 
 async def storm(folder: Path, name: str, kills: int, seed: int = 1, people: int = 3) -> Toll:
     """`kills` lives, then one in peace until everything is answered."""
-    toll, rng, home = Toll(), random.Random(seed), folder / "home"
+    policy = str(Registry("channels").manifest(name).details["delivery"])
+    toll, rng, home = Toll(policy=policy, deaf=name in DEAF), random.Random(seed), folder / "home"
     home.mkdir()
     async with STAGES[name](folder, people) as stage:
         configure(home, stage)
         await _meet(home, stage)
         told = [0] * people
-        talking = [asyncio.create_task(_talk(one, place, told)) for place, one in enumerate(stage.people)]
+        talking = [
+            asyncio.create_task(_talk(one, place, told, _PACE.get(name, 0.15)))
+            for place, one in enumerate(stage.people)
+        ]
         try:
             steps = [(span, side) for span in SPANS for side in ("before", "after")]
             for span, side in itertools.islice(itertools.cycle(rng.sample(steps, len(steps))), kills):
@@ -121,11 +157,28 @@ async def storm(folder: Path, name: str, kills: int, seed: int = 1, people: int 
                 task.cancel()
             await asyncio.gather(*talking, return_exceptions=True)
         peace = asyncio.create_task(life(home, "", "before", 0))
-        await _answered(stage, told)
+        await _answered(stage, told, 12.0 if toll.policy == "at_most_once" else _QUIET)
         peace.cancel()
         await asyncio.gather(peace, return_exceptions=True)
-        _judge(toll, stage, told)
+        _judge(toll, stage, told, *await _kept(home))
     return toll
+
+
+async def _kept(home: Path) -> tuple[set[int], set[int]]:
+    """From the stopped server's data: the numbers that were heard, and those whose reply was given up and is shown."""
+    before, os.environ["KITH_HOME"] = os.environ.get("KITH_HOME"), str(home)
+    try:
+        clock, settings = SystemClock(), load_settings()
+        storage = await open_storage(settings.storage, clock, Ids(clock), KeyRing(home / "keys"))
+    finally:
+        os.environ.pop("KITH_HOME") if before is None else os.environ.update(KITH_HOME=before)
+    try:
+        turns = await storage.history.walk(limit=_MOST)
+        dead = await storage.outbox.find("dead", _MOST)
+        heard = [turn.heard.text for turn in turns]
+        return set(numbers(heard)), set(numbers([parcel.message.text for parcel in dead]))
+    finally:
+        await storage.close()
 
 
 async def _meet(home: Path, stage: Stage) -> None:
@@ -141,17 +194,17 @@ async def _meet(home: Path, stage: Stage) -> None:
         await asyncio.gather(first, return_exceptions=True)
 
 
-async def _talk(person: Person, place: int, told: list[int]) -> None:
+async def _talk(person: Person, place: int, told: list[int], pace: float) -> None:
     while True:
-        await asyncio.shield(person.say(f"tell me of the sea, number {told[place]}, and of what lives in it"))
+        await asyncio.shield(person.say(word(told[place] * 8 + place)))
         told[place] += 1
-        await asyncio.sleep(_PACE)
+        await asyncio.sleep(pace)
 
 
-async def _answered(stage: Stage, told: list[int]) -> None:
+async def _answered(stage: Stage, told: list[int], quiet: float) -> None:
     latest, since = -1, time.monotonic()
-    while time.monotonic() - since < _QUIET:
-        counts = [len(set(_numbers(one))) for one in stage.people]
+    while time.monotonic() - since < quiet:
+        counts = [len(set(_answers(one))) for one in stage.people]
         if all(count >= wanted for count, wanted in zip(counts, told, strict=True)):
             await asyncio.sleep(1.0)  # everything is here; a second copy, if there is one, gets its time to come
             return
@@ -160,19 +213,27 @@ async def _answered(stage: Stage, told: list[int]) -> None:
         await asyncio.sleep(0.1)
 
 
-def _numbers(person: Person) -> list[int]:
+def numbers(texts: Iterable[str]) -> list[int]:
+    """The numbers of the words in these texts."""
+    return [number for text in texts for one in _WORD.findall(text) if (number := _places().get(one)) is not None]
+
+
+def _answers(person: Person) -> list[int]:
     """The numbers of the messages that were answered: by what each reply answers where the platform tells that."""
-    told: list[str] = getattr(person, "answers", person.heard)
-    return [int(found[1]) for text in told if (found := _NUMBER.search(text))]
+    return numbers(getattr(person, "answers", person.heard))
 
 
-def _judge(toll: Toll, stage: Stage, told: list[int]) -> None:
-    for one, wanted in zip(stage.people, told, strict=True):
-        numbers = _numbers(one)
+def _judge(toll: Toll, stage: Stage, told: list[int], heard: set[int], dead: set[int]) -> None:
+    for place, (one, wanted) in enumerate(zip(stage.people, told, strict=True)):
+        answered, said = _answers(one), {number * 8 + place for number in range(wanted)}
+        lost = said - set(answered)
         toll.said += wanted
-        toll.lost += len(set(range(wanted)) - set(numbers))
-        toll.doubled += len(numbers) - len(set(numbers))
-        toll.misordered += sum(b < a for a, b in itertools.pairwise(dict.fromkeys(numbers)))
+        toll.lost += len(lost)
+        toll.unheard += len(said - heard)
+        toll.told += len(lost & dead)
+        toll.untold += len(lost - dead - (said - heard if toll.deaf else set()))
+        toll.doubled += len(answered) - len(set(answered))
+        toll.misordered += sum(b < a for a, b in itertools.pairwise(dict.fromkeys(answered)))
         toll.copies += len(getattr(one, "copies", ()))
 
 

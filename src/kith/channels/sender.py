@@ -44,6 +44,7 @@ _BATCH = 64
 _BUSY = 2.0
 _ABSENT = 30.0
 _PATIENCE = 5.0
+_VANISHED = "Kith stopped while this was being sent; it may or may not have arrived, so it is not sent again"
 
 
 @dataclass(slots=True)
@@ -168,19 +169,22 @@ class Sender:
         route = self._routes.get(parcel.channel)
         if route is None or not (route.local or route.account == parcel.account):
             if self.others:
-                return Later(now + _ABSENT, "another process has this channel")
+                return _back(parcel, now + _ABSENT, "another process has this channel")
             return Dead(f"the channel {parcel.channel!r} with account {parcel.account!r} is not configured any more")
+        if parcel.state == "sending" and route.policy == "at_most_once":
+            return Dead(_VANISHED)
         if parcel.expires and now > parcel.expires and parcel.state != "sending":
             return Stale()
         if route.channel is None:
-            return Later(now + self._delay(parcel), route.note or f"the channel {route.name!r} is not connected")
+            why = route.note or f"the channel {route.name!r} is not connected"
+            return _back(parcel, now + self._delay(parcel), why)
         if route.held >= self._settings.waiting:
-            return Later(now + _BUSY * (1 + self._chance.random()), f"the channel {route.name!r} is busy")
+            return _back(parcel, now + _BUSY * (1 + self._chance.random()), f"the channel {route.name!r} is busy")
         route.held += 1
         route.idle.clear()
         try:
             if not await self._slot(route):
-                return Later(self._clock.now(), f"the channel {route.name!r} is busy")
+                return _back(parcel, self._clock.now(), f"the channel {route.name!r} is busy")
             try:
                 return await self._paced(route, parcel) or await self._send(route, parcel)
             finally:
@@ -213,7 +217,8 @@ class Sender:
         """Wait for the platform's rate; for long waits the reply goes back into the outbox."""
         while route.pace is not None and (wait := route.pace.take(parcel.target)) > 0:
             if wait > _PATIENCE:
-                return Later(self._clock.now() + wait, f"{route.name!r} takes no more messages for {wait:.0f} s")
+                why = f"{route.name!r} takes no more messages for {wait:.0f} s"
+                return _back(parcel, self._clock.now() + wait, why)
             await self._clock.sleep(wait)
         return None
 
@@ -221,7 +226,7 @@ class Sender:
         """Send as the channel's policy says, and translate whatever goes wrong."""
         channel = route.channel
         if channel is None:  # it was lost while this waited
-            return Later(self._clock.now() + self._delay(parcel), route.note)
+            return _back(parcel, self._clock.now() + self._delay(parcel), route.note)
         try:
             async with asyncio.timeout(self._settings.timeout):
                 known = await _recover(route, channel, parcel)
@@ -289,6 +294,11 @@ class Sender:
             self._bus.publish(ParcelSettled(parcel.id, parcel.channel, state))
 
 
+def _back(parcel: Parcel, at: float, why: str) -> Later:
+    """It was not tried, so that a doubt about it is no smaller than before."""
+    return Later(at, why, doubt=parcel.state == "sending")
+
+
 def _masked(parcel: Parcel) -> Parcel:
     """As it may leave: whoever wrote it, no key and no password goes to a platform."""
     message = parcel.message
@@ -298,8 +308,6 @@ def _masked(parcel: Parcel) -> Parcel:
 
 async def _recover(route: Route, channel: Channel, parcel: Parcel) -> Outcome | None:
     """What is already known of a parcel that may have been sent before; None to send it."""
-    if route.policy == "at_most_once" and parcel.state == "sending":
-        return Dead("Kith stopped while this was being sent; it may or may not have arrived, so it is not sent again")
     if route.policy == "reconcile" and (parcel.state == "sending" or parcel.attempts > 1):
         arrived = cast("Callable[[Parcel], Awaitable[bool]]", cast("Reconciler", channel).arrived)
         if await arrived(parcel):

@@ -128,10 +128,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Not now: try again at `at`."""
+    """Not now: try again at `at`. With `doubt`, a reply that may have been sent before stays in doubt."""
 
     at: float
     error: str
+    doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,8 @@ def _settle(desk: Desk, parcel: Parcel, outcome: Sent | Later | Dead | Stale) ->
             head,
         )
         yield from wait(desk, OUTBOX, parcel.conversation, outcome.at)
+        if outcome.doubt:  # whoever vanished with it may have sent it: the next one has to know that, too
+            yield sql("UPDATE lanes SET worker = $1 WHERE side = 1 AND conversation = $2", _DOUBT, parcel.conversation)
     else:
         yield from _end(desk, parcel.conversation, head, outcome)
 
@@ -150,6 +152,7 @@ _FIND = """SELECT outbox.seq, outbox.state, outbox.body, outbox.error, outbox.ex
     COALESCE(lanes.worker, ''), COALESCE(lanes.fence, 0)
     FROM outbox LEFT JOIN lanes ON lanes.side = 1 AND lanes.conversation = outbox.conversation
     AND lanes.head = outbox.seq WHERE """
+_DOUBT = "?"  # in the place of a worker: nobody has it, but somebody had
 _SENDING = {"waiting": "COALESCE(lanes.worker, '') = '' AND ", "sending": "lanes.worker <> '' AND "}
 
 
