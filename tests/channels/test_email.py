@@ -101,6 +101,8 @@ def test_the_place_is_kept_and_nothing_is_read_twice(house_of_mail: Mails) -> No
         await first.start(accept)
         await ann.say("one")
         await until(lambda: told == ["one"])
+        while not (await kit.records.get("cursor", "email:local") or {}).get("uid"):
+            await asyncio.sleep(0.01)
         await first.stop()
         await ann.say("two")
         second = channel(given, kit)

@@ -152,7 +152,7 @@ def test_files_come_and_go() -> None:
         text, picture = heard[0].message.parts
         assert isinstance(text, Text) and isinstance(picture, Image)
         assert (text.text, await shelf.blobs.fetch(picture)) == ("look", b"a picture")
-        assert heard[1].message.text == "[text/plain a.txt]"
+        assert heard[1].message.text == "[a.txt: not to be had]"
         await channel.send(parcel("", picture))
         assert platform.said[0]["file"] == b"a picture"
 

@@ -21,7 +21,7 @@ from kith.core.channel import Hook
 from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 from kith.core.ids import Ids
-from kith.core.message import Envelope, Image, Message, Text
+from kith.core.message import Envelope, File, Image, Message, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
@@ -225,7 +225,23 @@ def test_a_picture_is_fetched_and_a_lost_sound_is_named(platform: str) -> None:
         picture, sound = heard[0].message.parts[0], heard[1].message.parts[0]
         assert isinstance(picture, Image) and (picture.mime, picture.size) == ("image/jpeg", len(PICTURE))
         assert await channel._kit.blobs.fetch(picture) == PICTURE
-        assert sound == Text("[audio]")
+        assert sound == Text("[audio/amr: not to be had]", outside=True)
+
+    tell(platform, story)
+
+
+@pytest.mark.server
+@BOTH
+def test_a_film_and_a_file_come_with_their_bytes(platform: str) -> None:
+    async def story(channel: Any, api: Tencent, heard: list[Envelope]) -> None:
+        shown = letter(platform, "image")
+        for kind, more in (("video", ""), ("file", "<FileName>plan.pdf</FileName>")):
+            changed = shown.replace("[image]", f"[{kind}]").replace("</xml>", f"{more}</xml>")
+            await channel.hook(call(changed, nonce=f"n-{kind}"))
+        film, plan = heard[0].message.parts[0], heard[1].message.parts[0]
+        assert isinstance(film, File) and isinstance(plan, File)
+        assert (film.name, plan.name, plan.size) == ("video.mp4", "plan.pdf", len(PICTURE))
+        assert await channel._kit.blobs.fetch(film) == PICTURE
 
     tell(platform, story)
 

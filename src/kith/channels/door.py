@@ -1,7 +1,8 @@
 """The door of one channel: what is dropped before it is kept, who is let in, and what edits and reactions mean.
 
 A message passes, in this order: the loop guard (other programs), the group rule, access; then an edit stops the reply
-to what it replaces, a taken-back message only stops it, and a reaction is told to whoever keeps ratings.
+to what it replaces, a taken-back message only stops it, a reaction is told to whoever keeps ratings, and media that are
+too large are left out and their sender is told.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from kith.channels.kit import ChannelSettings
+from kith.channels.kit import ChannelSettings, Limits
+from kith.channels.media import has_more, weighed
 from kith.core.clock import Clock
 from kith.core.errors import KithError, Refused
 from kith.core.events import Reacted
@@ -48,8 +50,9 @@ Say = Callable[[Parcel], Awaitable[object]]
 class Door:
     """`say` sends a parcel at once, past the outbox: words to somebody who was not let in."""
 
-    def __init__(self, settings: ChannelSettings, house: House, say: Say) -> None:
+    def __init__(self, settings: ChannelSettings, house: House, say: Say, limits: Limits | None = None) -> None:
         self._settings, self._house, self._say = settings, house, say
+        self._limits = limits or Limits()
         rounds = max(settings.bot_rounds, 1)
         self._bots = Buckets(rounds / 10, rounds, house.clock)
         self._turns: OrderedDict[str, str] = OrderedDict()
@@ -75,7 +78,13 @@ class Door:
             self._house.cancel(turn)
         if envelope.edits and not envelope.message.parts:
             return self._nothing(envelope)
+        envelope, sorry = weighed(envelope, self._limits)
+        if sorry and not has_more(envelope):
+            self._tell_soon(envelope, sorry)
+            return self._nothing(envelope)
         accepted = await self._house.talk.hear(envelope)
+        if sorry and not accepted.duplicate:
+            self._tell_soon(envelope, sorry)
         self._turns[_place(envelope, envelope.platform_id)] = accepted.id
         if envelope.edits:
             self._turns[_place(envelope, envelope.edits)] = accepted.id
@@ -101,9 +110,7 @@ class Door:
         if welcome.admitted:
             return ""
         if welcome.say:
-            task = asyncio.create_task(self._tell(envelope, welcome.say))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tell_soon(envelope, welcome.say)
         return "stranger"
 
     def _round(self, envelope: Envelope) -> bool:
@@ -129,8 +136,13 @@ class Door:
                 called = any(name.casefold() in text for name in self._settings.names)
                 return called or envelope.mentioned or bool(envelope.reaction)
 
+    def _tell_soon(self, envelope: Envelope, text: str) -> None:
+        task = asyncio.create_task(self._tell(envelope, text))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _tell(self, envelope: Envelope, text: str) -> None:
-        """One sentence to somebody outside. If it does not arrive, they write again."""
+        """One sentence past the outbox. If it does not arrive, they write again."""
         house = self._house
         said = Message(house.ids.new("m"), "assistant", (Text(text),), house.clock.now())
         topic = conversation_id(envelope.channel, envelope.account, envelope.conversation)
@@ -139,7 +151,7 @@ class Door:
             async with asyncio.timeout(_SAY):
                 await self._say(parcel)
         except (KithError, OSError, TimeoutError) as error:
-            _log.info("stranger not told", channel=envelope.channel, error=type(error).__name__)
+            _log.info("sentence not told", channel=envelope.channel, error=type(error).__name__)
         except Exception as error:  # noqa: BLE001  # a channel's bug stays the channel's
             _log.exception("channel failed", channel=envelope.channel, error=type(error).__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 import httpx
@@ -13,14 +13,15 @@ from pydantic import Field
 from kith.channels.arrival import Arrival, check_name, check_text, inner, mapping, message_id, rows, word
 from kith.channels.letters import Desk, Post, Seal, read_letter, tags
 from kith.channels.marks import Dialect, convert, pieces
+from kith.channels.media import PENDING, Limits, download, media_parts, part_for, wordless
 from kith.channels.replay import Replay
 from kith.channels.session import Bookmark, Event, Session, Usage
 from kith.channels.text import Unit, measure, split
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
-from kith.core.errors import Invalid, KithError, Refused, Unavailable
+from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.ids import Ids
-from kith.core.message import Data, Envelope, Media, Message, Text
+from kith.core.message import Audio, Data, Envelope, File, Image, Media, Message, Part, Text
 from kith.core.people import Parcel
 from kith.core.ports import Accept, Records, Store
 from kith.core.turn import Sent, Turn
@@ -109,7 +110,7 @@ class Kit:
     pings included: it is the proof of life; and `lost` with a sentence when its connection has gone for good or a
     loop of its own died: it is then taken down and brought up again. Both may be called from any thread. `pace` waits
     until the platform's declared rate allows one more message to a chat: the sender does so before `send`, `deliver`
-    before each further piece.
+    before each further piece. `limits` says what media the platform takes (see `collect`).
     """
 
     store: Store
@@ -123,6 +124,7 @@ class Kit:
     alive: Callable[[], None] = _nothing
     lost: Callable[[str], None] = _unheard
     pace: Callable[[str], Awaitable[None]] = _no_hurry
+    limits: Limits = field(default_factory=Limits)
 
 
 def plain(message: Message) -> str:
@@ -233,6 +235,35 @@ async def hand_over(
     return False
 
 
+async def collect(kit: Kit, envelope: Envelope, fetch: Callable[[str, int], Awaitable[tuple[bytes, str]]]) -> Envelope:
+    """The envelope with the bytes of its media that are still at the platform.
+
+    Those are parts whose `blob` is `PENDING` and the platform's own name: ``fetch(name, most)`` gives their bytes and,
+    where it knows, their type; it raises `Invalid` (code ``too_large``) behind `most` bytes. What is larger than the
+    platform's limit is left where it is, and the door tells the sender; what is not to be had is named in brackets.
+    Raises `Unavailable`.
+    """
+    if not any(part.blob.startswith(PENDING) for part in media_parts(envelope.message)):
+        return envelope
+    parts = [await _collected(kit, part, fetch) for part in envelope.message.parts]
+    return replace(envelope, message=replace(envelope.message, parts=tuple(parts)))
+
+
+async def _collected(kit: Kit, part: Part, fetch: Callable[[str, int], Awaitable[tuple[bytes, str]]]) -> Part:
+    if not isinstance(part, Image | Audio | File) or not part.blob.startswith(PENDING):
+        return part
+    room = kit.limits.room(part.type)
+    if part.size > room or not room:
+        return part
+    try:
+        data, mime = await fetch(part.blob.removeprefix(PENDING), room)
+    except (Invalid, Refused, NotFound) as error:
+        if error.code == "too_large":
+            return replace(part, size=room + 1)
+        return Text(f"[{part.name or part.mime}: not to be had]", outside=True)
+    return replace(part, blob=kit.blobs.put(data), mime=mime or part.mime, size=len(data))
+
+
 class Closable(Protocol):
     """A connection."""
 
@@ -251,6 +282,7 @@ async def let_go(tasks: Iterable[asyncio.Task[None] | None], wire: Closable | No
 
 __all__ = [
     "LINE_LIMIT",
+    "PENDING",
     "Arrival",
     "Bookmark",
     "ChannelSettings",
@@ -260,6 +292,7 @@ __all__ = [
     "Hook",
     "HookReply",
     "Kit",
+    "Limits",
     "Notes",
     "Post",
     "Replay",
@@ -269,17 +302,21 @@ __all__ = [
     "Usage",
     "check_name",
     "check_text",
+    "collect",
     "convert",
     "deliver",
     "describe",
+    "download",
     "hand_over",
     "inner",
     "let_go",
     "load_cursor",
     "mapping",
     "measure",
+    "media_parts",
     "message_id",
     "origin",
+    "part_for",
     "pieces",
     "plain",
     "read_letter",
@@ -289,4 +326,5 @@ __all__ = [
     "split",
     "tags",
     "word",
+    "wordless",
 ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import dataclasses
 import hashlib
 import hmac
 import secrets
@@ -24,14 +23,13 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from kith.channels.arrival import Arrival, check_name, check_text, message_id
+from kith.channels.media import PENDING, part_for
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, Refused, Unavailable
-from kith.core.message import Audio, Envelope, Image, Message, Part, Text
-from kith.runtime.blobs import Blobs
+from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 
 _BLOCK = 32
 _LARGEST = 256 * 1024
-_MEDIA = 20 * 1024 * 1024
 _EARLY = 300.0
 _STALE = frozenset({40001, 40014, 42001})
 _WAIT = {-1: 1.0, 45009: 60.0, 45011: 60.0, 45033: 5.0}
@@ -57,7 +55,7 @@ def tags(raw: str | bytes) -> dict[str, str]:
 def read_letter(raw: object, arrival: Arrival, channel: str) -> Envelope | None:
     """The message in an opened letter; None for events (joined, left, opened). Raises `Invalid`.
 
-    Media are named by their media id until `Desk.fetched` has their bytes.
+    Media are named by their media id until they are fetched (`collect`).
     """
     if not isinstance(raw, str | bytes):
         raise Invalid("not a letter: XML is wanted", code="bad_frame")
@@ -82,16 +80,24 @@ def _part(kind: str, letter: Mapping[str, str]) -> Part:
         case "text":
             return Text(check_text(letter.get("Content", "")))
         case "image":
-            return Image("", "image/jpeg", check_name(letter.get("MediaId", ""), "MediaId"))
+            return Image(_pending(letter), "image/jpeg")
         case "voice":
             if heard := letter.get("Recognition", ""):
                 return Text(check_text(heard))
-            return Audio("", "audio/amr", check_name(letter.get("MediaId", ""), "MediaId"))
+            return Audio(_pending(letter), "audio/amr")
+        case "video" | "shortvideo":
+            return File(_pending(letter), "video/mp4", "video.mp4")
+        case "file":
+            return part_for("", _pending(letter), letter.get("FileName", "") or letter.get("Title", ""))
         case "location":
             place = " ".join(letter.get(key, "")[:200] for key in ("Label", "Location_X", "Location_Y"))
             return Text(check_text(place))
         case _:
             raise Invalid(f"a message of the kind {kind[:40]!r} is not understood", code="bad_frame")
+
+
+def _pending(letter: Mapping[str, str]) -> str:
+    return PENDING + check_name(letter.get("MediaId", ""), "MediaId")
 
 
 class Seal:
@@ -187,28 +193,17 @@ class Desk:
         self._judge(told)
         return told
 
-    async def media(self, path: str, name: str) -> tuple[bytes, str]:
-        """A file's bytes, at most 20 MiB, and its type. Raises as `call`."""
-        answer = await self._ask("GET", path, {"access_token": await self.token(), "media_id": name})
+    async def fetch(self, name: str, most: int) -> tuple[bytes, str]:
+        """The bytes of the media called `name`, and their type. Raises as `call`, `Invalid` for more than `most`."""
+        query = {"access_token": await self.token(), "media_id": name}
+        answer = await self._ask("GET", "/cgi-bin/media/get", query)
         kind = answer.headers.get("content-type", "").partition(";")[0].strip()
         if kind in ("application/json", "text/plain"):
             self._judge(self._read(answer))
             raise Invalid("the platform gave no file", code="not_wanted")
-        if len(answer.content) > _MEDIA:
-            raise Invalid("the file is too large", code="not_wanted")
+        if len(answer.content) > most:
+            raise Invalid("the file is too large", code="too_large")
         return answer.content, kind
-
-    async def fetched(self, envelope: Envelope, blobs: Blobs) -> Envelope:
-        """The same with the bytes of its picture or sound; one that is not to be had is named in brackets."""
-        part = envelope.message.parts[0]
-        if not isinstance(part, Image | Audio):
-            return envelope
-        try:
-            data, kind = await self.media("/cgi-bin/media/get", part.name)
-            kept = dataclasses.replace(part, blob=blobs.put(data), mime=kind or part.mime, name="", size=len(data))
-        except (Invalid, Unavailable):
-            kept = Text(f"[{part.type}]")
-        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=(kept,)))
 
     def _forget(self, token: str) -> None:
         if self._token == token:

@@ -13,7 +13,7 @@ from kith.channels.apart import Apart
 from kith.channels.door import Door, House
 from kith.channels.drafts import Drafts, Manner
 from kith.channels.keeper import Keeper, Life, Prober, Watch
-from kith.channels.kit import ChannelSettings, Kit, Notes
+from kith.channels.kit import ChannelSettings, Kit, Limits, Notes
 from kith.channels.pace import Pace, Rate
 from kith.channels.replay import Aside
 from kith.channels.sender import Policy, Route, Sender
@@ -191,6 +191,7 @@ class ChannelManager:
             "errors": watch.errors,
             "restarts": watch.restarts,
             "capabilities": list(manifest.capabilities),
+            "media": {way: dict(manifest.details.get(way, {})) for way in ("up", "down")},
             "schema": cls.model_json_schema(),
         }
 
@@ -297,13 +298,15 @@ class ChannelManager:
         route = Route(name, settings.account, cast("Policy", policy), _is_local(manifest))
         account, chat = (Rate.read(str(details.get(key, ""))) for key in ("rate", "chat_rate"))
         route.pace = Pace(account, chat, self._clock)
+        route.limits, route.blobs = Limits.read(details, manifest.path), self._ports.blobs
+        route.title = dict(manifest.title)
         access = None if route.local else self._ports.access
         if access is not None:
             access.rule(name, settings.access, settings.allow)
         keeper = self._keep(
             route,
             _builder(manifest, lambda kit: entry(settings, kit), self._kit),
-            Door(settings, self._house(access), lambda parcel: self.channel(name).send(parcel)),
+            Door(settings, self._house(access), lambda parcel: self.channel(name).send(parcel), route.limits),
             float(details.get("liveness", 0)),
         )
         if (manner := _manner(details, policy, settings.streaming)) is not None and hasattr(keeper.channel, "edit"):
@@ -326,7 +329,7 @@ class ChannelManager:
         ports = self._ports
         return Kit(
             ports.store, ports.streams, self._clock, self._ids, self._cancel, ports.records, ports.blobs,
-            alive=keeper.alive, lost=keeper.lost, pace=keeper.pace,
+            alive=keeper.alive, lost=keeper.lost, pace=keeper.pace, limits=keeper.route.limits,
         )  # fmt: skip
 
     def _keep(self, route: Route, build: Callable[[Keeper], Channel], door: Door, liveness: float) -> Keeper:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from kith.channels.drafts import Drafts
+from kith.channels.media import Limits, fitted, tongue
 from kith.channels.pace import Pace
 from kith.channels.settings import DeliverySettings
 from kith.core.clock import Clock
@@ -30,6 +31,7 @@ from kith.core.message import Text
 from kith.core.people import Parcel
 from kith.core.ports import Channel, Outbox, Reconciler
 from kith.core.turn import Dead, Later, Sent, Stale
+from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 from kith.runtime.health import Health
 from kith.runtime.leaks import masked
@@ -51,7 +53,7 @@ _VANISHED = "Kith stopped while this was being sent; it may or may not have arri
 class Route:
     """A configured channel as the sender sees it. `channel` is None until it has started; `took` is told of a reply
     that it sent, `pace` is its platform's, `waiting` when each reply was made that it has not got rid of yet, `drafts`
-    shows replies while they are made."""
+    shows replies while they are made. `limits` is what media its platform takes, `title` its name by language."""
 
     name: str
     account: str
@@ -66,6 +68,14 @@ class Route:
     pace: Pace | None = None
     waiting: dict[str, float] = field(default_factory=dict[str, float])
     drafts: Drafts | None = None
+    limits: Limits = field(default_factory=Limits)
+    blobs: Blobs = field(default_factory=Blobs)
+    title: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def fit(self, parcel: Parcel) -> Parcel:
+        """A reply with only such media as the platform takes."""
+        title = self.title.get(tongue(parcel.message.text) or "en", self.name)
+        return fitted(parcel, self.limits, self.blobs, title)
 
     def spare(self, chat: str) -> bool:
         """Whether something less important than replies may be sent to a chat now; it is then counted."""
@@ -229,13 +239,13 @@ class Sender:
             return _back(parcel, self._clock.now() + self._delay(parcel), route.note)
         try:
             async with asyncio.timeout(self._settings.timeout):
-                known = await _recover(route, channel, parcel)
+                said = route.fit(_masked(parcel))
+                known = await _recover(route, channel, said)
                 if known is not None:
                     return known
                 if parcel.expires and self._clock.now() > parcel.expires:
                     return Stale()
                 with span("channel.send", channel=route.name):
-                    said = _masked(parcel)
                     sent = await (route.drafts.say(channel, said) if route.drafts else channel.send(said))
                 if route.took is not None:
                     route.took(parcel, sent)

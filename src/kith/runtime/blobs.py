@@ -31,6 +31,10 @@ class Blobs:
             self._size -= len(gone)
         return name
 
+    def size(self, blob: str) -> int:
+        """How many bytes are kept under a name; 0 when they are not (any more)."""
+        return len(self._kept.get(blob, b""))
+
     async def fetch(self, media: Media) -> bytes:
         """The bytes of `media`. Raises `NotFound` (code ``blob_gone``) when they were never here or had to go."""
         data = self._kept.get(media.blob)

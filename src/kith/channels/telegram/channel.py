@@ -6,19 +6,29 @@ Asking for updates with an offset acknowledges all before it (``getUpdates``), s
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hmac
 from typing import Any, cast
 
 import msgspec
 
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, deliver, hand_over, let_go, load_cursor, save_cursor
-from kith.channels.telegram.parse import NAME, PENDING, parse
+from kith.channels.kit import (
+    Arrival,
+    Hook,
+    HookReply,
+    Kit,
+    collect,
+    deliver,
+    hand_over,
+    let_go,
+    load_cursor,
+    save_cursor,
+)
+from kith.channels.telegram.parse import NAME, parse
 from kith.channels.telegram.render import Piece, place, render
 from kith.channels.telegram.settings import TelegramSettings
 from kith.channels.telegram.wire import Moved, Wire, upload
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.message import Audio, Envelope, File, Image, Part, Text
+from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -151,16 +161,8 @@ class TelegramChannel:
 
     async def _fetched(self, envelope: Envelope) -> Envelope:
         """The envelope with the bytes of its files here. Raises `Unavailable`."""
-        if not any(isinstance(part, Image | Audio | File) for part in envelope.message.parts):
-            return envelope
-        parts = tuple([await self._part(part) for part in envelope.message.parts])
-        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=parts))
 
-    async def _part(self, part: Part) -> Part:
-        if not isinstance(part, Image | Audio | File) or not part.blob.startswith(PENDING):
-            return part
-        try:
-            data = await self._connected().fetch(part.blob.removeprefix(PENDING))
-        except (Invalid, Refused):  # too big, or gone: the rest of the message is still heard
-            return Text(f"[{part.mime} {part.name}]".replace(" ]", "]"), outside=True)
-        return dataclasses.replace(part, blob=self._kit.blobs.put(data), size=len(data))
+        async def fetch(name: str, most: int) -> tuple[bytes, str]:
+            return await self._connected().fetch(name, most), ""
+
+        return await collect(self._kit, envelope, fetch)

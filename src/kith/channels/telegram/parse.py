@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kith.channels.kit import Arrival, inner, mapping, message_id, word
+from kith.channels.kit import PENDING, Arrival, inner, mapping, message_id, word
 from kith.core.errors import Invalid
 from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 
 NAME = "telegram"
-PENDING = "telegram:"  # in front of a file's id, in place of the hash of bytes that are not here yet
 _LONGEST = 65_536
 _KINDS: tuple[tuple[str, type[Image | Audio | File], str], ...] = (
     ("voice", Audio, "audio/ogg"),
@@ -25,7 +24,7 @@ _KINDS: tuple[tuple[str, type[Image | Audio | File], str], ...] = (
 def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
     """One update, as JSON says it. `own` is our user name, without the at sign. Raises `Invalid`.
 
-    A media part's `blob` is ``telegram:`` and the file's id: its bytes have not been fetched. None for what says
+    A media part's `blob` is ``at:`` and the file's id: its bytes have not been fetched. None for what says
     nothing to us: posts of channels, joins, our own messages.
     """
     update = mapping(raw, "not an update")

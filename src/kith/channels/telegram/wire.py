@@ -8,7 +8,6 @@ from typing import Any, cast
 from kith.channels.telegram.settings import TelegramSettings
 from kith.core.errors import Invalid, KithError, Missing, Refused, Unavailable
 
-_BIGGEST = 20 * 1024 * 1024  # what a bot may fetch (getFile)
 _PATIENCE = 20
 
 
@@ -50,8 +49,8 @@ class Wire:
         found: Any = await self.call(method, arguments)
         return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
 
-    async def fetch(self, name: str) -> bytes:
-        """The bytes of a file that somebody sent. Raises as `call`, `Invalid` for one that is too big."""
+    async def fetch(self, name: str, most: int) -> bytes:
+        """The bytes of a file that somebody sent. Raises as `call`, `Invalid` for one of more than `most` bytes."""
         import aiohttp
 
         path = str((await self.ask("getFile", {"file_id": name})).get("file_path", ""))
@@ -61,8 +60,8 @@ class Wire:
         try:
             async for chunk in self._bot.session.stream_content(url, timeout=60):
                 data += chunk
-                if len(data) > _BIGGEST:
-                    raise Invalid("the file is larger than 20 MB", code="too_large")
+                if len(data) > most:
+                    raise Invalid("the file is too large", code="too_large")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"a file could not be fetched ({type(error).__name__})", retry_after=2.0) from None
         return bytes(data)

@@ -6,7 +6,7 @@ import asyncio
 
 import httpx
 
-from kith.channels.kit import Arrival, Desk, Hook, HookReply, Kit, Post, Replay, Seal, deliver, tags
+from kith.channels.kit import Arrival, Desk, Hook, HookReply, Kit, Post, Replay, Seal, collect, deliver, tags
 from kith.channels.wechat.parse import parse
 from kith.channels.wechat.render import letter, render, sealed
 from kith.channels.wechat.settings import WechatSettings
@@ -93,7 +93,7 @@ class WechatChannel:
             if self._settings.reply == "passive":
                 self._waiting.setdefault(envelope.conversation, []).append(call)
             try:
-                await self._accept(await desk.fetched(envelope, self._kit.blobs))
+                await self._accept(await collect(self._kit, envelope, desk.fetch))
                 self._kit.alive()
                 if self._settings.reply == "passive":
                     return await self._answer(call, tags(opened).get("ToUserName", ""), stamp, nonce)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from kith.channels.kit import Arrival, Desk, Hook, HookReply, Kit, Post, Replay, Seal, deliver, tags
+from kith.channels.kit import Arrival, Desk, Hook, HookReply, Kit, Post, Replay, Seal, collect, deliver, tags
 from kith.channels.wecom.parse import parse
 from kith.channels.wecom.render import render
 from kith.channels.wecom.settings import WecomSettings
@@ -76,7 +76,7 @@ class WecomChannel:
         try:
             envelope = parse(self._seal.open(cipher), Arrival(self._settings.account, self._kit.clock.now()))
             if envelope is not None:
-                await self._accept(await desk.fetched(envelope, self._kit.blobs))
+                await self._accept(await collect(self._kit, envelope, desk.fetch))
         except Unavailable:
             self._replay.forget(shown)  # it was not kept: the platform calls up to three times
             raise

@@ -45,7 +45,7 @@ def test_a_topic_of_a_group() -> None:
 def test_files_wait_for_their_bytes_and_foreign_words_are_marked() -> None:
     photo, forwarded = heard("photo"), heard("forwarded")
     assert photo is not None and forwarded is not None
-    assert photo.message.parts[1] == Image("telegram:large_1", "image/jpeg", "", 101123)
+    assert photo.message.parts[1] == Image("at:large_1", "image/jpeg", "", 101123)
     assert isinstance(part := forwarded.message.parts[0], Text) and part.outside
     assert heard("joined") is None
 
