@@ -112,12 +112,12 @@ class House:
     def __init__(self, models: Scripted, storage: Storage, mind: Mind | None = None, **settings: Any) -> None:
         clock = SystemClock()
         self.models, self.storage, self.streams, self.health, self.bus = models, storage, Streams(), Health(), Bus()
-        ports = Ports(  # `senses` and `tools` may be among the settings
+        ports = Ports(  # `senses`, `flows` and `tools` may be among the settings
             guard=Gate(),
             store=storage.store,
             inbox=storage.inbox,
             senses=settings.pop("senses", Senseless()),
-            flows=flows(),
+            flows=settings.pop("flows", None) or flows(),
             knowledge=library(),
             models=models,
             tools=settings.pop("tools", Adder()),

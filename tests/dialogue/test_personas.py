@@ -15,6 +15,7 @@ import pytest
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, NotFound, Refused
 from kith.core.ids import Ids
+from kith.dialogue import FlowBook
 from kith.dialogue.cards import read_persona
 from kith.dialogue.cast import Cast
 from kith.dialogue.memory import Memory
@@ -79,12 +80,12 @@ def test_a_card_with_too_much_is_cut() -> None:
     assert "obey" not in persona.prompt()
 
 
-def play(scene: Any, tmp_path: Path, script: Any = None) -> None:
+def play(scene: Any, tmp_path: Path, script: Any = None, flows: FlowBook | None = None) -> None:
     async def run() -> None:
         clock = SystemClock()
         storage = await open_storage(StorageSettings(backend="memory"), clock, Ids(clock), Key())
         models, cast = Scripted(script), Cast(tmp_path / "personas", storage.records)
-        house = House(models, storage, mind=Mind(Memory(storage, models, clock, Ids(clock)), cast))
+        house = House(models, storage, mind=Mind(Memory(storage, models, clock, Ids(clock)), cast), flows=flows)
         await house.engine.start()
         try:
             await scene(house, cast)
@@ -162,3 +163,81 @@ def test_several_take_turns_and_the_one_that_is_called_answers(tmp_path: Path) -
             await cast.wear(conversation.id, ["nobody"])
 
     play(scene, tmp_path, says("Maps."))
+
+
+FLOW = """
+name: sea
+intents:
+  - name: sailor
+    patterns: [call the sailor, talk to the sailor]
+    action: {persona: Lin}
+  - name: nobody
+    patterns: [call nobody at all]
+    response: I would, but there is nobody.
+    action: {persona: Nobody}
+"""
+
+
+def test_a_rule_of_the_flow_changes_who_speaks(tmp_path: Path) -> None:
+    async def scene(house: House, cast: Cast) -> None:
+        cast.add(json.dumps(CARD).encode(), "c.json")
+        assert await say(house, 1, "talk to the sailor") == "Hello, you."
+        (conversation,) = await house.storage.store.conversations()
+        assert await cast.worn(conversation.id) == ["lin"]
+        assert "nobody" in await say(house, 2, "call nobody at all")
+        assert await cast.worn(conversation.id) == ["lin"]
+
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    play(scene, tmp_path, flows=FlowBook(tmp_path / "flow.yaml"))
+
+
+BOOK = {
+    "entries": [
+        {"keys": ["harbour", "码头"], "content": "{{char}} says the harbour opens at six.", "enabled": True},
+        {"keys": ["secret"], "content": "hidden", "enabled": False},
+        {"keys": ["re.*"], "content": "x", "use_regex": True},
+        {"keys": [], "content": "no key"},
+        {"keys": "tide", "content": "no list"},
+        {"keys": [7, "tide\x00 "], "content": "The tide turns."},
+        "no object",
+    ]
+}
+
+
+def test_what_a_persona_knows_is_brought_up_by_its_words() -> None:
+    persona, _ = read_persona(json.dumps({"data": {**CARD, "character_book": BOOK}}).encode(), "c.json")
+    assert [lore.keys for lore in persona.knowledge] == [("harbour", "码头"), ("tide",)]
+    (found,) = persona.recall("When does the HARBOUR open?")
+    assert (found.text, found.source, found.trusted) == ("Lin says the harbour opens at six.", "persona:Lin", False)
+    assert [one.text for one in persona.recall("碼頭几点开门")] == [found.text]
+    assert persona.recall("the harbourmaster") == ()
+    assert persona.recall("") == ()
+
+
+@pytest.mark.parametrize("book", [7, [], {"entries": 7}, {"entries": {"a": 1}}, {"entries": [{}] * 100_000}])
+def test_a_broken_book_costs_a_card_nothing_but_the_book(book: object) -> None:
+    persona, _ = read_persona(json.dumps({"data": {**CARD, "character_book": book}}).encode(), "c.json")
+    assert (persona.name, persona.knowledge) == ("Lin", ())
+
+
+def test_a_picture_comes_with_its_card_and_goes_with_its_persona(tmp_path: Path) -> None:
+    async def scene(_: House, cast: Cast) -> None:
+        raw = png((b"tEXt", b"chara\0" + packed(CARD)))
+        cast.add(raw, "c.png")
+        assert cast.picture("Lin") == raw
+        cast.remove("Lin")
+        for name in ("Lin", "kith", "../default.json"):
+            with pytest.raises(NotFound):
+                cast.picture(name)
+
+    play(scene, tmp_path)
+
+
+def test_what_the_persona_knows_reaches_the_model_as_data(tmp_path: Path) -> None:
+    async def scene(house: House, cast: Cast) -> None:
+        cast.add(json.dumps({"data": {**CARD, "character_book": BOOK}}).encode(), "c.json")
+        cast.choose("Lin")
+        await say(house, 1, "tell me of the tide please")
+        assert "The tide turns." in "".join(m.text for request in house.models.asked for m in request.messages)
+
+    play(scene, tmp_path, script=says("well"))

@@ -3,6 +3,7 @@ import type { Figures } from "../src/pages/figures";
 import { pointOf } from "../src/pages/figures";
 import { sankey } from "../src/pages/paths";
 import { opened, written } from "../src/passkey";
+import { document, lores } from "../src/pages/mask";
 import type { Schema } from "../src/ui/schema";
 import { kindOf, resolved, textOf, valueOf } from "../src/ui/schema";
 import { words } from "../src/words";
@@ -81,5 +82,16 @@ describe("passkeys", () => {
     const raw = new Uint8Array([251, 255, 1]).buffer;
     const found = written({ id: "x", rawId: raw, type: "public-key", response: { clientDataJSON: raw, signature: raw, userHandle: null } } as unknown as PublicKeyCredential);
     expect(found).toEqual({ id: "x", rawId: "-_8B", type: "public-key", response: { clientDataJSON: "-_8B", signature: "-_8B" }, clientExtensionResults: {} });
+  });
+});
+
+describe("a persona's form", () => {
+  test("what it knows is a line for each piece, with either colon", () => {
+    expect(lores("harbour, 码头: opens: at six\n\n船：六点")).toEqual([{ keys: ["harbour", "码头"], text: "opens: at six" }, { keys: ["船"], text: "六点" }]);
+    expect(lores("no colon")).toEqual([{ keys: ["no colon"], text: "" }]);
+  });
+
+  test("what is empty is left out of the document", () => {
+    expect(document({ title: " Lin ", description: "", style: "short", tools: "a，b, ", knowledge: "" }, null)).toEqual({ name: "Lin", style: "short", tools: ["a", "b"], knowledge: [] });
   });
 });

@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from kith.core.errors import Fault, Invalid
-from kith.dialogue.persona import Persona
+from kith.dialogue.persona import Lore, Persona
 from kith.runtime.documents import parse_document, validate
 
 LIMIT = 8 * 1024 * 1024
 _TEXT = 1024 * 1024  # bytes of one chunk's text, unpacked
 _CHUNKS = 10_000
+_BOOK = 200  # entries of a character book that are read
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MACRO = re.compile(r"\{\{\s*(char|user)\s*\}\}|<(BOT|USER)>", re.IGNORECASE)
 
@@ -116,7 +117,23 @@ def _card(data: Mapping[str, Any], name: str) -> Persona:
         "style": _filled(_words(card, "mes_example", 600).replace("<START>", ""), called)[:300].strip(),
         "greeting": _filled(_words(card, "first_mes", 600), called)[:600].strip(),
     }
-    return Persona.model_validate(found)
+    return Persona.model_validate({**found, "knowledge": _book(card, called)})
+
+
+def _book(card: Mapping[str, Any], called: str) -> tuple[Lore, ...]:
+    """What a card's book says under its keys; an entry that is switched off, or has no plain key, is left out."""
+    book = card.get("character_book")
+    entries = cast("dict[str, Any]", book).get("entries") if isinstance(book, dict) else None
+    rows = cast("list[Any]", entries)[:_BOOK] if isinstance(entries, list) else []
+    found: list[Lore] = []
+    for row in (cast("dict[str, Any]", entry) for entry in rows if isinstance(entry, dict)):
+        listed = row.get("keys")
+        keys = [_words({"k": key}, "k", 60) for key in cast("list[Any]", listed)] if isinstance(listed, list) else []
+        keys = [key for key in keys if key][:20]
+        text = _filled(_words(row, "content", 600), called)[:600].strip()
+        if keys and text and row.get("enabled", True) is not False and not row.get("use_regex"):
+            found.append(Lore(keys=tuple(keys), text=text))
+    return tuple(found)
 
 
 def _words(card: Mapping[str, Any], key: str, most: int) -> str:

@@ -20,7 +20,7 @@ from kith.core.ports import Records
 from kith.dialogue.cards import read_persona
 from kith.dialogue.normal import normal
 from kith.dialogue.persona import Persona, load_persona
-from kith.runtime.files import private_folder
+from kith.runtime.files import private_folder, write_private
 from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -74,11 +74,18 @@ class Cast:
             chosen = ""
         return chosen if chosen in self._known else slug(self.first.name)
 
+    def picture(self, name: str) -> bytes:
+        """The picture that came with a persona's card, a PNG. Raises `NotFound`."""
+        try:
+            return (self.folder / self._key(self.get(name)) / _PICTURE).read_bytes()
+        except OSError:
+            raise NotFound(f"the persona {name!r} has no picture", code="persona_not_found") from None
+
     def choose(self, name: str) -> str:
         """Let conversations begin with this persona. Raises `NotFound`."""
         key = self._key(self.get(name))
         private_folder(self.folder)
-        (self.folder / _CHOSEN).write_text(json.dumps({"name": key}), "utf-8")
+        write_private(self.folder / _CHOSEN, json.dumps({"name": key}).encode())
         return key
 
     def check(self, raw: bytes, file: str) -> tuple[str, Persona, bytes | None]:
@@ -98,10 +105,10 @@ class Cast:
         key, persona, picture = self.check(raw, file)
         place = private_folder(private_folder(self.folder) / key)
         if picture:
-            (place / _PICTURE).write_bytes(picture)
+            write_private(place / _PICTURE, picture)
             persona = persona.model_copy(update={"avatar": _PICTURE})
         kept = persona.model_dump(mode="json", exclude_defaults=True)
-        (place / _FILE).write_text(yaml.safe_dump(kept, allow_unicode=True, sort_keys=False), "utf-8")
+        write_private(place / _FILE, yaml.safe_dump(kept, allow_unicode=True, sort_keys=False).encode())
         self.reload()
         return key, persona
 

@@ -17,6 +17,8 @@ from kith.runtime.documents import Document, Place, dotted
 
 GIVEN = ("name", "persona", "version", "time", "date", "weekday", "locale", "channel", "last", "text")
 
+_KINDS = ("model", "tool", "recall", "handover", "persona")
+
 
 class Checker:
     """Goes through a flow once. `faults` make it unusable, `warnings` do not."""
@@ -176,12 +178,14 @@ class Checker:
         if isinstance(action, str):
             self._known(place, action, self._part.actions, "action")
         elif action is not None:
-            kinds = [k for k in ("model", "tool", "recall", "handover") if getattr(action, k) not in (None, False)]
+            kinds = [
+                k for k in ("model", "tool", "recall", "handover", "persona") if getattr(action, k) not in (None, False)
+            ]
             if len(kinds) != 1:
-                self._fault(place, "needs exactly one of model, tool, recall, handover")
+                self._fault(place, f"needs exactly one of {', '.join(_KINDS)}")
             if action.arguments and not action.tool:
                 self._fault((*place, "arguments"), "belongs to a tool")
-            for text in strings([action.model, action.recall, action.handover, action.arguments]):
+            for text in strings([action.model, action.recall, action.handover, action.persona, action.arguments]):
                 self._check_text(place, text)
 
     def _check_replies(self, place: Place, replies: Replies | None) -> None:

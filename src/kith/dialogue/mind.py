@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kith.core.errors import KithError, NotFound
 from kith.core.message import Envelope
@@ -17,6 +17,7 @@ from kith.dialogue.memory.listening import Listener
 from kith.dialogue.memory.recall import Known, Moment, bring
 from kith.dialogue.memory.speech import Said, acknowledged, noted, spoken
 from kith.dialogue.persona import Persona
+from kith.dialogue.reading import Reading
 from kith.runtime.locale import tr
 from kith.runtime.telemetry import get_logger
 
@@ -68,10 +69,23 @@ class Mind:
 
     async def _switched(self, text: str, where: Where, locale: str) -> Said | None:
         wanted = self.cast.wanted(text) if self.cast else None
-        if wanted is None or self.cast is None:
-            return None
-        await self.cast.wear(where.conversation, [wanted.name])
-        return Said(wanted.greeting or tr("memory.persona", locale, name=wanted.name))
+        return Said(await self._greeted(wanted, where, locale)) if wanted else None
+
+    async def played(self, reading: Reading, where: Where | None) -> Reading:
+        """A reading whose action names a persona: it speaks from now on, and greets if the flow says nothing itself."""
+        if reading.action is None or reading.action.kind != "persona" or self.cast is None or where is None:
+            return reading
+        try:
+            greeting = await self._greeted(self.cast.get(reading.action.argument), where, reading.language)
+        except NotFound:
+            _log.warning("the flow names a persona that is not there", persona=reading.action.argument)
+            return reading
+        return replace(reading, answer=reading.answer or greeting)
+
+    async def _greeted(self, wanted: Persona, where: Where, locale: str) -> str:
+        if self.cast is not None:
+            await self.cast.wear(where.conversation, [wanted.name])
+        return wanted.greeting or tr("memory.persona", locale, name=wanted.name)
 
     async def asked(self, text: str, where: Where | None, locale: str) -> Said | None:
         """The answer to a message about the memory itself or who speaks, or that asks to remember something."""

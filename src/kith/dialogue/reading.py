@@ -31,10 +31,10 @@ class Action:
     """What the engine has to do, beside or instead of speaking an answer.
 
     ``model``: `argument` is an instruction, or "". ``tool``: `argument` names it. ``recall``: `argument` is the query,
-    "" for the message itself. ``handover``: `argument` is the reason.
+    "" for the message itself. ``handover``: `argument` is the reason. ``persona``: `argument` names who speaks now.
     """
 
-    kind: Literal["model", "tool", "recall", "handover"]
+    kind: Literal["model", "tool", "recall", "handover", "persona"]
     argument: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -382,6 +382,8 @@ class Reader:
             return Action("tool", part.tool, cast("dict[str, Any]", deep(part.arguments, known)))
         if part.model:
             return Action("model", self._argument(part.model, known))
+        if part.persona:
+            return Action("persona", self._argument(part.persona, known))
         if part.recall:
             return Action("recall", self._argument(part.recall, known))
         return Action("handover", self._argument(part.handover, known))

@@ -31,13 +31,14 @@ Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 
 
 class ActionPart(Section):
-    """What happens instead of, or after, a fixed answer: exactly one of `model`, `tool`, `recall`, `handover`."""
+    """What happens instead of, or after, a fixed answer: one of `model`, `tool`, `recall`, `handover`, `persona`."""
 
     model: bool | Words | dict[Language, Words] | None = None
     tool: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
     arguments: dict[str, Any] = Field(default_factory=dict[str, Any], max_length=64)
     recall: bool | Words | dict[Language, Words] | None = None
     handover: bool | Words | dict[Language, Words] | None = None
+    persona: Words | None = None
 
 
 class CheckPart(Section):

@@ -33,7 +33,7 @@ class StepPart(Section):
     answer: str | None = None
     has: str | list[str] = Field(default_factory=list[str])
     lacks: str | list[str] = Field(default_factory=list[str])
-    by: Literal["flow", "model", "tool", "recall", "handover"] | None = None
+    by: Literal["flow", "model", "tool", "recall", "handover", "persona"] | None = None
     state: str | None = None
     asking: str | None = None
     slots: dict[str, str | int | float | None] = Field(default_factory=dict[str, str | int | float | None])

@@ -148,7 +148,7 @@ async def understand(
     if reading.action and reading.action.kind == "handover" and reading.action.argument == "crisis":
         shelter(draft, settings)  # a flow's own words may notice what the rules did not
         return speak
-    return _follow(draft, reading)
+    return _follow(draft, await mind.played(reading, draft.where))
 
 
 async def recall(draft: Draft, knowledge: Recall) -> Stage | None:
@@ -159,6 +159,8 @@ async def recall(draft: Draft, knowledge: Recall) -> Stage | None:
         draft.passages = await knowledge.recall(query, person, draft.locale, 3)
     except KithError as error:
         _log.warning("recall failed", code=error.code)
+    if draft.speaker and not draft.recall_for:
+        draft.passages = (*draft.speaker.recall(query), *draft.passages)[:3]
     if draft.recall_for and draft.passages:
         draft.passages = draft.passages[:1]
         draft.answer = quote(draft.passages[0], draft.locale)

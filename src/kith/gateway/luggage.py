@@ -74,7 +74,7 @@ class Luggage:
 
     async def fetch(self, blob: FromPath[str]) -> ASGIApp:
         """The bytes under this SHA-256: pictures and sounds to be shown, anything else as a file to be saved."""
-        return _Bytes(await self._ports.blobs.fetch(Media(blob, "this file")), blob)
+        return Bytes(await self._ports.blobs.fetch(Media(blob, "this file")), blob)
 
     async def branch(self, request: Call, conversation: FromPath[str]) -> ASGIApp:
         """Begin a new conversation with what was said in this one up to a turn; this one stays as it is."""
@@ -103,11 +103,11 @@ def _mime(data: bytes) -> str:
     return next((mime for head, mime in _SHOWN.items() if data.startswith(head)), "")
 
 
-class _Bytes:
+class Bytes:
     """An ASGI application: bytes that no browser takes for a page."""
 
-    def __init__(self, data: bytes, name: str) -> None:
-        self._data, self._name = data, name
+    def __init__(self, data: bytes, name: str, keep: str = "private, max-age=3600, immutable") -> None:
+        self._data, self._name, self._keep = data, name, keep
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
@@ -118,7 +118,7 @@ class _Bytes:
             "content-length": str(len(self._data)),
             "content-disposition": place,
             "content-security-policy": "default-src 'none'; sandbox",
-            "cache-control": "private, max-age=3600, immutable",
+            "cache-control": self._keep,
         }
         given = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": given})

@@ -17,10 +17,13 @@ from kith.core.audit import Act
 from kith.core.errors import Fault, Invalid, NotFound
 from kith.gateway.acting import acting
 from kith.gateway.body import Call, read_json
+from kith.gateway.luggage import Bytes
 from kith.gateway.ports import GatewayPorts, Personas
 from kith.gateway.rest import administrator, visible
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import Whole
+
+_TOLD = ("greeting", "style", "boundaries", "avatar", "model", "voice")
 
 
 class CardBody(msgspec.Struct, frozen=True):
@@ -48,8 +51,10 @@ class Masks:
         chosen = {"body": NameBody, "answer": "Decision", "role": "admin"}
         worn = {"body": NameBody, "answer": "Decision", "role": "guest"}
         gone = {"answer": "Decision", "role": "admin"}
+        seen = {"answer": "Bytes", "stream": "image/png", "only": True, "role": "guest"}
         return (
             get("/api/personas", opt={"answer": "Personas", "role": "guest"})(self.personas),
+            get("/api/personas/{name:str}/picture", opt=seen)(self.picture),
             post("/api/personas", opt=added)(self.add),
             put("/api/personas/default", opt=chosen)(self.choose),
             delete("/api/personas/{name:str}", status_code=200, opt=gone)(self.remove),
@@ -65,6 +70,10 @@ class Masks:
             return 200, {"personas": rows, "default": cast.default}
 
         return Whole(work)
+
+    async def picture(self, name: FromPath[str]) -> ASGIApp:
+        """The picture that came with a persona's card."""
+        return Bytes(self._cast().picture(name), "picture", "private, no-cache")
 
     async def add(self, request: Call) -> ASGIApp:
         """Add a persona from a file; one of the same name is replaced."""
@@ -127,12 +136,7 @@ class Masks:
 
 
 def _persona(key: str, persona: Any, *, builtin: bool) -> Mapping[str, Any]:
-    return {
-        "name": key,
-        "title": persona.name,
-        "description": persona.character,
-        "greeting": persona.greeting,
-        "style": persona.style,
-        "avatar": persona.avatar,
-        "builtin": builtin,
-    }
+    told = {name: getattr(persona, name) for name in _TOLD}
+    lore = [{"keys": list(one.keys), "text": one.text} for one in persona.knowledge]
+    rest = {"tools": list(persona.tools), "knowledge": lore, "builtin": builtin}
+    return {"name": key, "title": persona.name, "description": persona.character, **told, **rest}

@@ -1,10 +1,10 @@
 import { useState } from "react";
-import { call } from "../api";
+import { call, path } from "../api";
 import { Badge, Wrong } from "../ui";
 import { Absent, useLoad } from "../ui/load";
 import { useWords } from "../words";
 
-export type Persona = { name: string; title: string; description: string; greeting: string; style: string; avatar: string; builtin: boolean };
+export type Persona = { name: string; title: string; description: string; greeting: string; style: string; boundaries: string; model: string; voice: string; tools: string[]; knowledge: { keys: string[]; text: string }[]; avatar: string; builtin: boolean };
 
 /** The personas, to choose the one that answers where nobody chose another. */
 export function Faces() {
@@ -32,8 +32,7 @@ export function Faces() {
 
 /** A persona's picture, or the first letter of its name. */
 export function Portrait({ persona }: { persona: Persona }) {
-  const picture = /^(data:image\/|\/api\/|[a-f0-9]{64}$)/.test(persona.avatar) ? persona.avatar : "";
-  if (picture) return <img className="portrait" src={picture.length === 64 ? `/api/blobs/${picture}` : picture} alt="" width="48" height="48" />;
+  if (persona.avatar === "avatar.png") return <img className="portrait" src={`/api/personas/${path(persona.name)}/picture`} alt="" width="48" height="48" />;
   const short = persona.avatar && [...persona.avatar].length <= 2 ? persona.avatar : [...(persona.title || persona.name)][0];
   return <span className="portrait" aria-hidden>{short}</span>;
 }
