@@ -1,0 +1,133 @@
+"""What is heard: completed with what has to be asked for, handed over, and its place remembered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from kith.channels.kit import Arrival, Kit, hand_over, inner, load_cursor, rows, save_cursor
+from kith.channels.onebot.media import Fetcher
+from kith.channels.onebot.parse import NAME, forwarded, parse, quoted
+from kith.channels.onebot.render import place
+from kith.channels.onebot.segments import PENDING, whole
+from kith.channels.onebot.settings import OnebotSettings
+from kith.channels.onebot.wire import Caller
+from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
+from kith.core.message import Audio, Envelope, File, Image, Part, Text
+from kith.core.ports import Accept
+from kith.runtime.telemetry import get_logger
+
+_log = get_logger(__name__)
+_CHATS = 50
+_TRIES = 3
+_QUOTE = 2000
+_HISTORY = 20
+
+
+class Ear:
+    """Hears as the account `own`; what it has to ask for, it asks `caller`."""
+
+    def __init__(self, settings: OnebotSettings, kit: Kit, caller: Caller, own: str, accept: Accept) -> None:
+        self.own = own
+        self._settings, self._kit, self._caller, self._accept = settings, kit, caller, accept
+        self._fetcher = Fetcher(caller, settings.url, kit.http)
+        self._heard: dict[str, int] | None = None
+
+    async def take(self, event: Mapping[str, Any]) -> None:
+        """While the inbox cannot take it, nothing after it is heard. What can never be accepted is passed over."""
+        heard: list[Envelope] = []
+
+        async def made() -> Envelope | None:
+            envelope = parse(event, self._arrival(), self.own, self._settings.bots)
+            if envelope is not None:
+                heard.append(envelope)
+                return await self._completed(envelope)
+            return None
+
+        await hand_over(self._kit, lambda: self._accept, made)
+        if heard:
+            await self._mark(heard[-1], int(whole(event, "time", "0")))
+
+    async def catch_up(self) -> None:
+        """Hear again the latest messages of the conversations that were heard last, where the program keeps them
+        (``get_friend_msg_history``, ``get_group_msg_history``); the inbox knows those that it has."""
+        for conversation, since in list((await self._known()).items()):
+            try:
+                messages = await self._history(conversation)
+            except (Invalid, Refused):  # this program keeps none
+                return
+            except Unavailable as error:
+                _log.info("history not read", reason=error.message)
+                return
+            for one in messages:
+                if int(whole(one, "time", "0")) >= since:
+                    await self.take(one)
+
+    async def _history(self, conversation: str) -> Sequence[Mapping[str, Any]]:
+        kind, where = place(conversation)
+        action = "get_group_msg_history" if kind == "group" else "get_friend_msg_history"
+        told: Any = await self._caller.call(action, {**where, "count": _HISTORY})
+        found = rows(inner({"told": told}, "told"), "messages", _HISTORY)
+        whose = {"post_type": "message", "message_type": kind, **where}
+        return sorted(({**whose, **one} for one in found), key=lambda one: int(whole(one, "time", "0")))
+
+    async def _known(self) -> dict[str, int]:
+        """Until when which conversation was heard, in seconds, the one heard last at the end."""
+        if self._heard is None:
+            chats: Any = (await load_cursor(self._kit, NAME, self._settings.account)).get("chats")
+            known = cast("Mapping[str, Any]", chats).items() if isinstance(chats, Mapping) else ()
+            self._heard = {key: int(at) for key, at in known}
+        return self._heard
+
+    async def _mark(self, envelope: Envelope, at: int) -> None:
+        known = await self._known()
+        known[envelope.conversation] = max(at, known.pop(envelope.conversation, 0))
+        while len(known) > _CHATS:
+            known.pop(next(iter(known)))
+        await save_cursor(self._kit, NAME, self._settings.account, {"chats": dict(known)})
+
+    async def _completed(self, envelope: Envelope) -> Envelope:
+        """With the bytes of its files, the words of what was forwarded, and of the message that it answers."""
+        parts = tuple([await self._part(part) for part in envelope.message.parts])
+        if envelope.reply_to and not envelope.reaction:
+            author, words = await self._answered(envelope.reply_to)
+            if author == self.own:
+                envelope = dataclasses.replace(envelope, mentioned=True)
+            elif words:
+                parts = (Text(f"> {words[:_QUOTE]}".replace("\n", "\n> "), outside=True), *parts)
+        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=parts))
+
+    async def _answered(self, name: str) -> tuple[str, str]:
+        try:
+            return quoted(await self._caller.call("get_msg", {"message_id": int(name.rpartition("/")[2])}), self.own)
+        except KithError as error:  # recalled, or too old: what was said is heard without it
+            _log.info("answered message not found", code=error.code)
+            return "", ""
+
+    async def _part(self, part: Part) -> Part:
+        if not isinstance(part, Image | Audio | File) or not part.blob.startswith(PENDING):
+            return part
+        goal = part.blob.removeprefix(PENDING)
+        if goal.startswith("forward:"):
+            return Text(await self._forwarded(goal[8:]) or "[forwarded messages]", outside=True)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                found, data = await self._fetcher.fetch(part, goal)
+                return dataclasses.replace(found, blob=self._kit.blobs.put(data))
+            except (Invalid, Refused, NotFound):
+                break
+            except Unavailable as error:
+                if attempt < _TRIES:
+                    await self._kit.clock.sleep(min(error.retry_after, 2.0))
+        return Text(f"[{part.mime} {part.name}]".replace(" ]", "]"), outside=True)
+
+    async def _forwarded(self, name: str) -> str:
+        try:
+            return forwarded(await self._caller.call("get_forward_msg", {"id": name, "message_id": name}), self.own)
+        except KithError as error:
+            _log.info("forwarded messages not found", code=error.code)
+            return ""
+
+    def _arrival(self) -> Arrival:
+        return Arrival(self._settings.account, self._kit.clock.now())
