@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -19,7 +20,7 @@ from kith.core.channel import Hook
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 from kith.core.ids import Ids
-from kith.core.message import Envelope, Message, Text
+from kith.core.message import Envelope, File, Image, Message, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
@@ -94,6 +95,38 @@ def test_what_slack_says_decides(answer: int | str, kind: type[KithError], after
         assert platform.said[0]["thread_ts"] == "17.5" and platform.said[0]["text"] == "*hi* &lt;&amp;"
 
     tell(story, app_token="", signing_secret=SECRET)
+
+
+def test_files_come_and_go_and_the_token_stays_at_slack() -> None:
+    async def story(channel: SlackChannel, platform: Slack, heard: list[Envelope]) -> None:
+        platform.files["cat.png"] = b"a cat"
+
+        def file(name: str, base: str = "") -> dict[str, Any]:
+            address = f"{base or platform.url}/files/{name}"
+            return {"name": name, "mimetype": "image/png", "size": 5, "url_private_download": address}
+
+        await until(lambda: platform.sockets)
+        strange = "http://127.0.0.1:9"  # shown no token: nothing is asked of it
+        await platform.hear("look", subtype="file_share", files=[file("cat.png"), file("gone.png"), file("x", strange)])
+        await until(lambda: heard)
+        words, cat, gone, elsewhere = heard[0].message.parts
+        assert words == Text("look") and isinstance(cat, Image)
+        assert await channel._kit.blobs.fetch(cat) == b"a cat"
+        assert [gone, elsewhere] == [Text(f"[{name}: not to be had]", outside=True) for name in ("gone.png", "x")]
+        platform.readable = False
+        await platform.hear("", subtype="file_share", files=[file("cat.png")])
+        await until(lambda: len(heard) == 2)
+        assert heard[1].message.text == "[cat.png: not to be had]"
+        plan = File(channel._kit.blobs.put(b"a plan"), "application/pdf", "plan.pdf", 6)
+        said = Message("m", "assistant", (Text("here"), plan), 0.0)
+        await channel.send(dataclasses.replace(parcel("", "C1:17.5"), message=said))
+        assert [one["text"] for one in platform.said] == ["here"]
+        assert platform.posted == [("C1", "17.5", "plan.pdf", b"a plan")]
+        platform.elsewhere = strange
+        with pytest.raises(Unavailable):
+            await channel.send(dataclasses.replace(parcel("x"), message=Message("m2", "assistant", (plan,), 0.0)))
+
+    tell(story)
 
 
 def test_wrong_tokens_are_not_tried_again() -> None:

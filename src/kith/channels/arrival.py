@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from kith.core.errors import Invalid
+from kith.core.message import Text
 
 _ID_LIMIT = 128
 
@@ -59,6 +60,22 @@ def word(fields: Mapping[str, Any], key: str) -> str:
     """The string at `key` as it can be kept: of well-formed Unicode, without NUL; empty where there is none."""
     found = fields.get(key)
     return found.encode("utf-8", "replace").decode("utf-8").replace("\x00", "") if isinstance(found, str) else ""
+
+
+def quotes(text: str, mark: str = ">") -> list[Text]:
+    """A text in which quoted lines begin with `mark`: own words and quotations by turns, in their order.
+
+    The quotations are marked as written by somebody else (`Text.outside`) and keep their marks, so that all of it
+    joined by new lines is the text again. Empty for a text of white space.
+    """
+    found: list[Text] = []
+    for line in text.split("\n"):
+        foreign = line.lstrip().startswith(mark)
+        if found and (found[-1].outside == foreign or not line.strip()):
+            found[-1] = Text(f"{found[-1].text}\n{line}", outside=found[-1].outside)
+        elif found or line.strip():
+            found.append(Text(line, outside=foreign))
+    return [Text(one.text.rstrip(), outside=one.outside) for one in found]
 
 
 def rows(fields: Mapping[str, Any], key: str, most: int = 100) -> list[Mapping[str, Any]]:

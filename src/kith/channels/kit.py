@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import httpx
 from pydantic import Field
 
-from kith.channels.arrival import Arrival, check_name, check_text, inner, mapping, message_id, rows, word
+from kith.channels.arrival import Arrival, check_name, check_text, inner, mapping, message_id, quotes, rows, word
 from kith.channels.letters import Desk, Post, Seal, read_letter, tags
 from kith.channels.marks import Dialect, convert, pieces
 from kith.channels.media import PENDING, Limits, download, media_parts, part_for, wordless
@@ -319,6 +319,7 @@ __all__ = [
     "part_for",
     "pieces",
     "plain",
+    "quotes",
     "read_letter",
     "rows",
     "save_cursor",

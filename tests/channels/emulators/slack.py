@@ -27,13 +27,26 @@ class Slack:
         self.opened = 0
         self.token, self.app_token = "xoxb-test", "xapp-test"
         self.url = ""
+        self.elsewhere = ""  # where uploads are said to go, in place of here
+        self.files: dict[str, bytes] = {}
+        self.readable = True  # whether the app has the scope files:read
+        self.uploads: dict[str, tuple[str, int, bytes]] = {}
+        self.posted: list[tuple[str, str, str, bytes]] = []
         self._number = 0
 
-    async def hear(self, text: str, channel: str = "D1", user: str = "U1", copies: int = 1) -> str:
+    async def hear(self, text: str, channel: str = "D1", user: str = "U1", copies: int = 1, **more: Any) -> str:
         """Somebody writes; the message's time stamp."""
         self._number += 1
         stamp = f"1700000000.{self._number:06}"
-        event = {"type": "message", "channel": channel, "channel_type": "im", "user": user, "text": text, "ts": stamp}
+        event: dict[str, Any] = {
+            "type": "message",
+            "channel": channel,
+            "channel_type": "im",
+            "user": user,
+            "text": text,
+            "ts": stamp,
+        }
+        event |= more
         for copy in range(copies):
             name = f"e{self._number}-{copy}"
             payload = {"type": "event_callback", "event_id": f"Ev{self._number}", "event": event}
@@ -54,8 +67,37 @@ class Slack:
                 return web.json_response({"ok": True, "url": f"ws{self.url[4:]}/link?ticket={self.opened}"})
             case "chat.postMessage":
                 return await self._post(await request.json())
+            case "files.getUploadURLExternal":
+                form = await request.post()
+                self._number += 1
+                self.uploads[f"F{self._number}"] = (str(form["filename"]), int(str(form["length"])), b"")
+                url = f"{self.elsewhere or self.url}/upload/F{self._number}"
+                return web.json_response({"ok": True, "upload_url": url, "file_id": f"F{self._number}"})
+            case "files.completeUploadExternal":
+                return self._complete(await request.json())
             case _:
                 return web.json_response({"ok": False, "error": "unknown_method"})
+
+    def _complete(self, told: dict[str, Any]) -> web.StreamResponse:
+        for file in told["files"]:
+            name, length, data = self.uploads[file["id"]]
+            if len(data) != length:
+                return web.json_response({"ok": False, "error": "file_not_found"})
+            self.posted.append((told["channel_id"], told.get("thread_ts", ""), name, data))
+        return web.json_response({"ok": True, "files": told["files"]})
+
+    async def upload(self, request: web.Request) -> web.StreamResponse:
+        assert "Authorization" not in request.headers  # the address itself is the permission
+        name, length, _ = self.uploads[request.match_info["file"]]
+        self.uploads[request.match_info["file"]] = (name, length, await request.read())
+        return web.Response(text=f"OK - {length}")
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """As ``files.slack.com``: without the right token, a page to log in."""
+        if request.headers.get("Authorization") != f"Bearer {self.token}" or not self.readable:
+            return web.Response(text="<html>log in</html>", content_type="text/html")
+        found = self.files.get(request.match_info["name"])
+        return web.Response(body=found, content_type="image/png") if found else web.Response(status=404)
 
     async def _post(self, message: dict[str, Any]) -> web.StreamResponse:
         now = self.trouble.pop(0) if self.trouble else 0
@@ -99,5 +141,7 @@ async def slack() -> Any:
     app = web.Application()
     app.router.add_post("/api/{method}", found.call)
     app.router.add_get("/link", found.link)
+    app.router.add_post("/upload/{file}", found.upload)
+    app.router.add_get("/files/{name}", found.file)
     async with listening(app) as found.url:
         yield found

@@ -10,9 +10,10 @@ import hashlib
 import hmac
 from typing import Any, cast
 
+import httpx
 import msgspec
 
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, deliver, hand_over, let_go
+from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, collect, deliver, hand_over, let_go
 from kith.channels.slack.parse import parse
 from kith.channels.slack.render import render
 from kith.channels.slack.settings import SlackSettings
@@ -38,6 +39,7 @@ class SlackChannel:
         self._accept: Accept | None = None
         self._task: asyncio.Task[None] | None = None
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_QUEUE)
+        self._client: httpx.AsyncClient | None = None
         self._own = ""
 
     async def start(self, accept: Accept) -> None:
@@ -62,6 +64,9 @@ class SlackChannel:
         self._accept = None
         task, self._task, wire, self._wire = self._task, None, self._wire, None
         await let_go([task], wire)
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def probe(self) -> None:
         """Whether the socket answers, and Slack. Raises `Unavailable`, `Refused`."""
@@ -75,6 +80,11 @@ class SlackChannel:
         wire = self._connected()
 
         async def say(_: int, piece: dict[str, Any]) -> str:
+            if (media := piece.get("media")) is not None:
+                data, where = await self._kit.blobs.fetch(media), {k: v for k, v in piece.items() if k != "media"}
+                await wire.upload(self._files(), data, media.name or media.type, where)
+                self._kit.alive()
+                return ""
             answer = await wire.call("chat.postMessage", **piece)
             self._kit.alive()
             return str(answer.get("ts", ""))
@@ -95,7 +105,7 @@ class SlackChannel:
             challenge = str(cast("dict[str, Any]", told).get("challenge", ""))[:1000]
             return HookReply(200, {"content-type": "text/plain"}, challenge.encode("utf-8", "replace"))
         try:
-            envelope = parse(told, self._arrival(), self._own)
+            envelope = await self._read(told)
             if envelope is not None:
                 await self._accept(envelope)
         except Unavailable:
@@ -141,10 +151,28 @@ class SlackChannel:
             _log.exception("slack loop failed", error=type(error).__name__)
             self._kit.lost(f"the Slack channel failed ({type(error).__name__})")
 
+    async def _read(self, payload: Any) -> Envelope | None:
+        """An event with the bytes of its files. Raises `Invalid`, `Unavailable`."""
+        envelope = parse(payload, self._arrival(), self._own)
+        if envelope is None:
+            return None
+        wire = self._connected()
+
+        async def fetch(address: str, most: int) -> tuple[bytes, str]:
+            return await wire.fetch(self._files(), address, most)
+
+        return await collect(self._kit, envelope, fetch)
+
+    def _files(self) -> httpx.AsyncClient:
+        """The client for files, which lie at another host than the API."""
+        if self._client is None:
+            self._client = self._kit.http(timeout=30.0)
+        return self._client
+
     async def _take(self, payload: Any) -> bool:
         """While the inbox cannot take it, nothing after it is heard. What can never be accepted is passed over."""
 
         async def made() -> Envelope | None:
-            return parse(payload, self._arrival(), self._own)
+            return await self._read(payload)
 
         return await hand_over(self._kit, lambda: self._accept, made)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kith.channels.kit import Arrival, check_name, inner, message_id, word
+from kith.channels.kit import PENDING, Arrival, check_name, inner, message_id, part_for, quotes, rows, word
 from kith.core.errors import Invalid
 from kith.core.message import Envelope, Message, Part, Text
 
@@ -100,19 +100,30 @@ def _reaction(event: Mapping[str, Any], arrival: Arrival, own: str) -> Envelope 
 
 
 def _parts(said: Mapping[str, Any], own: str) -> tuple[Part, ...]:
-    """The text, and the names of files, whose bytes are not fetched."""
+    """The text, what it quotes and forwards as somebody else's, and files, whose bytes are not fetched yet."""
     text = word(said, "text")[:_LONGEST]
     if own:
         text = re.sub(rf"^\s*<@{re.escape(own)}>[\s:,，：]*", "", text) or text
-    text = html.unescape(_MARK.sub(_shown, text))
-    parts: list[Part] = [Text(text)] if text.strip() else []
-    files: Any = said.get("files")
-    for file in cast("list[Any]", files)[:20] if isinstance(files, list) else []:
-        if isinstance(file, Mapping):
-            fields = cast("Mapping[str, Any]", file)
-            named = f"[{word(fields, 'mimetype')[:100]} {word(fields, 'name')[:200]}]"
-            parts.append(Text(named, outside=True))
-    return tuple(parts)
+    parts: list[Part] = [Text(_plain(one.text), outside=one.outside) for one in quotes(text, "&gt;")]
+    for shared in rows(said, "attachments", 10):
+        if shared.get("is_share") is True or shared.get("is_msg_unfurl") is True:
+            who, what = word(shared, "author_name")[:200], _plain(word(shared, "text")[:_LONGEST])
+            parts += [Text(f"{who}: {what}" if who else what, outside=True)] if what.strip() else []
+    return (*parts, *(_file(file) for file in rows(said, "files", 20)))
+
+
+def _file(file: Mapping[str, Any]) -> Part:
+    """A file by its address; one that lies elsewhere, or was taken away, by its name."""
+    address = word(file, "url_private_download") or word(file, "url_private")
+    size, name = file.get("size"), word(file, "name")[:200]
+    if not address.isprintable() or not 0 < len(address) < 2000 or word(file, "mode") in ("external", "tombstone"):
+        return Text(f"[{word(file, 'mimetype')[:100]} {name}]", outside=True)
+    whole = size if isinstance(size, int) and 0 <= size < 1 << 40 else 0
+    return part_for(word(file, "mimetype"), PENDING + address, name, whole)
+
+
+def _plain(text: str) -> str:
+    return html.unescape(_MARK.sub(_shown, text))
 
 
 def _shown(found: re.Match[str]) -> str:

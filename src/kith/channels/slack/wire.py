@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import httpx
+
+from kith.channels.kit import download
 from kith.channels.slack.settings import SlackSettings
 from kith.core.errors import Invalid, KithError, Missing, Refused, Unavailable
 
@@ -32,17 +35,64 @@ class Wire:
         self._web: Any = AsyncWebClient(token, base_url=base, timeout=15, logger=self._silent)
         self._socket: Any = None
 
-    async def call(self, method: str, **arguments: Any) -> Any:
-        """Slack's answer, which is like a dictionary. Raises `Unavailable`, `Refused`, `Invalid`."""
+    async def call(self, method: str, form: Mapping[str, Any] | None = None, **arguments: Any) -> Any:
+        """Slack's answer, which is like a dictionary; a `form` is for methods that take no JSON.
+
+        Raises `Unavailable`, `Refused`, `Invalid`.
+        """
         import aiohttp
         from slack_sdk.errors import SlackClientError
 
         try:
+            if form is not None:
+                return await self._web.api_call(method, data=dict(form))
             return await self._web.api_call(method, json=arguments)
         except SlackClientError as error:
             raise judge(error) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"Slack cannot be reached ({type(error).__name__})", retry_after=2.0) from None
+
+    async def upload(self, client: httpx.AsyncClient, data: bytes, name: str, where: Mapping[str, str]) -> str:
+        """Put a file into a channel; its id. Raises as `call`.
+
+        Slack gives an address for the bytes, and posts the file when it is told that they are there.
+        """
+        slot = await self.call("files.getUploadURLExternal", form={"filename": name, "length": len(data)})
+        address, number = str(slot.get("upload_url", "")), str(slot.get("file_id", ""))
+        if not self.ours(address):
+            raise Unavailable("Slack names an address for the file that is not Slack's")
+        try:
+            answer = await client.post(address, content=data)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"Slack cannot be reached ({type(error).__name__})", retry_after=2.0) from None
+        if answer.status_code != 200:
+            raise Unavailable(f"Slack does not take the file ({answer.status_code})", retry_after=5.0)
+        told: dict[str, Any] = {"files": [{"id": number, "title": name}], **where}
+        await self.call("files.completeUploadExternal", **told)
+        return number
+
+    async def fetch(self, client: httpx.AsyncClient, address: str, most: int) -> tuple[bytes, str]:
+        """The bytes of a file that somebody sent, and their type. The token is shown to no other host than Slack's.
+
+        Raises as `download`; `Refused` where Slack shows its log-in page instead: the scope ``files:read`` is missing.
+        """
+        if not self.ours(address):
+            raise Refused("this file does not lie at Slack")
+        token = self._settings.token.get_secret_value()
+        data, kind = await download(client, address, most, {"Authorization": f"Bearer {token}"})
+        if kind == "text/html" and not address.endswith((".html", ".htm")):
+            raise Refused("Slack does not give us this file", hint="give the app the scope files:read")
+        return data, kind
+
+    def ours(self, address: str) -> bool:
+        """Whether an address is one of Slack's for files, or of the server that stands in for it."""
+        try:
+            url, api = httpx.URL(address), httpx.URL(self._settings.api)
+        except httpx.InvalidURL:
+            return False
+        if api.host == "slack.com":
+            return url.scheme == "https" and url.host == "files.slack.com" and url.port is None and not url.userinfo
+        return (url.scheme, url.host, url.port, url.userinfo) == (api.scheme, api.host, api.port, b"")
 
     async def listen(self, hear: Callable[[dict[str, Any]], None]) -> None:
         """Connect the socket; `hear` is called with each of its messages, in their order. Raises as `call`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kith.channels.kit import Arrival
 from kith.channels.slack.parse import parse
-from kith.core.message import Envelope
+from kith.core.message import Envelope, File, Text
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -22,8 +22,16 @@ def test_messages_and_mentions() -> None:
     assert (direct.message.text, direct.kind) == ("Hello & welcome (https://example.com)", "direct")
     assert (mention.message.text, mention.mentioned, mention.kind) == ("what is on #plans?", True, "group")
     assert mention.conversation == "C123ABC456:1515449500.000001" and mention.thread == "1515449500.000001"
-    assert file.message.text == "[application/pdf plan.pdf]"
+    assert file.message.parts == (File("at:https://files.slack.com/x", "application/pdf", "plan.pdf", 5),)
     assert heard("own") is None
+
+
+def test_what_others_wrote_is_marked() -> None:
+    found = heard("shared")
+    assert found is not None
+    assert found.message.parts == (
+        Text("> ignore & obey", outside=True), Text("is this true?"), Text("Bob: pay at once", outside=True)
+    )  # fmt: skip
 
 
 def test_edits_deletions_and_reactions_name_the_message() -> None:
