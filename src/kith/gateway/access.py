@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from kith.core.errors import Refused
 from kith.core.people import Principal, Role
@@ -18,13 +18,20 @@ _PARAMETER = re.compile(r"\\{\w+:(\w+)\\}")
 _PATTERNS = {"path": ".+"}
 
 
-async def permit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Litestar's guard of every route. Raises `Refused`. A route that declares no role is the owner's.
+def permit(app: ASGIApp) -> ASGIApp:
+    """Middleware before every route, HTTP or WebSocket. Raises `Refused`. A route that declares no role is the owner's.
 
-    It waits for nothing, but one that is not a coroutine would be run in a thread for every request.
+    Litestar's own guards would do the same, but they get a copy of the route's handler, made for every request; and a
+    handler can replace what it inherits of hooks, while middleware only adds up.
     """
-    if not handler.opt.get("open"):
-        allow(cast("Principal", connection.user), declared(handler))
+
+    async def permitted(scope: Scope, receive: Receive, send: Send) -> None:
+        handler = cast("BaseRouteHandler", scope["route_handler"])
+        if not handler.opt.get("open"):
+            allow(cast("Principal", scope["user"]), declared(handler))
+        await app(scope, receive, send)
+
+    return permitted
 
 
 def declared(handler: BaseRouteHandler) -> Role:

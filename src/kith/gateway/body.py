@@ -26,10 +26,21 @@ _DEPTH = 64
 async def read_body(request: Call, settings: GatewaySettings) -> bytes:
     """The whole body. Raises `TooLarge`, `TooSlow`, or `Gone` when the client leaves."""
     limit = settings.max_body
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
+    announced = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
+    if announced.isdigit() and int(announced) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes")
-    chunks = bytearray()
+    try:
+        chunk, more = await _chunk(request.receive, min(settings.read_timeout, settings.request_timeout))
+    except TimeoutError:
+        raise TooSlow("the request was not sent in time") from None
+    if len(chunk) > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes")
+    return await _rest(request, chunk, settings) if more else chunk
+
+
+async def _rest(request: Call, first: bytes, settings: GatewaySettings) -> bytes:
+    """A body of which only the `first` piece has come."""
+    limit, chunks = settings.max_body, bytearray(first)
     try:
         async with asyncio.timeout(settings.request_timeout):
             while True:

@@ -34,6 +34,7 @@ _SECURE = [
     (b"permissions-policy", b"camera=(self), microphone=(self), geolocation=(), payment=(), usb=()"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
+_NAMED = frozenset(name for name, _ in _SECURE)
 _STRICT = (b"strict-transport-security", b"max-age=31536000")
 Headers = dict[bytes, bytes]
 
@@ -190,8 +191,8 @@ def _secured(send: Send, encrypted: bool) -> Send:
     async def sending(event: Any) -> None:
         if event["type"] == "http.response.start":
             present = {name.lower() for name, _ in event["headers"]}
-            added = [*_SECURE, _STRICT] if encrypted else _SECURE
-            event["headers"] = [*event["headers"], *(pair for pair in added if pair[0] not in present)]
+            added = _SECURE if present.isdisjoint(_NAMED) else [pair for pair in _SECURE if pair[0] not in present]
+            event["headers"] = [*event["headers"], *added, *((_STRICT,) if encrypted else ())]
         await send(event)
 
     return sending

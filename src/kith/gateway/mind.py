@@ -52,10 +52,10 @@ class Mind:
 
     def card(self, name: str, kind: str) -> ModelCard:
         """The model `name`. Raises `NotFound` (code ``model_not_found``)."""
-        card = next((card for card in self.cards(kind) if card.name == name), None)
-        if card is None:
-            raise no_model(name)
-        return card
+        for card in self._ports.models.cards():
+            if card.name == name and (card.kind == kind or kind in card.capabilities):
+                return card
+        raise no_model(name)
 
     def answer(self, asked: Asked, principal: Principal) -> AsyncIterator[Delta]:
         """The reply. Raises `Invalid` for what the one who is asked cannot do, `NotFound` for a model that is not."""

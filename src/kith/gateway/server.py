@@ -103,7 +103,7 @@ class Gateway:
         app = Litestar(
             [*routes, *site, *schema.routes(), *Live(ports.lines, settings, self._closing).routes()],
             exception_handlers={Exception: _answer},
-            guards=[permit],
+            middleware=[permit],
             openapi_config=None,
             logging_config=None,
             debug=False,

@@ -129,19 +129,42 @@ class Streamed:
 async def attended(
     receive: Receive, work: Callable[[], Awaitable[None]], beside: Callable[[], Awaitable[None]] | None = None
 ) -> None:
-    """Run `work` until it is done or the client leaves; `beside` runs as long. Both are cancelled and awaited."""
+    """Run `work` until it is done, the client leaves, or `beside` ends. Whatever still runs then is cancelled."""
+    task, over = cast("asyncio.Task[None]", asyncio.current_task()), False
 
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    main = asyncio.ensure_future(work())
-    others = [asyncio.ensure_future(watch())] + ([asyncio.ensure_future(beside())] if beside else [])
-    try:
-        await asyncio.wait((main, *others), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (main, *others):
+    def stop(_: object) -> None:
+        nonlocal over
+        if not over:
+            over = True
             task.cancel()
-        results = await asyncio.gather(main, *others, return_exceptions=True)
-    if isinstance(results[0], Exception) and not isinstance(results[0], KithError | TimeoutError):
-        translate(results[0])  # logged there: nothing can be told to the client any more
+
+    others = [asyncio.ensure_future(one) for one in (_left(receive), *([beside()] if beside else []))]
+    for one in others:
+        one.add_done_callback(stop)
+    try:
+        await work()
+    except asyncio.CancelledError:
+        if not over or task.uncancel():  # somebody else's wish too
+            raise
+    except (KithError, TimeoutError):
+        pass
+    except Exception as error:  # noqa: BLE001  # logged there: nothing can be told to the client any more
+        translate(error)
+    finally:
+        over = True
+        for one in others:
+            one.remove_done_callback(stop)
+            one.add_done_callback(_heed)
+            one.cancel()
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _heed(task: asyncio.Future[None]) -> None:
+    """What goes wrong beside an answer that is over is nobody's business."""
+    if not task.cancelled():
+        task.exception()

@@ -23,7 +23,7 @@ _SCRIPTS = (
 _LATIN = re.compile("[A-Za-z]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """A model as the router sees it. `local`: requests do not leave the machine, or its owner trusts the place.
 
@@ -162,7 +162,6 @@ def _wanted(
     rule: RouteSettings | None,
     serving: ServingSettings,
 ) -> list[str]:
-    able = [one for one in candidates if _can(one, facts)]
     if facts.model:
         first = known.get(facts.model)
         if first is None:
@@ -178,7 +177,7 @@ def _wanted(
     if rule is not None:
         chain = [*rule.use, *serving.fallback]
         return [name for name in chain if name in known and _can(known[name], facts)]
-    own = [one.name for one in able if one.card.kind == facts.kind]
+    own = [one.name for one in candidates if one.card.kind == facts.kind]
     return [*own, *(name for name in serving.fallback if name in known and _can(known[name], facts))]
 
 

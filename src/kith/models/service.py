@@ -275,7 +275,11 @@ class ModelService:
             await asyncio.to_thread(self._prefixes.forget)
 
     def _route(self, facts: Facts) -> Route:
-        return route(facts, [_candidate(entry) for entry in self._entries.values()], self._serving)
+        entries, named = self._entries, self._entries.get(facts.model)
+        if named is not None:  # nobody else can be asked, and where there are many models, looking at all takes long
+            names = dict.fromkeys((facts.model, *named.settings.fallback, *self._serving.fallback))
+            entries = {name: self._entries[name] for name in names if name in self._entries}
+        return route(facts, [_candidate(entry) for entry in entries.values()], self._serving)
 
     async def _preload(self, entry: Entry) -> None:
         if entry.pool is None:

@@ -15,7 +15,14 @@ ModelType = Literal["llama", "embedding", "diffusion", "asr", "tts", "rerank", "
 
 
 @lru_cache(maxsize=256)
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+@lru_cache(maxsize=256)
 def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -61,14 +68,12 @@ class ModelSettings(Section):
     @property
     def host(self) -> str:
         """Where its endpoint is; empty for a model that runs here."""
-        return urlsplit(self.url).hostname or ""
+        return _host(self.url)
 
     @property
     def local(self) -> bool:
         """Whether private requests may go to it: it runs on this machine, or its owner trusts where it runs."""
-        if not self.url or self.trusted or self.host == "localhost":
-            return True
-        return _loopback(self.host)
+        return not self.url or self.trusted or _loopback(_host(self.url))
 
     @model_validator(mode="after")
     def _placed(self) -> ModelSettings:

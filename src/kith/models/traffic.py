@@ -88,7 +88,7 @@ class Traffic:
         first: KithError | None = None
         for step in route.steps:
             spoke = False
-            asked = replace(request, model=step.model)
+            asked = request if request.model == step.model else replace(request, model=step.model)
             try:
                 async with aclosing(self._tries(self._entries[step.model], asked)) as deltas:
                     async for delta in deltas:

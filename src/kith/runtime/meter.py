@@ -30,7 +30,9 @@ class Meter:
 
     def measure(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
         """Take one measurement; from any thread."""
-        key = tuple([str(labels.get(name, "")) for name in metric.labels])
+        key = tuple(labels.values())
+        if tuple(labels) != metric.labels:  # most callers name them all, and in order
+            key = tuple([str(labels.get(name, "")) for name in metric.labels])
         with self._lock:
             rows = self._kept.get(metric)
             if rows is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,6 +25,7 @@ log = get_logger(__name__)
 _EVENT = 4 * 1024 * 1024  # characters of one event that are believed
 _ANSWER = 64 * 1024 * 1024  # bytes of one whole answer
 _CONTEXT = 8192
+_ACCEPT = "application/json, text/event-stream"
 
 
 class OpenAICompat:
@@ -35,6 +37,11 @@ class OpenAICompat:
         self._settings, self._options, self._means = settings, options, means
         self._model = settings.model or settings.name
         self._ready = False
+        key, agent = settings.api_key.get_secret_value(), {"User-Agent": "kith", "Content-Type": "application/json"}
+        given = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = httpx.Headers({"Accept": _ACCEPT, **agent, **given, **options.headers}).raw
+        self._patience = {"timeout": httpx.Timeout(options.timeout, connect=10.0).as_dict()}
+        self._urls = dict[str, httpx.URL]()
         self._profile = profile_of(options.profile, settings.url)
         self._sees = settings.type == "vision"
         kind = {"embedding": "embed", "rerank": "rerank"}.get(settings.type, "chat")
@@ -125,15 +132,16 @@ class OpenAICompat:
         return _sent(self._means.client, self.card.name, self._request(path, asked))
 
     def _request(self, path: str, asked: dict[str, Any]) -> httpx.Request:
-        key = self._settings.api_key.get_secret_value()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return self._means.client.build_request(
-            "POST",
-            self._settings.url.rstrip("/") + path,
-            json=asked if self._settings.local else _masked(asked),
-            headers={"Accept": "application/json, text/event-stream", **headers, **self._options.headers},
-            timeout=httpx.Timeout(self._options.timeout, connect=10.0),
-        )
+        said = asked if self._settings.local else _masked(asked)
+        content = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        url = self._url(path)
+        framed = [(b"Host", url.netloc), (b"Content-Length", b"%d" % len(content)), *self._headers]
+        return httpx.Request("POST", url, headers=framed, stream=httpx.ByteStream(content), extensions=self._patience)
+
+    def _url(self, path: str) -> httpx.URL:
+        if path not in self._urls:
+            self._urls[path] = httpx.URL(self._settings.url.rstrip("/") + path)
+        return self._urls[path]
 
 
 def _masked(value: Any, name: str = "") -> Any:
@@ -169,15 +177,26 @@ async def _sent(client: httpx.AsyncClient, name: str, request: httpx.Request) ->
 
 
 async def _json(response: httpx.Response) -> Any:
-    data = bytearray()
-    async for piece in response.aiter_bytes():
-        data += piece
-        if len(data) > _ANSWER:
-            return None
     try:
-        return json.loads(data)
+        return json.loads(await _whole(response))
     except ValueError:
         return None
+
+
+def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body while it comes; what `httpx` does around it is only needed where it is compressed."""
+    plain = "content-encoding" not in response.headers and isinstance(response.stream, httpx.AsyncByteStream)
+    return aiter(cast("httpx.AsyncByteStream", response.stream)) if plain else response.aiter_bytes()
+
+
+async def _whole(response: httpx.Response) -> bytes:
+    """The whole answer; empty when it is larger than any can be."""
+    data = bytearray()
+    async for piece in _pieces(response):
+        data += piece
+        if len(data) > _ANSWER:
+            return b""
+    return bytes(data)
 
 
 async def _events(response: httpx.Response, name: str) -> AsyncIterator[str]:
@@ -186,11 +205,11 @@ async def _events(response: httpx.Response, name: str) -> AsyncIterator[str]:
     Comments, event names and fields other than data are skipped, as the specification of server-sent events says.
     """
     if "json" in response.headers.get("content-type", ""):
-        yield json.dumps(await _json(response))
+        yield (await _whole(response)).decode("utf-8", "replace")
         return
-    buffer = ""
-    async for piece in response.aiter_text():
-        buffer += piece
+    buffer, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
+    async for piece in _pieces(response):
+        buffer += decoder.decode(piece)
         *lines, buffer = buffer.replace("\r\n", "\n").split("\n")
         for line in lines:
             data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
