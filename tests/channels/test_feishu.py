@@ -239,7 +239,7 @@ def test_files_come_and_go() -> None:
         await until(lambda: len(heard) == 2)
         picture = heard[0].message.parts[0]
         assert isinstance(picture, Image) and (picture.mime, picture.size) == ("image/png", len(PICTURE))
-        assert heard[1].message.text == "[application/octet-stream a.txt]"
+        assert heard[1].message.text == "[a.txt: not to be had]"
         put = channel._kit.blobs.put
         files = (Audio(put(b"Ogg"), "audio/ogg"), File(put(b"%PDF"), "application/pdf", "plan.pdf"))
         platform.expire()  # also an upload asks for a new token

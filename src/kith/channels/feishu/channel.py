@@ -7,24 +7,24 @@ by its id. Outwards every message has a ``uuid``: within an hour Feishu says the
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
 import hmac
 from collections import OrderedDict
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from kith.channels.feishu.frames import Frame
 from kith.channels.feishu.line import Line
-from kith.channels.feishu.parse import PENDING, Heard, Kind, parse
+from kith.channels.feishu.parse import Heard, Kind, parse
 from kith.channels.feishu.render import Piece, render, safe, shown, simple
 from kith.channels.feishu.seal import Seal, mapping
 from kith.channels.feishu.settings import FeishuSettings
 from kith.channels.feishu.wire import CARD, GONE, Unwanted, Wire
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, deliver
+from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, collect, deliver, hand_over, inner, let_go
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.message import Audio, Envelope, File, Image, Part, Text
+from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -61,7 +61,7 @@ class FeishuChannel:
         wire = self._wire = Wire(self._kit.http(timeout=15.0), self._kit.clock, given)
         self._queue = asyncio.Queue(_QUEUE)
         try:
-            self._own = str(_inner(await wire.call("GET", "/open-apis/bot/v3/info"), "bot").get("open_id", ""))
+            self._own = str(inner(await wire.call("GET", "/open-apis/bot/v3/info"), "bot").get("open_id", ""))
             self._accept = accept
             if given.mode == "socket":
                 line = self._line = Line(self._hear, self._kit.alive, self._kit.lost)
@@ -75,16 +75,10 @@ class FeishuChannel:
     async def stop(self) -> None:
         """Hear nothing more; what was not acknowledged comes again."""
         self._accept = None
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        line, self._line = self._line, None
-        if line is not None:
-            await line.close()
+        task, self._task, line, self._line = self._task, None, self._line, None
+        await let_go([task], line)
         wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        await let_go([], wire)
 
     async def probe(self) -> None:
         """Whether the connection answers a ping; with calls, whether the API answers. Raises `Unavailable`."""
@@ -129,11 +123,12 @@ class FeishuChannel:
         names = ("request-timestamp", "request-nonce", "signature")
         stamp, nonce, shown_ = (request.headers.get(f"x-lark-{name}", "") for name in names)
         self._seal.check(shown_, stamp, nonce, request.body)
-        self._shown(_inner(told, "header").get("token"))
+        self._shown(inner(told, "header").get("token"))
         self._replay.check(float(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) < 13 else 0.0, shown_)
         self._kit.alive()
         try:
-            await self._keep(told)
+            if (envelope := await self._read(told)) is not None:
+                await self._accept(envelope)
         except Unavailable:
             self._replay.forget(shown_)
             raise
@@ -149,7 +144,7 @@ class FeishuChannel:
             raise Unavailable("the Feishu channel is not connected")
         return self._wire
 
-    async def _say(self, wire: Wire, parcel: Parcel, index: int, piece: Piece) -> dict[str, Any]:
+    async def _say(self, wire: Wire, parcel: Parcel, index: int, piece: Piece) -> Mapping[str, Any]:
         """One message: into its thread, as a reply in a group, or plainly. A card that is not wanted goes as text."""
         content = piece.content or await self._content(wire, piece)
         body = {"msg_type": piece.kind, "content": content, "uuid": _key(f"{parcel.id}-{index}")}
@@ -159,13 +154,13 @@ class FeishuChannel:
             if goal:
                 try:
                     answer = {**body, "reply_in_thread": bool(root)}
-                    return _inner(await wire.call("POST", f"/open-apis/im/v1/messages/{goal}/reply", answer), "data")
+                    return inner(await wire.call("POST", f"/open-apis/im/v1/messages/{goal}/reply", answer), "data")
                 except Unwanted as error:
                     if error.number not in GONE:  # what was asked is not there any more: then without it
                         raise
             where = {"receive_id": _chat(parcel.target), **body}
             told = await wire.call("POST", "/open-apis/im/v1/messages", where, receive_id_type="chat_id")
-            return _inner(told, "data")
+            return inner(told, "data")
         except Unwanted as error:
             if error.number not in CARD or piece.kind not in ("interactive", "post"):
                 raise
@@ -191,37 +186,37 @@ class FeishuChannel:
             while True:
                 frame, payload = await self._queue.get()
                 try:
-                    await self._take(payload)
-                    await line.acknowledge(frame)
+                    if await self._take(payload):
+                        await line.acknowledge(frame)
                 except Unavailable as error:
                     _log.info("event not acknowledged", reason=error.message)
         except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
             _log.exception("feishu loop failed", error=type(error).__name__)
             self._kit.lost(f"the Feishu channel failed ({type(error).__name__})")
 
-    async def _take(self, payload: bytes) -> None:
+    async def _take(self, payload: bytes) -> bool:
         """While the inbox cannot take it, nothing after it is heard. What can never be accepted is passed over."""
-        while self._accept is not None:
-            try:
-                await self._keep(mapping(payload))
-            except Unavailable as error:
-                await self._kit.clock.sleep(min(error.retry_after, 5.0))
-            except KithError as error:
-                _log.info("event not accepted", code=error.code)
-                return
-            else:
-                return
 
-    async def _keep(self, event: dict[str, Any]) -> None:
-        """Hand an event to the inbox. Raises as it, and `Invalid`."""
-        accept = self._accept
+        async def made() -> Envelope | None:
+            return await self._read(mapping(payload))
+
+        return await hand_over(self._kit, lambda: self._accept, made)
+
+    async def _read(self, event: dict[str, Any]) -> Envelope | None:
+        """What an event says, with the bytes of its files. Raises `Invalid`, `Unavailable`."""
         envelope = parse(event, Arrival(self._settings.account, self._kit.clock.now()), self._own, self._known)
-        if envelope is None or accept is None:
-            return
+        if envelope is None:
+            return None
         if not envelope.edits and not envelope.reaction:
             self._kinds[_chat(envelope.conversation)] = envelope.kind
             self._remember(envelope.platform_id, Heard(envelope.conversation, envelope.sender, envelope.kind))
-        await accept(await self._fetched(envelope))
+        wire = self._connected()
+
+        async def fetch(name: str, most: int) -> tuple[bytes, str]:
+            kind, message, key = name.split(":")
+            return await wire.fetch(message, key, kind, most)
+
+        return await collect(self._kit, envelope, fetch)
 
     def _remember(self, name: str, heard: Heard) -> None:
         self._known[name] = heard
@@ -229,29 +224,6 @@ class FeishuChannel:
             self._known.popitem(last=False)
         while len(self._kinds) > _KNOWN:
             del self._kinds[next(iter(self._kinds))]
-
-    async def _fetched(self, envelope: Envelope) -> Envelope:
-        """The envelope with the bytes of its files here. Raises `Unavailable`."""
-        if not any(isinstance(part, Image | Audio | File) for part in envelope.message.parts):
-            return envelope
-        parts = tuple([await self._part(part) for part in envelope.message.parts])
-        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=parts))
-
-    async def _part(self, part: Part) -> Part:
-        if not isinstance(part, Image | Audio | File):
-            return part
-        kind, message, key = part.blob.removeprefix(PENDING).split(":")
-        try:
-            data, mime = await self._connected().fetch(message, key, kind)
-        except (Invalid, Refused):  # too big, or gone: the rest of the message is still heard
-            return Text(f"[{part.mime} {part.name}]".replace(" ]", "]"), outside=True)
-        known = mime if mime.startswith(("image/", "audio/", "video/")) and isinstance(part, Image) else part.mime
-        return dataclasses.replace(part, blob=self._kit.blobs.put(data), mime=known, size=len(data))
-
-
-def _inner(told: dict[str, Any], key: str) -> dict[str, Any]:
-    found = told.get(key)
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _chat(target: str) -> str:

@@ -1,7 +1,7 @@
 """An event of schema 2.0, to an envelope (open.feishu.cn, "Receive message", "Message content", "Message recalled",
 "Message reaction added" and "deleted").
 
-A media part's `blob` is ``feishu:kind:message:key`` until the channel has fetched it.
+A media part's `blob` is `PENDING` and ``kind:message:key`` until the channel has fetched it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
-from kith.channels.kit import Arrival, message_id
+from kith.channels.kit import PENDING, Arrival, inner, mapping, message_id, rows, word
 from kith.core.errors import Invalid
 from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 
 NAME = "feishu"
-PENDING = "feishu:"
 _LONGEST = 65_536
 _ID = re.compile(r"[\w.=-]{1,128}", re.ASCII)
 _KEY = re.compile(r"[\w.-]{1,200}", re.ASCII)
@@ -42,11 +41,9 @@ class Heard(NamedTuple):
 def parse(raw: Any, arrival: Arrival, own: str = "", known: Mapping[str, Heard] | None = None) -> Envelope | None:
     """`own` is our bot's open id, `known` the latest messages by their ids: events of recalls and reactions name only
     the message. None for our own messages and for what says nothing to us. Raises `Invalid`."""
-    if not isinstance(raw, Mapping):
-        raise Invalid("not an event", code="bad_frame")
-    whole = cast("Mapping[str, Any]", raw)
-    header, event = _inner(whole, "header"), _inner(whole, "event")
-    match _word(header, "event_type"):
+    whole = mapping(raw, "not an event")
+    header, event = inner(whole, "header"), inner(whole, "event")
+    match word(header, "event_type"):
         case "im.message.receive_v1":
             return _message(event, arrival, own, known or {})
         case "im.message.recalled_v1":
@@ -62,8 +59,8 @@ def parse(raw: Any, arrival: Arrival, own: str = "", known: Mapping[str, Heard] 
 
 
 def _message(event: Mapping[str, Any], arrival: Arrival, own: str, known: Mapping[str, Heard]) -> Envelope | None:
-    said, author = _inner(event, "message"), _inner(event, "sender")
-    name, chat, sender = _id(said, "message_id"), _id(said, "chat_id"), _open(_inner(author, "sender_id"))
+    said, author = inner(event, "message"), inner(event, "sender")
+    name, chat, sender = _id(said, "message_id"), _id(said, "chat_id"), _open(inner(author, "sender_id"))
     if sender == own:
         return None
     called, text = _named(said, own)
@@ -71,7 +68,7 @@ def _message(event: Mapping[str, Any], arrival: Arrival, own: str, known: Mappin
     if not parts:
         return None
     thread = (_optional(said, "root_id") or name) if _optional(said, "thread_id") else ""
-    answered, direct = _optional(said, "parent_id"), _word(said, "chat_type") == "p2p"
+    answered, direct = _optional(said, "parent_id"), word(said, "chat_type") == "p2p"
     to_us = answered in known and not known[answered].sender
     return Envelope(
         channel=NAME,
@@ -83,7 +80,7 @@ def _message(event: Mapping[str, Any], arrival: Arrival, own: str, known: Mappin
         kind="direct" if direct else "group",
         reply_to=answered,
         mentioned=direct or called or to_us,
-        bot=_word(author, "sender_type") not in ("", "user"),
+        bot=word(author, "sender_type") not in ("", "user"),
         thread=thread,
     )
 
@@ -111,8 +108,8 @@ def _reaction(
     header: Mapping[str, Any], event: Mapping[str, Any], arrival: Arrival, known: Mapping[str, Heard], sign: str
 ) -> Envelope | None:
     goal, name = _id(event, "message_id"), f"r/{_id(header, 'event_id')}"
-    kind = _word(_inner(event, "reaction_type"), "emoji_type")[:64]
-    if (heard := known.get(goal)) is None or _word(event, "operator_type") != "user":
+    kind = word(inner(event, "reaction_type"), "emoji_type")[:64]
+    if (heard := known.get(goal)) is None or word(event, "operator_type") != "user":
         return None
     if not kind or not kind.isprintable():
         return None
@@ -120,7 +117,7 @@ def _reaction(
         channel=NAME,
         account=arrival.account,
         platform_id=name,
-        sender=_open(_inner(event, "user_id")),
+        sender=_open(inner(event, "user_id")),
         conversation=heard.conversation,
         message=Message(message_id(NAME, arrival.account, name), "user", (), arrival.at),
         kind=heard.kind,
@@ -133,23 +130,19 @@ def _reaction(
 def _named(said: Mapping[str, Any], own: str) -> tuple[bool, dict[str, str]]:
     """Whether we are among the mentions, and the names that their keys (``@_user_1``) stand for; ours for nothing."""
     called, names = False, {"@_all": "@all"}
-    mentions: Any = said.get("mentions")
-    for one in cast("list[Any]", mentions)[:100] if isinstance(mentions, list) else []:
-        if not isinstance(one, Mapping):
-            continue
-        mention = cast("Mapping[str, Any]", one)
-        ours = bool(own) and _word(_inner(mention, "id"), "open_id") == own
+    for mention in rows(said, "mentions"):
+        ours = bool(own) and word(inner(mention, "id"), "open_id") == own
         called = called or ours
-        if key := _word(mention, "key")[:64]:
-            names[key] = "" if ours else f"@{_word(mention, 'name')[:128]}"
+        if key := word(mention, "key")[:64]:
+            names[key] = "" if ours else f"@{word(mention, 'name')[:128]}"
     return called, names
 
 
 def _parts(said: Mapping[str, Any], name: str, names: Mapping[str, str]) -> tuple[Part, ...]:
-    kind, content = _word(said, "message_type"), _content(said)
+    kind, content = word(said, "message_type"), _content(said)
     match kind:
         case "text":
-            return _text(_filled(_word(content, "text"), names))
+            return _text(_filled(word(content, "text"), names))
         case "post":
             return _post(content, name, names)
         case "image":
@@ -161,10 +154,10 @@ def _parts(said: Mapping[str, Any], name: str, names: Mapping[str, str]) -> tupl
         case "file":
             return (_media(File, name, "file", content, "file_key", "application/octet-stream"),)
         case "location":
-            place = [_word(content, key)[:200] for key in ("name", "latitude", "longitude")]
+            place = [word(content, key)[:200] for key in ("name", "latitude", "longitude")]
             return _text(" ".join(word for word in place if word))
         case "share_chat" | "share_user" | "sticker" | "folder" | "merge_forward" | "interactive" | "hongbao":
-            shown = _word(content, "file_name") or _word(content, "chat_id") or _word(content, "user_id")
+            shown = word(content, "file_name") or word(content, "chat_id") or word(content, "user_id")
             return (Text(f"[{kind} {shown[:200]}]".replace(" ]", "]"), outside=True),)
         case "":
             raise Invalid("the message has no type", code="bad_field")
@@ -175,7 +168,7 @@ def _parts(said: Mapping[str, Any], name: str, names: Mapping[str, str]) -> tupl
 def _content(said: Mapping[str, Any]) -> Mapping[str, Any]:
     """``content`` is JSON as text."""
     try:
-        found: Any = msgspec.json.decode(_word(said, "content"))
+        found: Any = msgspec.json.decode(word(said, "content"))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise Invalid("the message's content is not JSON", code="bad_field") from None
     return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
@@ -184,40 +177,37 @@ def _content(said: Mapping[str, Any]) -> Mapping[str, Any]:
 def _post(content: Mapping[str, Any], name: str, names: Mapping[str, str]) -> tuple[Part, ...]:
     """A rich text: paragraphs of elements. Sent ones are wrapped in a language, received ones are not."""
     if not isinstance(content.get("content"), list):
-        inner = [_inner(content, key) for key in content if isinstance(content[key], dict)]
-        content = inner[0] if inner else content
-    lines, media = [_word(content, "title")], list[Part]()
+        wrapped = [inner(content, key) for key in content if isinstance(content[key], dict)]
+        content = wrapped[0] if wrapped else content
+    lines, media = [word(content, "title")], list[Part]()
     paragraphs: Any = content.get("content")
     for row in cast("list[Any]", paragraphs)[:1000] if isinstance(paragraphs, list) else []:
         line = ""
-        for one in cast("list[Any]", row)[:1000] if isinstance(row, list) else []:
-            if not isinstance(one, Mapping):
-                continue
-            element = cast("Mapping[str, Any]", one)
+        for element in rows({"row": row}, "row", 1000):
             line += _element(element, names)
-            if len(media) < 20 and _word(element, "tag") == "img":
+            if len(media) < 20 and word(element, "tag") == "img":
                 media.append(_media(Image, name, "image", element, "image_key", "image/jpeg"))
-            elif len(media) < 20 and _word(element, "tag") == "media":
+            elif len(media) < 20 and word(element, "tag") == "media":
                 media.append(_media(File, name, "file", element, "file_key", "video/mp4"))
         lines.append(line)
     return (*_text("\n".join(lines)), *media)
 
 
 def _element(element: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    match _word(element, "tag"):
+    match word(element, "tag"):
         case "text" | "md":
-            return _filled(_word(element, "text"), names)
+            return _filled(word(element, "text"), names)
         case "a":
-            text, goal = _word(element, "text"), _word(element, "href")
+            text, goal = word(element, "text"), word(element, "href")
             return f"{text} ({goal})" if goal and goal != text else text
         case "at":
-            key = _word(element, "user_id")
-            return names.get(key, f"@{_word(element, 'user_name')[:128]}")
+            key = word(element, "user_id")
+            return names.get(key, f"@{word(element, 'user_name')[:128]}")
         case "emotion":
-            kind = _word(element, "emoji_type")[:64]
+            kind = word(element, "emoji_type")[:64]
             return _SIGNS.get(kind.upper(), f"[{kind}]")
         case "code_block":
-            return f"\n```{_word(element, 'language').lower()[:20]}\n{_word(element, 'text')}\n```\n"
+            return f"\n```{word(element, 'language').lower()[:20]}\n{word(element, 'text')}\n```\n"
         case _:
             return ""
 
@@ -236,10 +226,10 @@ def _media(
     cls: type[Image | Audio | File], name: str, kind: str, fields: Mapping[str, Any], key: str, mime: str
 ) -> Part:
     """A file that waits for its bytes."""
-    found = _word(fields, key)
+    found = word(fields, key)
     if not _KEY.fullmatch(found):
         raise Invalid(f"{key!r} is no key of a file", code="bad_field")
-    called = "".join(char for char in _word(fields, "file_name") if char.isprintable())[:200]
+    called = "".join(char for char in word(fields, "file_name") if char.isprintable())[:200]
     return cls(f"{PENDING}{kind}:{name}:{found}", mime, called)
 
 
@@ -256,16 +246,5 @@ def _id(fields: Mapping[str, Any], key: str) -> str:
 
 
 def _optional(fields: Mapping[str, Any], key: str) -> str:
-    found = _word(fields, key)
+    found = word(fields, key)
     return found if _ID.fullmatch(found) else ""
-
-
-def _inner(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = fields.get(key)
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
-
-
-def _word(fields: Mapping[str, Any], key: str) -> str:
-    """A string that can be kept: of well-formed Unicode, without NUL."""
-    found = fields.get(key)
-    return found.encode("utf-8", "replace").decode("utf-8").replace("\x00", "") if isinstance(found, str) else ""

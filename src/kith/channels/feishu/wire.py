@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Generator, Mapping
 from typing import Any, cast
 from urllib.parse import quote
@@ -12,12 +13,12 @@ import httpx
 import msgspec
 
 from kith.channels.feishu.settings import FeishuSettings
+from kith.channels.kit import inner
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 
 _EARLY = 300.0
 _GRACE = 2.0
-_BIGGEST = 20 * 1024 * 1024
 _STALE = frozenset({99991661, 99991663, 99991664, 99991665, 99991668, 99991671, 99991677})
 _WAIT = {
     1: 5.0, 99991400: 5.0, 230020: 1.0, 230049: 1.0, 11232: 5.0, 11233: 5.0, 11247: 5.0, 1000040343: 5.0,
@@ -83,15 +84,15 @@ class Wire:
         """Lay a file (``images`` or ``files``) at Feishu; its key. Raises as `call`."""
         key = "image" if kind == "images" else "file"
         given = {"data": dict(fields), "files": {key: (name or key, data)}}
-        told = _inner(await self._known("POST", f"/open-apis/im/v1/{kind}", given, {}), "data")
+        told = inner(await self._known("POST", f"/open-apis/im/v1/{kind}", given, {}), "data")
         found = told.get(f"{key}_key")
         if not isinstance(found, str) or not found:
             raise Unavailable("Feishu gave no key for a file", retry_after=5.0)
         return found
 
-    async def fetch(self, message: str, key: str, kind: str) -> tuple[bytes, str]:
-        """The bytes of a file in a message, and what kind Feishu says it is. Raises as `call`, `Invalid` when it is
-        larger than 20 MiB."""
+    async def fetch(self, message: str, key: str, kind: str, most: int) -> tuple[bytes, str]:
+        """The bytes of a file in a message, and their type where Feishu says one that tells something. Raises as
+        `call`, `Invalid` (code ``too_large``) behind `most` bytes."""
         path = f"/open-apis/im/v1/messages/{quote(message)}/resources/{quote(key)}"
         for last in (False, True):
             token = await self.token()
@@ -101,10 +102,11 @@ class Wire:
                 async with self._client.stream("GET", url, params={"type": kind}, headers=head) as answer:
                     async for chunk in answer.aiter_bytes():
                         data += chunk
-                        if len(data) > _BIGGEST:
-                            raise Invalid("the file is larger than 20 MB", code="too_large")
+                        if len(data) > most:
+                            raise Invalid("the file is too large", code="too_large")
             if answer.is_success:
-                return bytes(data), answer.headers.get("content-type", "").partition(";")[0].strip()[:100]
+                mime = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+                return bytes(data), mime if re.fullmatch(r"(image|audio|video)/[\w.+-]{1,60}", mime) else ""
             told = _read(answer, bytes(data))
             if told.get("code") not in _STALE or last:
                 self._judge(answer, told)
@@ -124,13 +126,13 @@ class Wire:
                 hint="look at channels.feishu.app and secret, and at the app's event subscription",
             )
         self._judge(answer, told)
-        data = _inner(told, "data")
+        data = inner(told, "data")
         url = data.get("URL")
         if not isinstance(url, str) or not url.startswith(("wss://", "ws://")):
             raise Unavailable("Feishu gave no address for a long connection", retry_after=5.0)
         if url.startswith("ws://") and self._settings.base.startswith("https://"):
             raise Unavailable("Feishu gave an address without encryption", retry_after=60.0)
-        return url, seconds(_inner(data, "ClientConfig"))
+        return url, seconds(inner(data, "ClientConfig"))
 
     async def token(self) -> str:
         """A token that is good. Raises `Refused` for a wrong id or secret, `Unavailable`."""
@@ -221,8 +223,3 @@ def _read(answer: httpx.Response, content: bytes) -> dict[str, Any]:
     found = cast("dict[str, Any]", told)
     code = found.get("code")
     return {**found, "code": code if isinstance(code, int) and not isinstance(code, bool) else -1}
-
-
-def _inner(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = fields.get(key)
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}

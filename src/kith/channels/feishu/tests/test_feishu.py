@@ -58,17 +58,15 @@ def test_a_post_is_read_with_its_pictures() -> None:
     assert found.message.text.startswith("Plan\nsee here (https://example.com)") and found.mentioned
     assert "```python\nprint(1)\n```" in found.message.text and "🙂" in found.message.text
     assert found.message.parts[1] == Image(
-        "feishu:image:om_5ce6d572455d361153b7cb51da133945:img_v2_041b28e3-5680-48c2-9af2-497ace79333g", "image/jpeg"
+        "at:image:om_5ce6d572455d361153b7cb51da133945:img_v2_041b28e3-5680-48c2-9af2-497ace79333g", "image/jpeg"
     )
 
 
 def test_files_wait_for_their_bytes_and_the_rest_is_named() -> None:
-    assert sure("image").message.parts == (Image("feishu:image:om_image:img_v2_1", "image/jpeg"),)
-    assert sure("file").message.parts == (
-        File("feishu:file:om_file:file_v2_1", "application/octet-stream", "plan.pdf"),
-    )
-    assert sure("audio").message.parts == (Audio("feishu:file:om_audio:file_v2_2", "audio/ogg"),)
-    assert sure("media").message.parts == (File("feishu:file:om_media:file_v2_3", "video/mp4", "party.mp4"),)
+    assert sure("image").message.parts == (Image("at:image:om_image:img_v2_1", "image/jpeg"),)
+    assert sure("file").message.parts == (File("at:file:om_file:file_v2_1", "application/octet-stream", "plan.pdf"),)
+    assert sure("audio").message.parts == (Audio("at:file:om_audio:file_v2_2", "audio/ogg"),)
+    assert sure("media").message.parts == (File("at:file:om_media:file_v2_3", "video/mp4", "party.mp4"),)
     assert sure("sticker").message.parts == (Text("[sticker]", outside=True),)
     assert sure("share_chat").message.text == "[share_chat oc_0dd200d32fda15216d2c2ef1ddb32f76]"
     assert sure("location").message.text == "天安门 39.908 116.397"

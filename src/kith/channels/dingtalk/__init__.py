@@ -1,0 +1,1 @@
+"""DingTalk: the robot of an app of one's own, over Stream mode."""
