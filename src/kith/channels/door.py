@@ -62,7 +62,7 @@ class Door:
     def sent(self, parcel: Parcel, receipt: str) -> None:
         """A reply went out, and the platform calls it `receipt` (several, for several pieces): reactions name it."""
         for one in receipt.split():
-            self._said[one] = parcel.conversation, parcel.message.id
+            self._said[one] = parcel.thread or parcel.conversation, parcel.message.id
         while len(self._said) > _KNOWN:
             self._said.popitem(last=False)
 

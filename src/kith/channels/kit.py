@@ -145,7 +145,7 @@ def plain(message: Message) -> str:
 
 async def origin(store: Store, parcel: Parcel) -> Turn | None:
     """The turn in which a parcel was said, if it is among the conversation's latest."""
-    recent = await store.turns(parcel.conversation, _LOOK_BACK)
+    recent = await store.turns(parcel.thread or parcel.conversation, _LOOK_BACK)
     return next((t for t in reversed(recent) if any(said.id == parcel.message.id for said in t.spoke)), None)
 
 

@@ -37,7 +37,8 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One thread of talk. `state` is the dialogue state: small, JSON-shaped, owned by the dialogue room."""
+    """One thread of talk. `state` is the dialogue state: small, JSON-shaped, owned by the dialogue room. `places` are
+    the ids of other places of its person that go on with it."""
 
     id: str
     channel: str
@@ -47,6 +48,7 @@ class Conversation:
     members: tuple[str, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict[str, Any])
     updated: float = 0.0
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Principal:
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """A reply on its way out. `id` is the idempotency key; `sequence` orders parcels of one conversation.
+
+    `conversation` is that of the place where it goes, `thread` the one in which it was said, if that is another.
 
     `expires` is the instant after which the reply is shown to a person instead of being sent; 0 means never.
     """
@@ -79,3 +83,4 @@ class Parcel:
     expires: float = 0.0
     error: str = ""
     fence: int = 0
+    thread: str = ""

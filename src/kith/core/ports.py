@@ -158,8 +158,11 @@ class Outbox(Protocol):
 class Store(Protocol):
     """People, conversations and their turns."""
 
-    async def resolve(self, envelope: Envelope) -> tuple[Person, Conversation]:
-        """Who speaks, and where; both are made when first met."""
+    async def resolve(self, envelope: Envelope, conversation: str = "") -> tuple[Person, Conversation]:
+        """Who speaks, and in which conversation: `conversation`, or that with which their place goes on now.
+
+        Both are made when first met.
+        """
         ...
 
     async def conversation(self, conversation: str) -> Conversation: ...
@@ -167,7 +170,10 @@ class Store(Protocol):
     async def conversations(self, person: str = "", limit: int = 100) -> Sequence[Conversation]: ...
 
     async def turns(self, conversation: str, limit: int = 100, after: str = "") -> Sequence[Turn]:
-        """The last `limit` turns, oldest first; with `after`, the first `limit` behind that turn's id."""
+        """The last `limit` turns, oldest first; with `after`, the first `limit` behind that turn's id.
+
+        Of a place that goes on with another conversation, the turns of both.
+        """
         ...
 
 

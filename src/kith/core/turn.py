@@ -117,13 +117,15 @@ class Claim:
 class Done:
     """The turn is over: what is to be committed with it, in one transaction.
 
-    `joined` are the ids of messages behind the claimed one that it answered too.
+    `joined` are the ids of messages behind the claimed one that it answered too. `thread` is the conversation with
+    which the place of the message goes on from now; with the place's own id it goes on alone.
     """
 
     turn: Turn
     state: Mapping[str, Any]
     parcels: tuple[Parcel, ...] = ()
     joined: tuple[str, ...] = ()
+    thread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ class Draft:
     """A turn in progress. `history` is given by callers that keep the conversation themselves.
 
     Once `acted`, a tool was used, which is not done again for another word; once `closing`, the reply is being kept.
-    `joined` are the messages behind the claimed one that it answers too.
+    `joined` are the messages behind the claimed one that it answers too; `thread` is the conversation with which this
+    place goes on afterwards, if that changes.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Draft:
     where: Where | None = None
     speaker: Persona | None = None
     label: str = ""
+    thread: str = ""
 
     def __post_init__(self) -> None:
         self.heard = self.envelope.message

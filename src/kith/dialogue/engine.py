@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kith.core.errors import Broken, Invalid, KithError, Refused, Unavailable
@@ -122,10 +122,10 @@ class Engine:
         try:
             accepted = await self.hear(envelope)
             turn = accepted.id
-            if accepted.duplicate and (done := await self._finished(conversation, turn)):
+            if accepted.duplicate and (done := await self._finished(accepted.conversation, turn)):
                 yield Delta(_text(done), finish="stop", usage=done.usage, model=done.model, turn=turn)
                 return
-            async for delta in self._relay(reader, conversation, turn):
+            async for delta in self._relay(reader, accepted.conversation, turn):
                 yield delta
             turn = ""
         finally:
@@ -233,14 +233,12 @@ class Engine:
                 await self._pace.wait(_POLL)
 
     def _begin(self, claim: Claim) -> None:
-        topic = claim.conversation
-
         async def emit(delta: Delta) -> None:
             if delta.text:
-                self._streams.publish(topic, "delta", {"turn": claim.id, "text": delta.text})
+                self._show(claim, "delta", {"turn": claim.id, "text": delta.text})
 
         if claim.attempts > 1:
-            self._streams.publish(topic, "reset", {"turn": claim.id})
+            self._show(claim, "reset", {"turn": claim.id})
         work = _Work(Draft(claim.id, claim.envelope, emit, claim))
         self._active[claim.id] = work
         work.task = asyncio.create_task(self._live(work, claim))
@@ -253,7 +251,7 @@ class Engine:
                 await self._join(work, claim)
             await self._gather(work, claim)
             while not await self._made(work, claim):
-                self._streams.publish(claim.conversation, "reset", {"turn": claim.id})
+                self._show(claim, "reset", {"turn": claim.id})
                 await self._join(work, claim)
         except KithError as error:
             _log.warning("turn left", turn=claim.id, code=error.code)
@@ -315,7 +313,7 @@ class Engine:
         except KithError as error:
             if error.code == "lease_lost":
                 lost = {"turn": claim.id, "text": "another worker goes on with this reply", "code": error.code}
-                self._streams.publish(claim.conversation, "end", lost)
+                self._show(claim, "end", lost)
                 return
             told = await self._failed(draft, claim, error)
             if told is None:
@@ -323,7 +321,13 @@ class Engine:
             end |= told
         end.setdefault("text", draft.text)
         for turn in (claim.id, *draft.joined):
-            self._streams.publish(claim.conversation, "end", {**end, "turn": turn})
+            self._show(claim, "end", {**end, "turn": turn})
+
+    def _show(self, claim: Claim, kind: str, data: Mapping[str, object]) -> None:
+        """Tell whoever follows the conversation, and whoever follows the place where the message was said."""
+        said = claim.envelope
+        for topic in {claim.conversation, conversation_id(said.channel, said.account, said.conversation)}:
+            self._streams.publish(topic, kind, data)
 
     async def _failed(self, draft: Draft, claim: Claim, error: KithError) -> dict[str, object] | None:
         """Try again later (None), or tell the person; if even that cannot be kept, the lease runs out."""

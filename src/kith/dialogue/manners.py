@@ -31,9 +31,11 @@ class MannersSettings(Section):
 
 
 def joinable(first: Envelope, later: Envelope) -> bool:
-    """Whether `later` may be answered together with `first`: said by the same person, and answered by the outbox."""
+    """Whether `later` may be answered together with `first`: the same person in one place, answered by the outbox."""
     said = first.message.role == later.message.role == "user"
-    return said and first.deliver and later.deliver and first.sender == later.sender and not later.edits
+    there = (first.channel, first.account, first.conversation, first.sender)
+    same = there == (later.channel, later.account, later.conversation, later.sender)
+    return said and first.deliver and later.deliver and same and not later.edits
 
 
 def joined(claim: Claim) -> tuple[Envelope, tuple[str, ...]]:

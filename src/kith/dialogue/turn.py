@@ -16,7 +16,7 @@ from typing import Any
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.events import TurnFinished
-from kith.core.ids import Ids
+from kith.core.ids import Ids, conversation_id
 from kith.core.message import Audio, Delta, Message, Part, Text, ToolCall, ToolResult, Usage
 from kith.core.model import ChatRequest, Sampling, Scope, ToolSpec
 from kith.core.people import Parcel
@@ -37,6 +37,7 @@ from kith.dialogue.prompt import Asked, prompt_for
 from kith.dialogue.purse import Purse
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
+from kith.dialogue.threads import followed
 from kith.dialogue.worry import asked, in_danger, judged, shelter
 from kith.runtime.bus import Bus
 from kith.runtime.leaks import masked
@@ -81,7 +82,8 @@ async def resolve(
     """Which person, which conversation, and where its dialogue stands."""
     if draft.history is not None:
         return speak if draft.answer is not None else None
-    draft.person, draft.conversation = await store.resolve(draft.envelope)
+    kept = draft.claim.conversation if draft.claim else ""
+    draft.person, draft.conversation = await store.resolve(draft.envelope, kept)
     draft.session = Session.restore(draft.conversation.state, clock.now(), settings.session_idle)
     draft.session.mood = await mood.lasting(records, draft.person.id, clock.now())
     draft.where = await mind.where(draft.person.id, draft.envelope, draft.conversation.id)
@@ -91,7 +93,7 @@ async def resolve(
         return speak
     if not draft.heard.text and not draft.envelope.locale:
         draft.locale = spoken_language("", draft.session.locale or draft.person.locale)
-    return None
+    return speak if await followed(draft, store, outside.own(draft.heard)) else None
 
 
 async def sense(draft: Draft, senses: Senses) -> Stage | None:
@@ -265,7 +267,7 @@ async def speak(
     if draft.danger and draft.worry != "other" and settings.care.contact is not None:  # who hurts may be who is told
         who = draft.envelope.sender_name or (draft.person.name if draft.person else "")
         parcels += (alarm(settings.care.contact, draft.id, who, draft.locale, now),)
-    await inbox.settle(draft.claim, Done(draft.turn(), draft.session.keep(), parcels, draft.joined))
+    await inbox.settle(draft.claim, Done(draft.turn(), draft.session.keep(), parcels, draft.joined, draft.thread))
     return None
 
 
@@ -544,11 +546,12 @@ def _consented(draft: Draft, now: float) -> Stage | None:
 
 
 def _parcel(draft: Draft, message: Message, now: float, settings: DialogueSettings) -> Parcel:
-    envelope = draft.envelope
+    envelope, said_in = draft.envelope, draft.conversation.id if draft.conversation else ""
+    place = conversation_id(envelope.channel, envelope.account, envelope.conversation)
     return Parcel(
         id=message.id,
         sequence=0,
-        conversation=draft.conversation.id if draft.conversation else "",
+        conversation=place,
         channel=envelope.channel,
         account=envelope.account,
         target=envelope.conversation,
@@ -556,6 +559,7 @@ def _parcel(draft: Draft, message: Message, now: float, settings: DialogueSettin
         reply_to="" if draft.heard.role == "system" else envelope.platform_id,
         due=now,
         expires=now + settings.freshness if settings.freshness else 0.0,
+        thread=said_in if said_in != place else "",
     )
 
 

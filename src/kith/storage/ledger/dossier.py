@@ -166,6 +166,7 @@ def _raze(room: str) -> Op[None]:
     """Remove a conversation that was with nobody else."""
     for table in ("lanes", "inbox", "outbox", "turns", "members"):
         yield sql(f"DELETE FROM {table} WHERE conversation = $1", room)  # noqa: S608 - our names
+    yield sql("DELETE FROM threads WHERE place = $1 OR conversation = $1", room)
     yield sql("DELETE FROM conversations WHERE id = $1", room)
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import partial
 
 from kith.core.errors import Invalid, KithError, Unavailable
-from kith.core.ids import conversation_id
 from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.turn import Accepted, Claim, Dead, Done, Later
 from kith.runtime.telemetry import span
 from kith.storage.ledger.desk import INBOX, OUTBOX, SLACK, Desk, guarded, held, lease, lost, release, wait
 from kith.storage.ledger.steps import Op, Row, sql
+from kith.storage.ledger.threads import go, place
 
 _BEHIND = 20  # messages behind a claimed one that its worker is told of
 _RECOUNT = 1.0  # seconds between two counts of a full inbox, which another process may have emptied
@@ -86,14 +86,14 @@ def _waiting() -> Op[int]:
 
 
 def _accept(desk: Desk, new: str, mark: bytes, envelope: Envelope, body: bytes) -> Op[Accepted]:
-    conversation = conversation_id(envelope.channel, envelope.account, envelope.conversation)
     now = desk.clock.now()
     rows = yield sql(
-        """INSERT INTO inbox (id, mark, conversation, envelope, state, at, age) VALUES ($1, $2, $3, $4, 0, $5, $6)
-        ON CONFLICT (mark) DO NOTHING RETURNING seq""",
+        """INSERT INTO inbox (id, mark, conversation, envelope, state, at, age) VALUES ($1, $2,
+        COALESCE((SELECT threads.conversation FROM threads WHERE threads.place = $3), $3), $4, 0, $5, $6)
+        ON CONFLICT (mark) DO NOTHING RETURNING seq, conversation""",
         new,
         mark,
-        conversation,
+        place(envelope),
         body,
         now,
         desk.age(),
@@ -101,6 +101,7 @@ def _accept(desk: Desk, new: str, mark: bytes, envelope: Envelope, body: bytes) 
     if not rows:
         known = yield sql("SELECT id, conversation FROM inbox WHERE mark = $1", mark)
         return Accepted(str(known[0][0]), str(known[0][1]), duplicate=True)
+    conversation = str(rows[0][1])
     yield sql(
         """INSERT INTO lanes (side, conversation, head, until, since, fence, attempts, worker, boot)
         VALUES (0, $1, $2, 0, $3, 0, 0, '', '')
@@ -185,6 +186,8 @@ def _settle(desk: Desk, claim: Claim, outcome: Done | Later | Dead) -> Op[None]:
                     joined,
                     claim.conversation,
                 )
+            if outcome.thread:
+                yield from go(desk, claim, head, outcome.thread)
             yield from _advance(desk, claim.conversation)
         case Later():
             yield sql("UPDATE inbox SET error = $1 WHERE seq = $2", desk.codec.text(outcome.error), head)

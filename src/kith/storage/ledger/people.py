@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any, cast
 
 from kith.core.errors import NotFound
-from kith.core.ids import conversation_id, person_id
+from kith.core.ids import person_id
 from kith.core.message import Envelope
 from kith.core.people import Conversation, Person
 from kith.core.turn import Turn
 from kith.storage.ledger.branch import branch
 from kith.storage.ledger.desk import Desk
 from kith.storage.ledger.steps import Op, Row, each, sql
+from kith.storage.ledger.threads import current, place
 
 
 class Kept:
@@ -24,13 +25,13 @@ class Kept:
         self._desk = desk
         self._turns: OrderedDict[str, Turn] = OrderedDict()  # a turn never changes, so a decoded one stays right
 
-    async def resolve(self, envelope: Envelope) -> tuple[Person, Conversation]:
+    async def resolve(self, envelope: Envelope, conversation: str = "") -> tuple[Person, Conversation]:
         desk = self._desk
         face = desk.codec.mark("face", envelope.channel, envelope.account, envelope.sender)
-        found = await desk.driver.read(partial(_known, desk, face, envelope))
+        found = await desk.driver.read(partial(_known, desk, face, envelope, conversation))
         if found is None:
             await desk.driver.write(partial(_meet, desk, face, envelope))
-            found = await desk.driver.read(partial(_known, desk, face, envelope))
+            found = await desk.driver.read(partial(_known, desk, face, envelope, conversation))
         if found is None:
             raise NotFound("this person was removed a moment ago")
         return found
@@ -72,8 +73,8 @@ class Kept:
         return known
 
 
-def _known(desk: Desk, face: bytes, envelope: Envelope) -> Op[tuple[Person, Conversation] | None]:
-    conversation = conversation_id(envelope.channel, envelope.account, envelope.conversation)
+def _known(desk: Desk, face: bytes, envelope: Envelope, conversation: str) -> Op[tuple[Person, Conversation] | None]:
+    conversation = conversation or (yield from current(place(envelope)))
     rows = yield sql(
         """SELECT people.body FROM faces JOIN people ON people.id = faces.person
         JOIN members ON members.person = people.id AND members.conversation = $1 WHERE faces.mark = $2""",
@@ -88,7 +89,7 @@ def _known(desk: Desk, face: bytes, envelope: Envelope) -> Op[tuple[Person, Conv
 
 def _meet(desk: Desk, face: bytes, envelope: Envelope) -> Op[None]:
     first = person = person_id(envelope.channel, envelope.account, envelope.sender)
-    conversation = conversation_id(envelope.channel, envelope.account, envelope.conversation)
+    conversation = place(envelope)
     rows = yield sql("SELECT person FROM faces WHERE mark = $1", face)
     if rows:
         person = str(rows[0][0])
@@ -132,11 +133,13 @@ def _conversations(desk: Desk, query: str, *values: Any) -> Op[Sequence[Conversa
     found: list[Conversation] = []
     for row in rows:
         members = yield sql("SELECT person FROM members WHERE conversation = $1 ORDER BY person LIMIT 1000", row[0])
-        found.append(_conversation(desk, row, tuple(str(member[0]) for member in members)))
+        places = yield sql("SELECT place FROM threads WHERE conversation = $1 ORDER BY place LIMIT 100", row[0])
+        everybody, elsewhere = (tuple(str(one[0]) for one in rows) for rows in (members, places))
+        found.append(_conversation(desk, row, everybody, elsewhere))
     return tuple(found)
 
 
-def _conversation(desk: Desk, row: Row, members: tuple[str, ...]) -> Conversation:
+def _conversation(desk: Desk, row: Row, members: tuple[str, ...], places: tuple[str, ...]) -> Conversation:
     body = desk.codec.mapping(row[1])
     return Conversation(
         str(row[0]),
@@ -147,22 +150,28 @@ def _conversation(desk: Desk, row: Row, members: tuple[str, ...]) -> Conversatio
         members=members,
         state=desk.codec.mapping(row[2]),
         updated=float(row[3]),
+        places=places,
     )
 
 
 def _turns(conversation: str, limit: int, after: str) -> Op[Sequence[tuple[str, bytes]]]:
-    if not after:
-        rows = yield sql(
-            "SELECT id, body FROM turns WHERE conversation = $1 ORDER BY seq DESC LIMIT $2", conversation, limit
+    """Of a place that goes on elsewhere, also what was said there."""
+    goes_on = yield from current(conversation)
+    if after:
+        known = yield sql(
+            "SELECT seq FROM turns WHERE id = $3 AND conversation IN ($1, $2)", conversation, goes_on, after
         )
-        return cast("list[tuple[str, bytes]]", [tuple(row) for row in reversed(rows)])
-    place = yield sql("SELECT seq FROM turns WHERE id = $1 AND conversation = $2", after, conversation)
-    if not place:
-        raise NotFound(f"there is no turn {after!r} in this conversation")
-    rows = yield sql(
-        "SELECT id, body FROM turns WHERE conversation = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-        conversation,
-        place[0][0],
-        limit,
-    )
-    return cast("list[tuple[str, bytes]]", [tuple(row) for row in rows])
+        if not known:
+            raise NotFound(f"there is no turn {after!r} in this conversation")
+        query, values = _BEHIND if goes_on == conversation else _BEHIND_BOTH, (known[0][0], limit)
+    else:
+        query, values = _LAST if goes_on == conversation else _LAST_BOTH, (limit,)
+    places = (conversation,) if goes_on == conversation else (conversation, goes_on)
+    rows = [tuple(row) for row in (yield sql(query, *places, *values))]
+    return cast("list[tuple[str, bytes]]", rows if after else rows[::-1])
+
+
+_LAST = "SELECT id, body FROM turns WHERE conversation = $1 ORDER BY seq DESC LIMIT $2"
+_LAST_BOTH = "SELECT id, body FROM turns WHERE conversation IN ($1, $2) ORDER BY seq DESC LIMIT $3"
+_BEHIND = "SELECT id, body FROM turns WHERE conversation = $1 AND seq > $2 ORDER BY seq LIMIT $3"
+_BEHIND_BOTH = "SELECT id, body FROM turns WHERE conversation IN ($1, $2) AND seq > $3 ORDER BY seq LIMIT $4"

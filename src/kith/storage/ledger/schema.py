@@ -8,6 +8,7 @@ turns, conversations, members, people, faces, records: what the ports `Store` an
 audit      what the port `Journal` speaks of; its head stands in meta, so that cutting off the end shows
 facts      what the port `Facts` speaks of
 aliases    ids under which a person was known before two were found to be one; turns still carry them
+threads    places (conversations as platforms know them) that go on with the conversation of another place
 ========== ============================================================================================
 
 A lane can be taken when `until` has passed. `since` is when that was written: a clock that now shows an earlier
@@ -85,6 +86,13 @@ STEPS: tuple[Step, ...] = (
             "CREATE INDEX aliases_of ON aliases (person)",
         ),
         back=("DROP TABLE aliases", "DROP TABLE facts"),
+    ),
+    Step(
+        forward=(
+            "CREATE TABLE threads (place TEXT NOT NULL PRIMARY KEY, conversation TEXT NOT NULL)",
+            "CREATE INDEX threads_of ON threads (conversation)",
+        ),
+        back=("DROP TABLE threads",),
     ),
 )
 

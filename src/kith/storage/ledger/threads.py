@@ -1,0 +1,75 @@
+"""Places that go on with the conversation of another place: one person, several apps, one thread of talk.
+
+A place is the conversation that a platform knows, and has the id of it. Whoever went on elsewhere has a row in the
+table ``threads``; everything that is heard at their place then waits in the lane of that conversation, so that there is
+one turn at a time and in order, whichever app it came from.
+"""
+
+from __future__ import annotations
+
+from kith.core.errors import KithError
+from kith.core.ids import conversation_id
+from kith.core.message import Envelope
+from kith.core.turn import Claim
+from kith.storage.ledger.desk import Desk
+from kith.storage.ledger.steps import Op, each, sql
+
+
+def place(envelope: Envelope) -> str:
+    """The id of the place where a message was heard."""
+    return conversation_id(envelope.channel, envelope.account, envelope.conversation)
+
+
+def current(at: str) -> Op[str]:
+    """The conversation that goes on at a place: its own, unless it follows another."""
+    rows = yield sql("SELECT conversation FROM threads WHERE place = $1", at)
+    return str(rows[0][0]) if rows else at
+
+
+def go(desk: Desk, claim: Claim, head: int, goal: str) -> Op[None]:
+    """From this message (`head` of its lane) on its place goes on with the conversation `goal`.
+
+    With the place's own id it goes on alone, and so does everybody who followed it. What waits behind this message goes
+    along, in its order; what other places said stays where it is.
+    """
+    here = place(claim.envelope)
+    if goal == here:
+        yield sql("DELETE FROM threads WHERE place = $1 OR conversation = $1", here)
+    else:
+        yield sql(
+            """INSERT INTO threads (place, conversation) VALUES ($1, $2)
+            ON CONFLICT (place) DO UPDATE SET conversation = excluded.conversation""",
+            here,
+            goal,
+        )
+    for conversation, rows in (yield from _strayed(desk, claim.conversation, head)).items():
+        yield each("UPDATE inbox SET conversation = $1 WHERE seq = $2", [(conversation, seq) for seq in rows])
+        yield sql(
+            """INSERT INTO lanes (side, conversation, head, until, since, fence, attempts, worker, boot)
+            VALUES (0, $1, $2, 0, $3, 0, 0, '', '')
+            ON CONFLICT (side, conversation) DO UPDATE SET head = excluded.head WHERE lanes.head IS NULL""",
+            conversation,
+            rows[0],
+            desk.clock.now(),
+        )
+
+
+def _strayed(desk: Desk, conversation: str, head: int) -> Op[dict[str, list[int]]]:
+    """What waits behind `head` though its place goes on elsewhere now: by where it belongs, in its order."""
+    waiting = yield sql(
+        "SELECT seq, envelope FROM inbox WHERE conversation = $1 AND state = 0 AND seq > $2 ORDER BY seq",
+        conversation,
+        head,
+    )
+    found: dict[str, list[int]] = {}
+    known: dict[str, str] = {}
+    for seq, body in waiting:
+        try:
+            at = place(desk.codec.unpack(Envelope, body))
+        except KithError:  # it is told where it lies
+            continue
+        if at not in known:
+            known[at] = yield from current(at)
+        if known[at] != conversation:
+            found.setdefault(known[at], []).append(int(seq))
+    return found
