@@ -47,6 +47,7 @@ class Stage:
     people: Sequence[Person]
     also: Proxy | None = None  # a second connection that is cut with the first
     mends: bool = False  # the library connects again by itself: recovered is when there is a connection
+    place: Any = None  # for people who come to Kith's own door: where that is
 
 
 @dataclass(slots=True)

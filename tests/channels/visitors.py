@@ -88,7 +88,7 @@ class WebPerson:
             with contextlib.suppress(*_GONE):
                 address, token = self._place.find()
                 bearer = {"Authorization": f"Bearer {token}"}
-                async with connect(f"ws://{address}/ws", additional_headers=bearer, open_timeout=5) as socket:
+                async with connect(f"ws://{address}/api/channels/web/live", additional_headers=bearer, open_timeout=5) as socket:
                     await self._talk(socket)
             self._socket, self._lost = None, self._lost or time.monotonic()
             await asyncio.sleep(0.05)

@@ -35,11 +35,13 @@ from kith.runtime.registry import Registry
 from kith.security import KeyRing
 from kith.settings import load_settings
 from kith.storage import open_storage
-from tests.channels.people import STAGES
+from tests.channels.people import STAGES as ABROAD
 from tests.channels.rig import Person, Stage
+from tests.channels.visitors import VISITS
 from tests.crash.child import SPANS
 
 ROOT = Path(__file__).parents[2]
+STAGES = {**ABROAD, **VISITS}
 _LIFE = 15.0  # seconds after which a life that did not come to its step is ended all the same
 _QUIET = 60.0
 _PACE = {"irc": 0.6}  # seconds between two messages of a person; what is on the wire to a deaf platform is lost
@@ -64,6 +66,7 @@ class Toll:
     policy: str = ""
     deaf: bool = False
     steps: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -164,8 +167,9 @@ async def storm(folder: Path, name: str, kills: int, seed: int = 1, people: int 
     return toll
 
 
-async def _kept(home: Path) -> tuple[set[int], set[int]]:
-    """From the stopped server's data: the numbers that were heard, and those whose reply was given up and is shown."""
+async def _kept(home: Path) -> tuple[dict[int, str], set[int]]:
+    """From the stopped server's data: the numbers that were heard with what was said to them, and those whose reply was
+    given up and is shown."""
     before, os.environ["KITH_HOME"] = os.environ.get("KITH_HOME"), str(home)
     try:
         clock, settings = SystemClock(), load_settings()
@@ -173,10 +177,12 @@ async def _kept(home: Path) -> tuple[set[int], set[int]]:
     finally:
         os.environ.pop("KITH_HOME") if before is None else os.environ.update(KITH_HOME=before)
     try:
-        turns = await storage.history.walk(limit=_MOST)
         dead = await storage.outbox.find("dead", _MOST)
-        heard = [turn.heard.text for turn in turns]
-        return set(numbers(heard)), set(numbers([parcel.message.text for parcel in dead]))
+        heard: dict[int, str] = {}
+        for turn in await storage.history.walk(limit=_MOST):
+            said = f"{turn.outcome}: {' / '.join(one.text for one in turn.spoke)}"
+            heard |= dict.fromkeys(numbers([turn.heard.text]), said)
+        return heard, set(numbers([parcel.message.text for parcel in dead]))
     finally:
         await storage.close()
 
@@ -223,18 +229,19 @@ def _answers(person: Person) -> list[int]:
     return numbers(getattr(person, "answers", person.heard))
 
 
-def _judge(toll: Toll, stage: Stage, told: list[int], heard: set[int], dead: set[int]) -> None:
+def _judge(toll: Toll, stage: Stage, told: list[int], heard: dict[int, str], dead: set[int]) -> None:
     for place, (one, wanted) in enumerate(zip(stage.people, told, strict=True)):
         answered, said = _answers(one), {number * 8 + place for number in range(wanted)}
         lost = said - set(answered)
         toll.said += wanted
         toll.lost += len(lost)
-        toll.unheard += len(said - heard)
+        toll.unheard += len(said - heard.keys())
         toll.told += len(lost & dead)
-        toll.untold += len(lost - dead - (said - heard if toll.deaf else set()))
+        toll.untold += len(lost - dead - (said - heard.keys() if toll.deaf else set()))
         toll.doubled += len(answered) - len(set(answered))
         toll.misordered += sum(b < a for a, b in itertools.pairwise(dict.fromkeys(answered)))
         toll.copies += len(getattr(one, "copies", ()))
+        toll.wrong += [f"lost {number}, {word(number)}: {heard.get(number)}" for number in sorted(lost - dead)]
 
 
 def main() -> int:
@@ -250,6 +257,7 @@ def main() -> int:
         toll = asyncio.run(storm(folder, given.name, given.kills, given.seed))
     for step, count in sorted(toll.steps.items(), key=lambda item: item[0].split(" ", 1)[1]):
         print(f"  {count:5d}  {step}")
+    print("\n".join(f"  WRONG  {line}" for line in toll.wrong) if not toll.clean else "  as the policy says")
     print(f"{given.name}: {toll}")
     return 0 if toll.clean else 1
 

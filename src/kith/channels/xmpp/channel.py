@@ -25,7 +25,8 @@ from kith.core.turn import Sent
 from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
-_LOOK_BACK = 100
+_LOOK_BACK = 2000  # messages, in both directions: while we were away others went on talking
+_SKEW = 600.0  # seconds by which the server's clock may be behind ours
 _KNOWN = 5000
 
 
@@ -102,7 +103,8 @@ class XmppChannel:
         wire, count = self._connected(), len(render(parcel.message))
         room = parcel.target if parcel.target in self._rooms else ""
         try:
-            latest = await wire.latest(room, _LOOK_BACK, "" if room else parcel.target)
+            since = max(parcel.message.at - _SKEW, 0.0)
+            latest = await wire.latest(room, _LOOK_BACK, "" if room else parcel.target, since)
         except NotFound:
             return False  # no archive: what is in doubt is sent again
         there = {stanza.origin or stanza.id for stanza in self._stanzas(latest)}

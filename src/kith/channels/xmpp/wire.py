@@ -150,10 +150,13 @@ class Wire:
         async for found in self._query(room, rsm=rsm, start=start):
             yield found
 
-    async def latest(self, room: str, count: int, partner: str = "") -> list[tuple[str, str]]:
-        """The last `count` archived messages, oldest first; with `partner` of that conversation only."""
+    async def latest(self, room: str, count: int, partner: str = "", since: float = 0.0) -> list[tuple[str, str]]:
+        """The last `count` archived messages, none from before `since`, oldest first; with `partner` of that
+        conversation only."""
         given: dict[str, Any] = {"with_jid": _jid(partner)} if partner else {}
-        pages = self._query(room, rsm={"max": count}, reverse=True, total=count, **given)
+        if since:
+            given["start"] = datetime.fromtimestamp(since, UTC)
+        pages = self._query(room, rsm={"max": min(count, _PAGE)}, reverse=True, total=count, **given)
         return [found async for found in pages][::-1]
 
     async def _query(self, room: str, **given: Any) -> AsyncIterator[tuple[str, str]]:
