@@ -15,6 +15,8 @@ from pathlib import Path
 from benchmarks.report import Row, report
 from tests.channels.people import STAGES
 from tests.channels.rig import Outcome, play
+from tests.channels.visitors import VISITS
+from tests.channels.whole import play_whole
 
 
 def rows(found: Outcome) -> list[Row]:
@@ -38,7 +40,7 @@ def rows(found: Outcome) -> list[Row]:
 def main() -> int:
     """Run one play; the exit status says whether nothing was lost, doubled or misordered."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.channel")
-    parser.add_argument("name", choices=sorted(STAGES), nargs="?", default="mqtt")
+    parser.add_argument("name", choices=sorted({**STAGES, **VISITS}), nargs="?", default="mqtt")
     parser.add_argument("--messages", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--every", type=float, default=3.0)
@@ -50,11 +52,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kith-channel-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # some servers change their user
-        stage = STAGES[given.name](folder, given.people)
         found = asyncio.run(
-            play(
+            (play_whole if given.name in VISITS else play)(
                 folder,
-                stage,
+                {**STAGES, **VISITS}[given.name](folder, given.people),
                 messages=given.messages,
                 seconds=given.seconds,
                 every=given.every,

@@ -73,6 +73,12 @@ class WebPerson:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    async def joined(self) -> None:
+        """Returns when there is a connection; what was waited for it does not count."""
+        while self._socket is None:
+            await asyncio.sleep(0.02)
+        self.recoveries.clear()
+
     async def say(self, text: str) -> None:
         """Returns when Kith has acknowledged it."""
         self._count += 1
@@ -87,8 +93,8 @@ class WebPerson:
         while True:
             with contextlib.suppress(*_GONE):
                 address, token = self._place.find()
-                bearer = {"Authorization": f"Bearer {token}"}
-                async with connect(f"ws://{address}/api/channels/web/live", additional_headers=bearer, open_timeout=5) as socket:
+                url, bearer = f"ws://{address}/api/channels/web/live", {"Authorization": f"Bearer {token}"}
+                async with connect(url, additional_headers=bearer, open_timeout=5) as socket:
                     await self._talk(socket)
             self._socket, self._lost = None, self._lost or time.monotonic()
             await asyncio.sleep(0.05)

@@ -93,14 +93,15 @@ def _places() -> dict[str, int]:
     return {word(number): number for number in range(_MOST)}
 
 
-def configure(home: Path, stage: Stage) -> None:
-    """The household's settings: an echo as its model, and the channel open to everybody."""
+def configure(home: Path, stage: Stage, port: int = 0, way: int = 0) -> None:
+    """The household's settings: an echo as its model, and the channel open to everybody. `way` leads to the platform,
+    where it is not the straight one."""
     settings = {
-        "gateway": {"port": 0},
+        "gateway": {"port": port},
         "models": [{"name": "echo", "backend": "echo"}],
         "dialogue": {"flow": str(ROOT / "tests" / "simulation" / "flow.json")},
         "channels": {
-            stage.name: {**stage.settings(stage.port), "access": "everyone"},
+            stage.name: {**stage.settings(way or stage.port), "access": "everyone"},
             "delivery": {"poll": 0.1, "backoff": 0.1, "backoff_limit": 0.5, "attempts": 1000},
         },
         "security": {"messages_per_minute": 1e6, "burst": 100_000},
@@ -143,7 +144,7 @@ async def storm(folder: Path, name: str, kills: int, seed: int = 1, people: int 
     home.mkdir()
     async with STAGES[name](folder, people) as stage:
         configure(home, stage)
-        await _meet(home, stage)
+        await meet(home, stage)
         told = [0] * people
         talking = [
             asyncio.create_task(_talk(one, place, told, _PACE.get(name, 0.15)))
@@ -160,16 +161,17 @@ async def storm(folder: Path, name: str, kills: int, seed: int = 1, people: int 
                 task.cancel()
             await asyncio.gather(*talking, return_exceptions=True)
         peace = asyncio.create_task(life(home, "", "before", 0))
-        await _answered(stage, told, 12.0 if toll.policy == "at_most_once" else _QUIET)
+        await answered(stage, told, 12.0 if toll.policy == "at_most_once" else _QUIET)
         peace.cancel()
         await asyncio.gather(peace, return_exceptions=True)
-        _judge(toll, stage, told, *await _kept(home))
+        heard, dead = await kept(home)
+        _judge(toll, stage, told, dict(heard), dead)
     return toll
 
 
-async def _kept(home: Path) -> tuple[dict[int, str], set[int]]:
-    """From the stopped server's data: the numbers that were heard with what was said to them, and those whose reply was
-    given up and is shown."""
+async def kept(home: Path) -> tuple[list[tuple[int, str]], set[int]]:
+    """From the stopped server's data: what was heard, in order, as numbers with what was said to them; and those
+    whose reply was given up and is shown."""
     before, os.environ["KITH_HOME"] = os.environ.get("KITH_HOME"), str(home)
     try:
         clock, settings = SystemClock(), load_settings()
@@ -178,16 +180,16 @@ async def _kept(home: Path) -> tuple[dict[int, str], set[int]]:
         os.environ.pop("KITH_HOME") if before is None else os.environ.update(KITH_HOME=before)
     try:
         dead = await storage.outbox.find("dead", _MOST)
-        heard: dict[int, str] = {}
+        heard: list[tuple[int, str]] = []
         for turn in await storage.history.walk(limit=_MOST):
             said = f"{turn.outcome}: {' / '.join(one.text for one in turn.spoke)}"
-            heard |= dict.fromkeys(numbers([turn.heard.text]), said)
+            heard += [(number, said) for number in numbers([turn.heard.text])]
         return heard, set(numbers([parcel.message.text for parcel in dead]))
     finally:
         await storage.close()
 
 
-async def _meet(home: Path, stage: Stage) -> None:
+async def meet(home: Path, stage: Stage) -> None:
     """The first life: until everybody has been answered once. A platform keeps nothing for who was never there."""
     first = asyncio.create_task(life(home, "", "before", 0))
     try:
@@ -207,7 +209,7 @@ async def _talk(person: Person, place: int, told: list[int], pace: float) -> Non
         await asyncio.sleep(pace)
 
 
-async def _answered(stage: Stage, told: list[int], quiet: float) -> None:
+async def answered(stage: Stage, told: list[int], quiet: float) -> None:
     latest, since = -1, time.monotonic()
     while time.monotonic() - since < quiet:
         counts = [len(set(_answers(one))) for one in stage.people]
