@@ -301,6 +301,7 @@ class MatrixPerson:
     def __init__(self, name: str, folder: Path) -> None:
         self.user, self._folder = f"@{name}:home.test", folder / name
         self.heard: list[str] = []
+        self.files: list[tuple[str, bytes]] = []
         self.room = ""
         self._count = 0
 
@@ -313,6 +314,7 @@ class MatrixPerson:
         self.client: Any = nio.AsyncClient(url, self.user, "PERSON", str(self._folder), config)
         await self.client.login("secret")
         self.client.add_event_callback(self._hear, nio.RoomMessageText)
+        self.client.add_event_callback(self._take, (nio.RoomMessageFile, nio.RoomEncryptedFile))
         state = [{"type": "m.room.encryption", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}]
         made = await self.client.room_create(
             preset=nio.RoomPreset.trusted_private_chat, is_direct=True, invite=["@kith:home.test"],
@@ -324,6 +326,25 @@ class MatrixPerson:
     async def _hear(self, room: Any, event: Any) -> None:
         if event.sender == "@kith:home.test" and room.room_id == self.room:
             self.heard.append(event.body)
+
+    async def _take(self, room: Any, event: Any) -> None:
+        from nio.crypto.attachments import decrypt_attachment
+
+        data = (await self.client.download(mxc=event.url)).body
+        if hasattr(event, "key"):
+            data = decrypt_attachment(data, event.key["k"], event.hashes["sha256"], event.iv)
+        self.files.append((event.body, bytes(data)))
+
+    async def give(self, data: bytes, name: str, *, encrypted: bool) -> str:
+        """Send a picture; the event's id."""
+        import io
+
+        up, keys = await self.client.upload(
+            io.BytesIO(data), content_type="image/png", filename=name, encrypt=encrypted, filesize=len(data)
+        )
+        where = {"file": {**keys, "url": up.content_uri}} if encrypted else {"url": up.content_uri}
+        info = {"mimetype": "image/png", "size": len(data)}
+        return await self.say(name, msgtype="m.image", info=info, **where)
 
     async def joined(self) -> None:
         """Returns when the bot is in the room and its device is known."""

@@ -16,7 +16,7 @@ from kith.channels.matrix.settings import MatrixSettings
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, Refused, Unavailable
 from kith.core.ids import Ids
-from kith.core.message import Message, Text
+from kith.core.message import File, Message, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for all tests of this file: it takes ten seconds to start. Each test has its own bot."""
-    with matrix_server(tmp_path_factory.mktemp("synapse"), ["kith", "ann", "bob", "cat", "dan"]) as found:
+    with matrix_server(tmp_path_factory.mktemp("synapse"), ["kith", "ann", "bob", "cat", "dan", "eve", "fay"]) as found:
         yield found
 
 
@@ -106,6 +106,39 @@ def test_the_device_stays_the_same_and_its_keys_lie_encrypted(server: Server, ho
         database.close()
         text = pickle if isinstance(pickle, str) else bytes(pickle).decode("latin-1")
         assert "{" not in text and "curve" not in text.lower()  # sealed under the secret in Kith's own store
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["encrypted", "open"])
+def test_files_come_and_go(server: Server, tmp_path: Path, sealed: bool) -> None:
+    async def story() -> None:
+        heard: list[Any] = []
+
+        async def accept(envelope: Any) -> Accepted:
+            heard.append(envelope)
+            return Accepted("t", "c")
+
+        shelf, given = kit(), MatrixSettings(**matrix_settings(server.port, device="FILES"))
+        channel = MatrixChannel(given, shelf)
+        await channel.start(accept)
+        person = MatrixPerson("eve" if sealed else "fay", tmp_path)
+        await person.open(server, encrypted=sealed)
+        await person.joined()
+        name = await person.give(b"a cat" * 1000, "cat.png", encrypted=sealed)
+        await person.say("look", msgtype="m.image", filename="gone.png", url="mxc://home.test/nothing", info={})
+        await until(lambda: len(heard) == 2)
+        (cat,), (words, gone) = (one.message.parts for one in heard)
+        assert heard[0].platform_id == name and (cat.type, cat.name, cat.mime) == ("image", "cat.png", "image/png")
+        assert await shelf.blobs.fetch(cat) == b"a cat" * 1000
+        assert words == Text("look") and gone == Text("[gone.png: not to be had]", outside=True)
+        plan = File(shelf.blobs.put(b"a plan"), "text/plain", "plan.txt", 6)
+        said = Message("m", "assistant", (Text("here"), plan), 0.0)
+        await channel.send(Parcel("p_1", 1, "c", "matrix", "local", person.room, said))
+        await until(lambda: person.files)
+        assert person.heard == ["here"] and person.files == [("plan.txt", b"a plan")]
+        await channel.stop()
+        await person.close()
 
     asyncio.run(story())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from kith.channels.kit import Kit
+from kith.channels.kit import Kit, Limits
 from kith.channels.mqtt.channel import MqttChannel
 from kith.channels.mqtt.settings import MqttSettings
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, Refused, Unavailable
 from kith.core.ids import Ids
-from kith.core.message import Message, Text
+from kith.core.message import File, Message, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
@@ -204,5 +205,39 @@ def test_json_is_what_programs_get(server: Server, tmp_path: Path) -> None:
         told = json.loads(raw[0])
         assert told["text"] == "re hello" and told["reply_to"] == "ann-hello" and told["last"] is True
         await ann.close()
+
+    asyncio.run(story())
+
+
+def test_files_come_and_go_as_base64(server: Server) -> None:
+    async def story() -> None:
+        bob, raw = MqttPerson("bob"), list[dict[str, Any]]()
+        await bob.open(server)
+        bob._hear = lambda payload: raw.append(json.loads(payload))  # pyright: ignore
+        shelf, heard = kit(limits=Limits({"file": 100}, {"file": 100})), []
+
+        async def accept(envelope: Any) -> Accepted:
+            heard.append(envelope)
+            return Accepted("t", "c")
+
+        channel = MqttChannel(MqttSettings(**settings(server.port), client="files", prefix="files"), shelf)
+        await channel.start(accept)
+        cat = {"mime": "image/png", "name": "cat.png", "data": base64.b64encode(b"a cat").decode()}
+        broken, huge = {"data": "%%%%", "name": "x"}, {"data": "AAAA" * 100, "name": "huge"}
+        told = json.dumps({"id": "1", "text": "look", "media": [cat, broken, huge]})
+        await bob.publish("files/in/bob", told)
+        await until(lambda: heard)
+        words, picture, bad, large = heard[0].message.parts
+        assert words == Text("look") and await shelf.blobs.fetch(picture) == b"a cat"
+        assert bad == Text("[x: not to be had]", outside=True) and (large.blob, large.size) == ("at:2", 300)
+        plan = File(shelf.blobs.put(b"a plan"), "text/plain", "plan.txt", 6)
+        said = Message("m", "assistant", (Text("here"), plan), 0.0)
+        bob._client.subscribe("files/out/bob/#", 1)
+        await channel.send(Parcel("p_1", 1, "c", "mqtt", "local", "bob", said))
+        await until(lambda: len(raw) == 2)
+        assert [(one["id"], one["text"], one["last"]) for one in raw] == [("p_1-0", "here", False), ("p_1-1", "", True)]
+        assert base64.b64decode(raw[1]["media"][0]["data"]) == b"a plan"
+        await channel.stop()
+        await bob.close()
 
     asyncio.run(story())

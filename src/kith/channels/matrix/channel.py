@@ -11,13 +11,16 @@ import fnmatch
 from collections import OrderedDict
 from typing import Any
 
-from kith.channels.kit import Arrival, Kit, deliver, hand_over, let_go, load_cursor, save_cursor
+import httpx
+
+from kith.channels.kit import Arrival, Kit, collect, deliver, hand_over, let_go, load_cursor, save_cursor
+from kith.channels.matrix.files import Files
 from kith.channels.matrix.parse import NAME, parse
 from kith.channels.matrix.render import render
 from kith.channels.matrix.settings import MatrixSettings
 from kith.channels.matrix.wire import Wire
 from kith.core.errors import Invalid, KithError, Unavailable
-from kith.core.message import Message, Text
+from kith.core.message import Envelope, Media, Message, Text
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -35,6 +38,7 @@ class MatrixChannel:
         self._wire: Wire | None = None
         self._accept: Accept | None = None
         self._task: asyncio.Task[None] | None = None
+        self._client: httpx.AsyncClient | None = None
         self._known: set[str] = set()
         self._sealed: OrderedDict[str, tuple[str, Any]] = OrderedDict()  # events whose keys have not come yet
 
@@ -61,6 +65,9 @@ class MatrixChannel:
         self._accept = None
         task, self._task, wire, self._wire = self._task, None, self._wire, None
         await let_go([task], wire)
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def probe(self) -> None:
         """Ask the server for an answer. Raises `Unavailable`."""
@@ -75,9 +82,23 @@ class MatrixChannel:
         wire = self._connected()
 
         async def say(index: int, content: dict[str, Any]) -> str:
+            if (media := content.get("media")) is not None:
+                content = await self._stored(wire, parcel.target, media, content)
             return await wire.send(parcel.target, content, f"{parcel.id}-{index}")
 
         return await deliver(self._kit, parcel, render(parcel.message), say)
+
+    async def _stored(self, wire: Wire, room: str, media: Media, content: dict[str, Any]) -> dict[str, Any]:
+        """A file's content after its bytes were stored at the homeserver."""
+        data, sealed = await self._kit.blobs.fetch(media), wire.encrypted(room)
+        where = await self._files().put(data, media.mime, media.name or "file", wire.token, encrypted=sealed)
+        info: dict[str, Any] = {"mimetype": media.mime, "size": len(data)}
+        return {**{key: value for key, value in content.items() if key != "media"}, "info": info, **where}
+
+    def _files(self) -> Files:
+        if self._client is None:
+            self._client = self._kit.http(timeout=30.0)
+        return Files(self._client, self._settings.homeserver)
 
     async def edit(self, parcel: Parcel, receipt: str, text: str) -> None:
         """Replace an event (client-server API, "Event replacements"). Raises as `send`."""
@@ -159,5 +180,14 @@ class MatrixChannel:
         except Invalid as error:
             _log.info("event not understood", code=error.code)
             return
-        if envelope is not None:
-            await hand_over(self._kit, lambda: self._accept, envelope)
+        if envelope is None:
+            return
+        heard = envelope
+
+        async def fetch(place: str, most: int) -> tuple[bytes, str]:
+            return await self._files().get(place, most, wire.token)
+
+        async def made() -> Envelope:
+            return await collect(self._kit, heard, fetch)
+
+        await hand_over(self._kit, lambda: self._accept, made)

@@ -6,8 +6,19 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kith.channels.kit import Arrival, check_name, check_text, inner, mapping, message_id, word
-from kith.core.message import Envelope, Message, Part, Text
+from kith.channels.kit import (
+    PENDING,
+    Arrival,
+    check_name,
+    check_text,
+    inner,
+    mapping,
+    message_id,
+    part_for,
+    quotes,
+    word,
+)
+from kith.core.message import Envelope, Message, Part
 
 NAME = "matrix"
 _QUOTED = re.compile(r"\A(?:> [^\n]*\n)+\n?")
@@ -60,9 +71,12 @@ def _said(content: Mapping[str, Any], own: str) -> dict[str, Any] | None:
     edits = word(relation, "event_id") if word(relation, "rel_type") == "m.replace" else ""
     new = inner(content, "m.new_content") if edits else content
     kind = word(new, "msgtype")
-    if kind not in ("m.text", "m.emote"):
+    media = _media(new, kind)
+    if kind not in ("m.text", "m.emote") and media is None:
         return None
     text = word(new, "body")[:_LONGEST]
+    if media is not None and word(new, "filename") in ("", text):
+        text = ""  # the body is the file's name, and no words to it
     answers = word(inner(relation, "m.in_reply_to"), "event_id")
     if answers:
         text = _QUOTED.sub("", text, count=1) or text
@@ -72,8 +86,26 @@ def _said(content: Mapping[str, Any], own: str) -> dict[str, Any] | None:
     local = own.partition(":")[0].removeprefix("@")
     if local and (found := re.match(rf"\s*@?{re.escape(local)}(?::[\w.:-]+)?\s*[:,，：]\s*", text, re.IGNORECASE)):
         text, called = text[found.end() :] or text, True
-    parts = (Text(check_text(f"* {text}" if kind == "m.emote" else text)),)
+    if media is None:
+        text = check_text(f"* {text}" if kind == "m.emote" else text)
+    parts: tuple[Part, ...] = (*quotes(text), *(() if media is None else (media,)))
     return {"parts": parts, "edits": _id(edits), "reply_to": _id(answers), "thread": _id(thread), "called": called}
+
+
+def _media(content: Mapping[str, Any], kind: str) -> Part | None:
+    """A file where the content names one; the key of one that is encrypted stands behind its address."""
+    if kind not in ("m.image", "m.audio", "m.video", "m.file"):
+        return None
+    info, sealed = inner(content, "info"), inner(content, "file")
+    words = [word(content, "url")]
+    if sealed:
+        words = [word(sealed, "url"), word(inner(sealed, "key"), "k"), word(sealed, "iv")]
+        words.append(word(inner(sealed, "hashes"), "sha256"))
+    if not all(re.fullmatch(r"[!-~]{1,600}", one) for one in words):
+        return None
+    size, name = info.get("size"), word(content, "filename") or word(content, "body")
+    whole = size if isinstance(size, int) and 0 <= size < 1 << 40 else 0
+    return part_for(word(info, "mimetype"), PENDING + " ".join(words), name, whole)
 
 
 def _reaction(content: Mapping[str, Any]) -> dict[str, Any] | None:

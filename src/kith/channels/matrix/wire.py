@@ -72,6 +72,18 @@ class Wire:
         """What is known of the rooms that we are in."""
         return self._there().rooms
 
+    @property
+    def token(self) -> str:
+        """The session's token."""
+        return str(self._there().access_token)
+
+    def encrypted(self, room: str) -> bool:
+        """Whether what is said in a room is encrypted. Raises `Refused` where we are not in it."""
+        known = self.rooms.get(room)
+        if known is None:
+            raise Refused("we are not in this room (any more)")
+        return bool(known.encrypted)
+
     async def sync(self, since: str, *, full: bool = False) -> Any:
         """What is new since a token, waiting for it up to 20 s. Raises `Unavailable`."""
         nio: Any = importlib.import_module("nio")

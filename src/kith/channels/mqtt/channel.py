@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from kith.channels.kit import Arrival, Kit, deliver, hand_over, let_go, load_cursor, save_cursor
-from kith.channels.mqtt.parse import NAME, own_name, parse
+from kith.channels.kit import Arrival, Kit, collect, deliver, hand_over, let_go, load_cursor, media_parts, save_cursor
+from kith.channels.mqtt.parse import NAME, own_name, parse, unpack
 from kith.channels.mqtt.render import render
 from kith.channels.mqtt.settings import MqttSettings
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
@@ -101,7 +101,8 @@ class MqttChannel:
             await self._publish(topic, payload, self._settings.qos)
             return f"{parcel.id}-{index}"
 
-        return await deliver(self._kit, parcel, render(parcel, bare=self._settings.bare), publish)
+        files = {part.blob: await self._kit.blobs.fetch(part) for part in media_parts(parcel.message)}
+        return await deliver(self._kit, parcel, render(parcel, bare=self._settings.bare, files=files), publish)
 
     async def _publish(self, topic: str, payload: bytes, qos: int, *, retain: bool = False) -> None:
         client = self._client
@@ -221,6 +222,8 @@ class MqttChannel:
         except (Invalid, UnicodeDecodeError) as error:
             _log.info("publication not understood", error=type(error).__name__)
             envelope = None
+        if envelope is not None:
+            envelope = await collect(self._kit, envelope, _unpacker(raw["payload"]))
         if envelope is not None and not await hand_over(self._kit, lambda: self._accept, envelope):
             return
         if message.qos and self._client is not None:
@@ -239,6 +242,13 @@ class MqttChannel:
                 self._names.pop(next(iter(self._names)))
             await save_cursor(self._kit, NAME, self._settings.account, {"names": self._names})
         return self._names[mid]
+
+
+def _unpacker(payload: bytes) -> Callable[[str, int], Awaitable[tuple[bytes, str]]]:
+    async def fetch(place: str, most: int) -> tuple[bytes, str]:
+        return await asyncio.to_thread(unpack, payload, int(place), most), ""
+
+    return fetch
 
 
 def _part(client: Any, status: str) -> None:
