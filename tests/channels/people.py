@@ -274,6 +274,14 @@ class XmppPerson:
         message.send()
         await self.client.plugin["xep_0199"].ping("home.test", timeout=30)
 
+    async def give(self, address: str, text: str = "") -> None:
+        """Tell where a file is (XEP-0066)."""
+        message = self.client.make_message("kith@home.test", text or address, mtype="chat")
+        about = ElementTree.SubElement(message.xml, "{jabber:x:oob}x")
+        ElementTree.SubElement(about, "{jabber:x:oob}url").text = address
+        message.send()
+        await self.client.plugin["xep_0199"].ping("home.test", timeout=30)
+
 
 def xmpp_settings(port: int, **more: Any) -> dict[str, Any]:
     return {

@@ -223,11 +223,12 @@ def imap_server(folder: Path, *, tls: bool = False) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def xmpp_server(folder: Path, users: Sequence[str] = ("kith",), *, tls: bool = False) -> Iterator[Server]:
-    """prosody for ``home.test`` with an archive, and rooms at ``rooms.home.test``; every user's password is ``secret``.
+    """prosody for ``home.test`` with an archive, and rooms at ``rooms.home.test``, files at port ``more["web"]``;
+    every user's password is ``secret``.
 
     With `tls` its port takes only STARTTLS, with the certificate in `folder`.
     """
-    prosody, port = program("prosody"), free_port()
+    prosody, port, web = program("prosody"), free_port(), free_port()
     accounts = folder / "data" / "home%2etest" / "accounts"
     accounts.mkdir(parents=True, exist_ok=True)
     for user in users:
@@ -237,7 +238,8 @@ def xmpp_server(folder: Path, users: Sequence[str] = ("kith",), *, tls: bool = F
         "daemonize = false", f'pidfile = "{folder}/prosody.pid"', f'data_path = "{folder}/data"',
         'log = { info = "*console" }',
         'run_as_root = true', 'interfaces = { "127.0.0.1" }', f"c2s_ports = {{ {port} }}", "s2s_ports = {}",
-        'authentication = "internal_plain"', "c2s_direct_tls_ports = {}", "http_ports = {}", "https_ports = {}",
+        'authentication = "internal_plain"', "c2s_direct_tls_ports = {}", "https_ports = {}",
+        f"http_ports = {{ {web} }}", 'http_interfaces = { "127.0.0.1" }', 'http_default_host = "files.home.test"',
         f"c2s_require_encryption = {'true' if tls else 'false'}", "allow_unencrypted_plain_auth = true",
         'modules_enabled = { "roster", "saslauth", "disco", "ping", "mam", "smacks", "carbons"'
         + (', "tls" }' if tls else " }"),
@@ -246,10 +248,12 @@ def xmpp_server(folder: Path, users: Sequence[str] = ("kith",), *, tls: bool = F
         f'ssl = {{ certificate = "{cert}"; key = "{key}" }}' if tls else "",
         'VirtualHost "home.test"', 'Component "rooms.home.test" "muc"', '  modules_enabled = { "muc_mam" }',
         "  muc_log_by_default = true", "  muc_log_all_rooms = true", "  muc_room_locking = false",
+        'Component "files.home.test" "http_file_share"', f'  http_external_url = "http://127.0.0.1:{web}/"',
+        '  http_file_share_access = { "home.test" }', "  http_file_share_size_limit = 1000000",
     ]  # fmt: skip
     (folder / "prosody.cfg.lua").write_text("\n".join(lines) + "\n")
     with running([prosody, "-F", "--config", str(folder / "prosody.cfg.lua")], folder, port) as process:
-        yield Server(port, process, folder)
+        yield Server(port, process, folder, {"web": web})
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from kith.channels.xmpp.settings import XmppSettings
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, Refused, Unavailable
 from kith.core.ids import Ids
-from kith.core.message import Message, Text
+from kith.core.message import File, Message, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
@@ -47,6 +48,49 @@ def test_messages_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
     found = asyncio.run(play(tmp_path, xmpp_stage(tmp_path, 3), messages=60, seconds=4, every=1.3))
     assert found.cuts >= 1
     assert found.inwards.clean and found.outwards.clean and not found.dead
+
+
+def test_files_come_and_go_and_nothing_inside_is_asked(server: Server) -> None:
+    async def story() -> None:
+        heard: list[Any] = []
+
+        async def accept(envelope: Any) -> Accepted:
+            heard.append(envelope)
+            return Accepted("t", "c")
+
+        shelf, ann = kit(), XmppPerson("ann")
+        await ann.open(server)
+        channel = XmppChannel(XmppSettings(**xmpp_settings(server.port)), shelf)
+        await channel.start(accept)
+        plan = File(shelf.blobs.put(b"a plan"), "text/plain", "plan.txt", 6)
+        said = Message("m", "assistant", (Text("here"), plan), 0.0)
+        parcel = Parcel("p_1", 1, "c", "xmpp", "local", ann.jid, said)
+        await channel.send(parcel)
+        await until(lambda: len(ann.heard) == 2)
+        address = ann.heard[1]
+        assert ann.heard[0] == "here" and address.endswith("/plan.txt")
+        assert ann.stanzas[-1].xml.find("{jabber:x:oob}x/{jabber:x:oob}url").text == address
+        assert await channel.arrived(parcel)
+        with socket.socket() as inner:  # somebody inside the house, who must not be asked
+            inner.bind(("127.0.0.1", 0))
+            inner.listen()
+            inner.settimeout(0.2)
+            strange = f"http://127.0.0.1:{inner.getsockname()[1]}/secret.txt"
+            await ann.give(address)
+            await ann.give(strange)
+            await ann.give(strange.replace("http:", "https:").replace("127.0.0.1", "localhost"), "look\n> old words")
+            await until(lambda: len(heard) == 3)
+            with pytest.raises(TimeoutError):
+                inner.accept()
+        (mine,), (refused,) = heard[0].message.parts, heard[1].message.parts
+        assert await shelf.blobs.fetch(mine) == b"a plan" and (mine.name, mine.mime) == ("plan.txt", "text/plain")
+        assert refused == Text("[secret.txt: not to be had]", outside=True)
+        words, quoted, last = heard[2].message.parts
+        assert (words, quoted) == (Text("look"), Text("> old words", outside=True)) and last == refused
+        await channel.stop()
+        await ann.close()
+
+    asyncio.run(story())
 
 
 def test_a_room_is_heard_again_from_where_it_was_left(server: Server, tmp_path: Path) -> None:

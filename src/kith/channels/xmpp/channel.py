@@ -12,13 +12,14 @@ import dataclasses
 from collections import OrderedDict
 from typing import Any
 
-from kith.channels.kit import Arrival, Kit, deliver, hand_over, let_go, load_cursor, save_cursor
+from kith.channels.kit import Arrival, Kit, collect, deliver, hand_over, let_go, load_cursor, save_cursor
+from kith.channels.xmpp.files import Files, opener
 from kith.channels.xmpp.parse import NAME, Self, Stanza, parse, read
-from kith.channels.xmpp.render import piece_id, render
+from kith.channels.xmpp.render import piece_id, render, words
 from kith.channels.xmpp.settings import XmppSettings
 from kith.channels.xmpp.wire import Wire
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.message import Envelope, Message, Text
+from kith.core.message import Envelope, Media, Message, Text
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -39,6 +40,7 @@ class XmppChannel:
         self._own = Self(settings.jid.partition("/")[0].lower(), dict.fromkeys(self._rooms, settings.nick))
         self._wire: Wire | None = None
         self._accept: Accept | None = None
+        self._files: Files | None = None
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._place: dict[str, str] = {}  # the last accepted id in each archive; "" is our own
@@ -67,6 +69,8 @@ class XmppChannel:
         self._accept = None
         task, self._task, wire, self._wire = self._task, None, self._wire, None
         await let_go([task], wire)
+        files, self._files = self._files, None
+        await let_go((), files)
 
     async def probe(self) -> None:
         """Ask the server for an answer. Raises `Unavailable`."""
@@ -84,9 +88,13 @@ class XmppChannel:
         if not parcel.target or any(char in parcel.target for char in "<>\"'&"):
             raise Refused("the reply's target is no address")
 
-        async def say(index: int, body: str) -> str:
-            name = piece_id(parcel.id, index)
-            await wire.say(parcel.target, self._kind(parcel.target), body, name)
+        async def say(index: int, piece: str | Media) -> str:
+            name, address = piece_id(parcel.id, index), ""
+            if isinstance(piece, Media):
+                data = await self._kit.blobs.fetch(piece)
+                address = await self._open(wire).put(data, piece.mime, piece.name or "file")
+            body = address if isinstance(piece, Media) else piece
+            await wire.say(parcel.target, self._kind(parcel.target), body, name, address=address)
             return name
 
         return await deliver(self._kit, parcel, render(parcel.message), say)
@@ -94,7 +102,7 @@ class XmppChannel:
     async def edit(self, parcel: Parcel, receipt: str, text: str) -> None:
         """Correct a message (XEP-0308). The correction has the id of the reply's first piece, so that the archive tells
         whether it arrived. Raises as `send`."""
-        body = render(Message("", "assistant", (Text(text),), 0.0))[0]
+        body = words(Message("", "assistant", (Text(text),), 0.0))[0]
         kind = self._kind(parcel.target)
         await self._connected().say(parcel.target, kind, body, piece_id(parcel.id, 0), replaces=receipt)
 
@@ -192,13 +200,27 @@ class XmppChannel:
             _log.info("stanza not understood", code=error.code)
             return
         if envelope is not None:
-            await hand_over(self._kit, lambda: self._accept, self._resolved(stanza, envelope))
+            await self._hand_over(self._resolved(stanza, envelope))
         room = stanza.bare if stanza.kind == "groupchat" else ""
         if stanza.archived and room in self._place:
             self._place[room] = stanza.archived
             await self._keep_place()
         if envelope is not None and live and envelope.kind == "direct" and self._settings.receipts and stanza.id:
             self._confirm(stanza)
+
+    async def _hand_over(self, envelope: Envelope) -> None:
+        async def fetch(address: str, most: int) -> tuple[bytes, str]:
+            return await self._open(self._connected()).get(address, most)
+
+        async def made() -> Envelope:
+            return await collect(self._kit, envelope, fetch)
+
+        await hand_over(self._kit, lambda: self._accept, made)
+
+    def _open(self, wire: Wire) -> Files:
+        if self._files is None:
+            self._files = opener(self._kit.http, wire)
+        return self._files
 
     def _confirm(self, stanza: Stanza) -> None:
         """Receipt (XEP-0184) and marker (XEP-0333), where the sender asked for them."""

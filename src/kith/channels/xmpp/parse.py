@@ -6,18 +6,22 @@ RFC 6121; ids of the archive from XEP-0359, corrections XEP-0308, replies XEP-04
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from kith.channels.kit import Arrival, check_text, message_id
+from kith.channels.kit import PENDING, Arrival, check_text, message_id, part_for, quotes
 from kith.core.errors import Invalid
-from kith.core.message import Envelope, Message, Text
+from kith.core.message import Envelope, Message, Part
 
 NAME = "xmpp"
 _LONGEST = 512 * 1024
 _CLIENT = "{jabber:client}"
+_OOB = "{jabber:x:oob}"
+_FILES = 10
 _SID = "{urn:xmpp:sid:0}"
 
 
@@ -47,6 +51,7 @@ class Stanza:
     answers: str = ""
     wants_receipt: bool = False
     wants_marker: bool = False
+    files: tuple[str, ...] = ()
 
     @property
     def bare(self) -> str:
@@ -61,7 +66,9 @@ def parse(raw: str | bytes, arrival: Arrival, own: Self | None = None) -> Envelo
     """What somebody says. Raises `Invalid`. None for errors, signs without words and our own words."""
     me = own or Self()
     stanza = read(raw, me)
-    if stanza.kind in ("error", "headline") or not stanza.body.strip() or not stanza.bare or stanza.bare == me.bare:
+    if stanza.kind in ("error", "headline") or not stanza.bare or stanza.bare == me.bare:
+        return None
+    if not stanza.body.strip() and not stanza.files:
         return None
     room = stanza.kind == "groupchat"
     nick = me.nick(stanza.bare)
@@ -76,7 +83,7 @@ def parse(raw: str | bytes, arrival: Arrival, own: Self | None = None) -> Envelo
         platform_id=name,
         sender=_handle(stanza.sender) if room or private else stanza.bare,
         conversation=_handle(stanza.sender) if private else stanza.bare,
-        message=Message(message_id(NAME, arrival.account, name), "user", (Text(check_text(text)),), arrival.at),
+        message=Message(message_id(NAME, arrival.account, name), "user", _parts(stanza, text), arrival.at),
         kind="group" if room else "direct",
         sender_name=_printable(stanza.resource if room or private else stanza.bare.partition("@")[0])[:128],
         reply_to=_short(stanza.answers) if stanza.answers else "",
@@ -110,7 +117,32 @@ def read(raw: object, own: Self) -> Stanza:
         answers=_attribute(root, "{urn:xmpp:reply:0}reply", "id"),
         wants_receipt=root.find("{urn:xmpp:receipts}request") is not None,
         wants_marker=root.find("{urn:xmpp:chat-markers:0}markable") is not None,
+        files=tuple(_addresses(root))[:_FILES],
     )
+
+
+def _addresses(root: ElementTree.Element) -> Iterator[str]:
+    """The addresses of files (XEP-0066)."""
+    for one in root.findall(f"{_OOB}x"):
+        address = (one.findtext(f"{_OOB}url") or "").strip()
+        if address.startswith(("https://", "http://")) and len(address) < 2000 and address.isprintable():
+            yield address
+
+
+def _parts(stanza: Stanza, text: str) -> tuple[Part, ...]:
+    """The words, what they quote, and the files; a body that only repeats a file's address says nothing."""
+    files = [
+        part_for(mimetypes.guess_type(one.partition("?")[0])[0] or "", PENDING + one, named(one))
+        for one in stanza.files
+    ]
+    if files and stanza.body.strip() in ("", *stanza.files):
+        return tuple(files)
+    return (*quotes(check_text(text)), *files)
+
+
+def named(address: str) -> str:
+    """The name of the file at an address."""
+    return unquote(address.partition("?")[0].rstrip("/").rpartition("/")[2])[:200]
 
 
 def platform_id(stanza: Stanza) -> str:

@@ -15,12 +15,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 from kith.channels.xmpp.settings import XmppSettings
-from kith.core.errors import NotFound, Refused, Unavailable
+from kith.core.errors import Invalid, NotFound, Refused, Unavailable
 
 _PATIENCE = 30.0
 _ACK = 15.0
 _PAGE = 100
-_PLUGINS = ("xep_0030", "xep_0045", "xep_0198", "xep_0199", "xep_0280", "xep_0297", "xep_0313", "xep_0085")
+_PLUGINS = ("xep_0030", "xep_0045", "xep_0198", "xep_0199", "xep_0280", "xep_0297", "xep_0313", "xep_0085", "xep_0363")
 _SID = "urn:xmpp:sid:0"
 
 
@@ -39,6 +39,7 @@ class Wire:
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._acks: dict[str, asyncio.Future[None]] = {}
         self._up = False
+        self._services: tuple[str, ...] = ()
 
     async def open(self) -> None:
         """Connect, log in and say that we are there. Raises `Unavailable`, `Refused` for a wrong password."""
@@ -89,10 +90,46 @@ class Wire:
         except TimeoutError:
             raise Unavailable(f"the room {room} does not answer") from None
 
-    async def say(self, target: str, kind: str, body: str, name: str, replaces: str = "") -> None:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Hosts that are our own server."""
+        domain = str(self._there().boundjid.domain)
+        return tuple(name for name in (self._settings.host, domain, *self._services) if name)
+
+    @property
+    def trust(self) -> ssl.SSLContext | None:
+        """Whom the server's certificate has to be signed by, where the settings say so."""
+        return self._there().ssl_context if self._settings.authority is not None else None
+
+    async def slot(self, name: str, size: int, mime: str) -> tuple[str, dict[str, str], str]:
+        """Where a file may be put, with which headers, and its address afterwards (XEP-0363).
+
+        Raises `Invalid` where the server keeps no files or none so large, `Unavailable`.
+        """
+        from slixmpp.exceptions import IqError, IqTimeout
+
+        uploads = self._there().plugin["xep_0363"]
+        try:
+            if not self._services:
+                found = await uploads.find_upload_service(timeout=_PATIENCE)
+                if found is None:
+                    raise Invalid("the XMPP server keeps no files", code="not_wanted")
+                self._services = (str(found["from"]),)
+            answer = await uploads.request_slot(_jid(self._services[0]), name, size, mime, timeout=_PATIENCE)
+        except IqError as error:
+            wait = error.etype == "wait"
+            told = f"the XMPP server does not take the file ({error.condition})"
+            raise Unavailable(told, retry_after=60.0) if wait else Invalid(told, code="not_wanted") from None
+        except (IqTimeout, TimeoutError):
+            raise Unavailable("the XMPP server does not answer") from None
+        slot = answer["http_upload_slot"]
+        headers = {str(one["name"]): str(one["value"]) for one in slot["put"]["headers"]}
+        return str(slot["put"]["url"]), headers, str(slot["get"]["url"])
+
+    async def say(self, target: str, kind: str, body: str, name: str, *, replaces: str = "", address: str = "") -> None:
         """Send one message under the id `name`; returns when the server has it. Raises `OSError` in doubt.
 
-        It corrects the message `replaces`, where that is given.
+        It corrects the message `replaces`, and is about the file at `address`, where these are given.
         """
         client = self._there()
         stanza = client.make_message(target, body, mtype=kind)
@@ -100,6 +137,10 @@ class Wire:
         stanza.append(_element("origin-id", _SID, id=name))
         if replaces:
             stanza.append(_element("replace", "urn:xmpp:message-correct:0", id=replaces))
+        if address:
+            about = _element("x", "jabber:x:oob")
+            ElementTree.SubElement(about, "{jabber:x:oob}url").text = address
+            stanza.append(about)
         stanza.append(_element("active", "http://jabber.org/protocol/chatstates"))
         if kind == "chat":
             stanza.append(_element("request", "urn:xmpp:receipts"))
