@@ -1,7 +1,8 @@
 """How much danger is noticed that nothing was written for? On sentences kept out of training, and on everyday requests.
 
 `python -m benchmarks.crisis [CLINC150.json]`: shares with 95 % bounds (Wilson), and the time per message beside that of
-the rules alone. A file of CLINC150 (not part of Kith) says how often ordinary requests are taken for danger.
+the rules alone. Everyday Chinese is that of chinese.yaml; a file of CLINC150 (not part of Kith) says how often ordinary
+English requests are taken for danger: its validation part, for the layer has seen some of its training part.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from kith.dialogue.crisis import endangered
 from kith.dialogue.worry import judged
 
-UNSEEN = Path(__file__).parents[1] / "tests" / "dialogue" / "unseen.txt"
-NAMES = {"+": "own life", "!": "by another", "?": "unclear", "-": "harmless"}
+UNSEEN = Path(__file__).parents[1] / "tests" / "dialogue" / "blind.txt"
+CHINESE = Path(__file__).parent / "chinese.yaml"
+NAMES = {"+": "danger", "?": "unclear", "-": "harmless"}
 
 
 def bounds(hits: int, total: int) -> str:
@@ -45,7 +49,7 @@ def main() -> None:
     lines = UNSEEN.read_text("utf-8").splitlines()
     for mark, name in NAMES.items():
         report(name, [line[2:] for line in lines if line.startswith(f"{mark} ")])
-    texts = [line[2:] for line in lines if line[0] != "#"]
+    texts = [line[2:] for line in lines if line[:2] in ("+ ", "? ", "- ")]
     for name, judge in (("rules", endangered), ("both", judged)):
         taken: list[float] = []
         for text in texts * 3:
@@ -53,9 +57,10 @@ def main() -> None:
             judge(text)
             taken.append(time.perf_counter() - began)
         print(f"{name}: {statistics.median(taken) * 1000:.2f} ms a message at the median")
+    report("everyday Chinese", [text for some in yaml.safe_load(CHINESE.read_text("utf-8")).values() for text in some])
     if len(sys.argv) > 1:
         rows = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-        report("CLINC150", [row[0] for part in rows.values() for row in part][:5000])
+        report("CLINC150", [row[0] for row in rows["val"]])
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kith.dialogue.crisis import endangered
 from kith.dialogue.worry import judged
 
 CASES = Path(__file__).parent / "crisis.txt"
-UNSEEN = Path(__file__).parent / "unseen.txt"
+BLIND = Path(__file__).parent / "blind.txt"  # has no part in training
 
 
 def cases(mark: str, path: Path = CASES) -> list[str]:
@@ -70,11 +71,21 @@ def test_nothing_is_no_danger(text: str) -> None:
 
 def test_unseen_words_are_noticed_no_less_than_was_measured() -> None:
     """Floors below the figures of docs/adr/050-danger.md, so that a new training cannot lose them unnoticed."""
-    found = {mark: [judged(text) for text in cases(mark, UNSEEN)] for mark in "+!-"}
+    found = {mark: [judged(text) for text in cases(mark, BLIND)] for mark in "+?-"}
+    assert sum(map(len, found.values())) >= 300
     share = {mark: sum(map(bool, some)) / len(some) for mark, some in found.items()}
     script = {mark: sum(one in ("self", "other") for one in some) / len(some) for mark, some in found.items()}
-    assert share["+"] >= 0.65
-    assert share["!"] >= 0.85
-    assert script["+"] >= 0.33
-    assert script["-"] <= 0.06
-    assert share["-"] <= 0.1
+    print(share, script)
+    assert share["+"] >= 0.96
+    assert share["?"] >= 0.95
+    assert script["+"] >= 0.92
+    assert script["-"] <= 0.065
+    assert share["-"] <= 0.11
+
+
+def test_everyday_talk_is_left_alone() -> None:
+    """The Chinese phrases of the benchmark of intents, and questions that were once taken for danger."""
+    phrases = yaml.safe_load((Path(__file__).parents[2] / "benchmarks" / "chinese.yaml").read_text("utf-8"))
+    found = [judged(text) for some in phrases.values() for text in some]
+    assert sum(map(bool, found)) <= 0.02 * len(found)
+    assert not any(map(judged, ("where do I live?", "我住在哪里", "提醒我晚上十点吃药", "how do I kill a process")))

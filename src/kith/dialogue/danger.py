@@ -3,7 +3,8 @@
 Features: n-grams of one to four characters, words and pairs of words, and what the words are about: the notions of
 ``concepts.txt`` and every two of them that stand in one sentence, so that wordings that were never trained share what
 was learnt. All are hashed into one row of columns (Weinberger and others, "Feature Hashing for Large Scale Multitask
-Learning", 2009). Model: multinomial logistic regression, fitted by ``scripts/make_danger.py`` and kept as bytes.
+Learning", 2009) and weighed by how rare they are. Model: multinomial logistic regression, fitted by
+``scripts/make_danger.py``, kept as bytes and loaded when the first message is read.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-COLUMNS = 1 << 14
+COLUMNS = 1 << 17
 LABELS = ("safe", "self", "other", "unclear")
 _FILE = "danger.npz"
+RARITY = 20  # steps of rarity for one
 _SHARES = (0.4, 0.4, 0.2)  # of a text's squared length: letters and words, notions, pairs of notions
+_KNOWN = 1.0  # the rarity of what stands in every sentence
 _LONGEST = 4  # characters of a Chinese word, words of an English phrase
 _WORD = re.compile(r"[a-z']+|[0-9]+|[\u3400-\u9fff]+")
 _ENDINGS = ("s", "d", "ed", "ing", "es")
@@ -34,34 +37,45 @@ _ENDINGS = ("s", "d", "ed", "ing", "es")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A fitted model: a row for each label, and the chances from which a text counts."""
+    """A fitted model: a row of bytes for each label and what one step of them is worth, the rarity of each column
+    (0 where it was never seen), and the chances from which a text counts."""
 
-    rows: Floats
+    rows: NDArray[np.int8]
+    scale: Floats
     bias: Floats
+    rarity: Floats
     sure: float
     maybe: float
 
 
 def chances(plain: str, weights: Weights) -> Floats:
     """How probable each label is for one plain sentence; they add up to one."""
-    columns, values = features(plain)
-    scores = weights.rows[:, columns] @ values + weights.bias
+    columns, values = features(plain, weights.rarity)
+    scores = (weights.rows[:, columns].astype(np.float32) @ values) * weights.scale + weights.bias
     grown = np.exp(scores - scores.max())
     return (grown / grown.sum()).astype(np.float32)
 
 
-def features(plain: str) -> tuple[NDArray[np.int64], Floats]:
+def features(plain: str, rarity: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Columns and values of a plain sentence, of length one together."""
+    groups = columns(plain)
+    values = [np.maximum(rarity[group], _KNOWN) for group in groups]
+    lengths = [float(np.sqrt((some * some).sum())) or 1.0 for some in values]
+    parts = [some * np.float32(share**0.5 / size) for some, share, size in zip(values, _SHARES, lengths, strict=True)]
+    return np.concatenate(groups), np.concatenate(parts)
+
+
+def columns(plain: str) -> tuple[NDArray[np.int64], ...]:
+    """The columns of a plain sentence: of letters and words, of notions, of pairs of notions."""
     words = _WORD.findall(plain)
     text = f" {' '.join(words)} "
     letters = {text[at : at + size] for size in (1, 2, 3, 4) for at in range(len(text) - size + 1)}
     letters |= {f"w:{word}" for word in words} | {f"w:{a} {b}" for a, b in pairwise(words)}
     about = sorted(notions(words))
-    groups = (letters, [f"c:{name}" for name in about], [f"c:{a}&{b}" for a, b in combinations(about, 2)])
-    columns = [crc32(one.encode("utf-8", "replace")) % COLUMNS for group in groups for one in group]
-    heights = [(share / max(len(group), 1)) ** 0.5 for share, group in zip(_SHARES, groups, strict=True)]
-    values = np.repeat(np.array(heights, np.float32), [len(group) for group in groups])
-    return np.array(columns, np.int64), values
+    groups = (sorted(letters), [f"c:{name}" for name in about], [f"c:{a}&{b}" for a, b in combinations(about, 2)])
+    return tuple(
+        np.array([crc32(one.encode("utf-8", "replace")) % COLUMNS for one in group], np.int64) for group in groups
+    )
 
 
 def notions(words: list[str]) -> set[str]:
@@ -101,6 +115,6 @@ def _known() -> dict[str, frozenset[str]]:
 def shipped() -> Weights:
     """The model that comes with Kith."""
     with np.load(Path(__file__).parent / _FILE, allow_pickle=False) as kept:
-        rows = kept["rows"].astype(np.float32) * kept["scale"].astype(np.float32)[:, None]
+        rarity = kept["rarity"].astype(np.float32) / RARITY
         sure, maybe = (float(value) for value in kept["bounds"])
-        return Weights(rows, kept["bias"].astype(np.float32), sure, maybe)
+        return Weights(kept["rows"], kept["scale"], kept["bias"], rarity, sure, maybe)

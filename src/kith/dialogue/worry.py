@@ -22,6 +22,7 @@ Worry = Literal["", "self", "other", "unclear"]
 
 _LONG = 20_000  # characters from which a text is looked through beside the event loop
 _EDGE = 600  # characters at either end of a text that the layer reads: what is pasted between is seldom one's own
+_DOUBT = 0.9  # chance that all of it is safe, from which what a rule saw is asked about instead
 _ROUNDS = 6  # of a conversation in which the question is put once
 _YES = re.compile(
     r"(?:yes|yeah|yep|yup|ya|maybe|sometimes|often|kind of|kinda|a (?:bit|little)|i (?:do|am|have|think so)|both"
@@ -32,15 +33,18 @@ _QUESTION = re.compile(r"[?？吗]\s*$")
 
 def judged(text: str) -> Worry:
     """Whether somebody may take or harm their own life ("self"), is hurt by another ("other"), or it is "unclear"."""
-    if endangered(text):
+    ruled, short = endangered(text), len(text) <= 2 * _EDGE
+    if ruled and not short:
         return "self"
-    ends = text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}"
-    weights, unclear = shipped(), False
+    ends = text if short else f"{text[:_EDGE]}\n{text[-_EDGE:]}"
+    weights, unclear, safest = shipped(), ruled, 1.0
     for sentence in sentences(plain(ends)):
         safe, own, other, _ = (float(chance) for chance in chances(bare(sentence), weights))
         if own + other >= weights.sure:
-            return "other" if other > own else "self"
-        unclear = unclear or 1 - safe >= weights.maybe
+            return "other" if other > own and not ruled else "self"
+        unclear, safest = unclear or 1 - safe >= weights.maybe, min(safest, safe)
+    if ruled and safest < _DOUBT:
+        return "self"
     return "unclear" if unclear else ""
 
 

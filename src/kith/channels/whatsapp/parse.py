@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from kith.channels.kit import Arrival, check_name, message_id
+from kith.channels.kit import Arrival, check_name, inner, mapping, message_id, rows, word
 from kith.core.errors import Invalid
 from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 
@@ -15,6 +15,7 @@ NAME = "whatsapp"
 PENDING = "whatsapp:"  # in front of a file's id, in place of the hash of bytes that are not here yet
 State = Literal["sent", "delivered", "read", "failed"]
 _LONGEST = 65_536
+_MOST = 2000
 _OLDEST = 8 * 86_400.0  # a call that failed is made again for seven days
 _SILENT = frozenset({"system", "request_welcome", "ephemeral"})
 _MEDIA: Mapping[str, tuple[type[Image | Audio | File], str]] = {
@@ -42,14 +43,14 @@ class Receipt:
 def values(raw: Any, number: str = "") -> list[Mapping[str, Any]]:
     """What a call tells of: the values of its ``messages`` changes, of the phone number id `number` where that is
     given. Raises `Invalid` for what is no call of WhatsApp's."""
-    call = _mapping(raw, "not a call")
+    call = mapping(raw, "not a call")
     if call.get("object") != "whatsapp_business_account":
         raise Invalid("not a call of WhatsApp's", code="bad_frame")
     found: list[Mapping[str, Any]] = []
-    for entry in _list(call, "entry"):
-        for change in _list(entry, "changes"):
-            value = _inner(change, "value")
-            ours = not number or _word(_inner(value, "metadata"), "phone_number_id") == number
+    for entry in rows(call, "entry", _MOST):
+        for change in rows(entry, "changes", _MOST):
+            value = inner(change, "value")
+            ours = not number or word(inner(value, "metadata"), "phone_number_id") == number
             if change.get("field") == "messages" and ours:
                 found.append(value)
     return found
@@ -57,14 +58,14 @@ def values(raw: Any, number: str = "") -> list[Mapping[str, Any]]:
 
 def singles(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """A value with several messages as several values with one."""
-    for message in _list(value, "messages"):
+    for message in rows(value, "messages", _MOST):
         yield {**value, "messages": [message]}
 
 
 def receipts(value: Mapping[str, Any]) -> Iterator[Receipt]:
     """What became of messages of ours. What is not understood is left out."""
-    for status in _list(value, "statuses"):
-        name, state = _word(status, "id")[:500], _word(status, "status")
+    for status in rows(value, "statuses", _MOST):
+        name, state = word(status, "id")[:500], word(status, "status")
         if not name or state not in get_args(State):
             continue
         error = _first(status, "errors")
@@ -72,9 +73,9 @@ def receipts(value: Mapping[str, Any]) -> Iterator[Receipt]:
         yield Receipt(
             name,
             cast("State", state),
-            _word(status, "biz_opaque_callback_data")[:500],
+            word(status, "biz_opaque_callback_data")[:500],
             code if isinstance(code, int) and not isinstance(code, bool) else 0,
-            (_word(_inner(error, "error_data"), "details") or _word(error, "title"))[:300],
+            (word(inner(error, "error_data"), "details") or word(error, "title"))[:300],
         )
 
 
@@ -90,20 +91,20 @@ def parse(raw: Any, arrival: Arrival, number: str = "") -> Envelope | None:
 
 def read(value: Mapping[str, Any], arrival: Arrival) -> Envelope | None:
     """The one message of a value (see `singles`). Otherwise as `parse`."""
-    message, own = _first(value, "messages"), _digits(_inner(value, "metadata"))
-    kind, author = _word(message, "type"), _word(message, "from") or _word(message, "from_user_id")
-    stamp = _word(message, "timestamp")
+    message, own = _first(value, "messages"), _digits(inner(value, "metadata"))
+    kind, author = word(message, "type"), word(message, "from") or word(message, "from_user_id")
+    stamp = word(message, "timestamp")
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 12):
         raise Invalid("'timestamp' is no instant", code="bad_field")
     if kind in _SILENT or (own and author.removeprefix("+") == own) or float(stamp) < arrival.at - _OLDEST:
         return None
-    sender, platform_id = check_name(author, "from"), check_id(_word(message, "id"), "id")
-    group, context = _word(message, "group_id"), _inner(message, "context")
+    sender, platform_id = check_name(author, "from"), check_id(word(message, "id"), "id")
+    group, context = word(message, "group_id"), inner(message, "context")
     edits, body = _edited(kind, message)
-    reaction, answered = _reaction(kind, message), _word(context, "id")
-    parts = () if reaction or kind == "revoke" else _parts(_word(body, "type"), body)
+    reaction, answered = _reaction(kind, message), word(context, "id")
+    parts = () if reaction or kind == "revoke" else _parts(word(body, "type"), body)
     called, parts = _called(parts, own)
-    to_us = bool(own) and _word(context, "from").removeprefix("+") == own
+    to_us = bool(own) and word(context, "from").removeprefix("+") == own
     return Envelope(
         channel=NAME,
         account=arrival.account,
@@ -113,7 +114,7 @@ def read(value: Mapping[str, Any], arrival: Arrival) -> Envelope | None:
         message=Message(message_id(NAME, arrival.account, platform_id), "user", parts, arrival.at),
         kind="group" if group else "direct",
         sender_name=_called_so(value, author),
-        reply_to=_word(_inner(message, "reaction"), "message_id")[:500] if reaction else answered[:500],
+        reply_to=word(inner(message, "reaction"), "message_id")[:500] if reaction else answered[:500],
         mentioned=not group or called or to_us,
         edits=edits,
         reaction=reaction,
@@ -131,29 +132,29 @@ def _edited(kind: str, message: Mapping[str, Any]) -> tuple[str, Mapping[str, An
     """The id of the message that this one replaces or takes back, and where its words are."""
     if kind not in ("edit", "revoke"):
         return "", message
-    told = _inner(message, kind)
-    return check_id(_word(told, "original_message_id"), "original_message_id"), _inner(told, "message")
+    told = inner(message, kind)
+    return check_id(word(told, "original_message_id"), "original_message_id"), inner(told, "message")
 
 
 def _reaction(kind: str, message: Mapping[str, Any]) -> str:
     """What was put to a message; ``-`` when it was taken away: WhatsApp does not say what it was."""
     if kind != "reaction":
         return ""
-    told = _inner(message, "reaction")
-    check_id(_word(told, "message_id"), "message_id")
-    return _word(told, "emoji")[:32] or "-"
+    told = inner(message, "reaction")
+    check_id(word(told, "message_id"), "message_id")
+    return word(told, "emoji")[:32] or "-"
 
 
 def _parts(kind: str, message: Mapping[str, Any]) -> tuple[Part, ...]:
-    context, told = _inner(message, "context"), _inner(message, kind)
+    context, told = inner(message, "context"), inner(message, kind)
     foreign = context.get("forwarded") is True or context.get("frequently_forwarded") is True
     if kind in _MEDIA:
         return _media(kind, told, foreign)
     match kind:
         case "text":
-            said = _word(told, "body")
+            said = word(told, "body")
         case "button":
-            said = _word(told, "text")
+            said = word(told, "text")
         case "interactive":
             said = _chosen(told)
         case "location":
@@ -161,10 +162,10 @@ def _parts(kind: str, message: Mapping[str, Any]) -> tuple[Part, ...]:
         case "contacts":
             said, foreign = _cards(message), True
         case "order":
-            items = [_item(one) for one in _list(told, "product_items")[:100]]
-            said = "\n".join(["[order]", *items, _word(told, "text")]).strip()
+            items = [_item(one) for one in rows(told, "product_items")]
+            said = "\n".join(["[order]", *items, word(told, "text")]).strip()
         case _:
-            said, foreign = f"[{(_word(told, 'type') or 'unsupported')[:40]}]", True
+            said, foreign = f"[{(word(told, 'type') or 'unsupported')[:40]}]", True
     if not said.strip():
         raise Invalid("the message says nothing", code="bad_field")
     return (Text(said[:_LONGEST], outside=foreign),)
@@ -172,42 +173,42 @@ def _parts(kind: str, message: Mapping[str, Any]) -> tuple[Part, ...]:
 
 def _media(kind: str, told: Mapping[str, Any], foreign: bool) -> tuple[Part, ...]:
     cls, usual = _MEDIA[kind]
-    name = _word(told, "id")
+    name = word(told, "id")
     if not re.fullmatch(r"[\w.-]{1,200}", name, re.ASCII):
         raise Invalid(f"'{kind}.id' is no id", code="bad_field")
-    mime = _word(told, "mime_type").partition(";")[0].strip()[:100] or usual
+    mime = word(told, "mime_type").partition(";")[0].strip()[:100] or usual
     if kind == "document" and mime in ("image/png", "image/jpeg", "image/webp"):
         cls = Image
-    file = cls(f"{PENDING}{name}", mime, _printable(_word(told, "filename"))[:200])
-    caption = _word(told, "caption")[:_LONGEST]
+    file = cls(f"{PENDING}{name}", mime, _printable(word(told, "filename"))[:200])
+    caption = word(told, "caption")[:_LONGEST]
     return (Text(caption, outside=foreign), file) if caption.strip() else (file,)
 
 
 def _chosen(told: Mapping[str, Any]) -> str:
     """What was tapped: a button, a line of a list, or the end of a form."""
     for key in ("button_reply", "list_reply"):
-        if chosen := _inner(told, key):
-            lines = _word(chosen, "title"), _word(chosen, "description")
+        if chosen := inner(told, key):
+            lines = word(chosen, "title"), word(chosen, "description")
             return "\n".join(line for line in lines if line.strip())
-    form = _inner(told, "nfm_reply")
-    return _word(form, "response_json") or _word(form, "body")
+    form = inner(told, "nfm_reply")
+    return word(form, "response_json") or word(form, "body")
 
 
 def _place(told: Mapping[str, Any]) -> str:
     found = [told.get(key) for key in ("latitude", "longitude")]
     if not all(isinstance(one, int | float) and not isinstance(one, bool) and abs(one) <= 180 for one in found):
         raise Invalid("the place is not on earth", code="bad_field")
-    lines = _word(told, "name")[:200], _word(told, "address")[:500], f"geo:{found[0]},{found[1]}"
+    lines = word(told, "name")[:200], word(told, "address")[:500], f"geo:{found[0]},{found[1]}"
     return "\n".join(line for line in lines if line.strip())
 
 
 def _cards(message: Mapping[str, Any]) -> str:
     """One line for each person of a card: the name, then numbers and addresses."""
     lines: list[str] = []
-    for card in _list(message, "contacts")[:50]:
-        reached = [_word(one, "phone") for one in _list(card, "phones")]
-        reached += [_word(one, "email") for one in _list(card, "emails")]
-        name = _word(_inner(card, "name"), "formatted_name")
+    for card in rows(message, "contacts")[:50]:
+        reached = [word(one, "phone") for one in rows(card, "phones")]
+        reached += [word(one, "email") for one in rows(card, "emails")]
+        name = word(inner(card, "name"), "formatted_name")
         lines.append(": ".join(word[:500] for word in (name, ", ".join(one for one in reached if one)) if word))
     return "\n".join(line for line in lines if line.strip())
 
@@ -215,7 +216,7 @@ def _cards(message: Mapping[str, Any]) -> str:
 def _item(ordered: Mapping[str, Any]) -> str:
     count: Any = ordered.get("quantity")
     many = f"{count} × " if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 1_000_000 else ""
-    return f"{many}{_word(ordered, 'product_retailer_id')[:200]}"
+    return f"{many}{word(ordered, 'product_retailer_id')[:200]}"
 
 
 def _called(parts: tuple[Part, ...], own: str) -> tuple[bool, tuple[Part, ...]]:
@@ -229,45 +230,20 @@ def _called(parts: tuple[Part, ...], own: str) -> tuple[bool, tuple[Part, ...]]:
 
 def _called_so(value: Mapping[str, Any], author: str) -> str:
     """The author's name as their profile has it."""
-    for contact in _list(value, "contacts"):
-        if author in (_word(contact, "wa_id"), _word(contact, "user_id")):
-            return _printable(_word(_inner(contact, "profile"), "name"))[:128]
+    for contact in rows(value, "contacts"):
+        if author in (word(contact, "wa_id"), word(contact, "user_id")):
+            return _printable(word(inner(contact, "profile"), "name"))[:128]
     return ""
 
 
 def _digits(metadata: Mapping[str, Any]) -> str:
-    return re.sub(r"\D", "", _word(metadata, "display_phone_number"), flags=re.ASCII)[:20]
+    return re.sub(r"\D", "", word(metadata, "display_phone_number"), flags=re.ASCII)[:20]
 
 
 def _printable(text: str) -> str:
     return "".join(char for char in text if char.isprintable())
 
 
-def _mapping(value: Any, sentence: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise Invalid(sentence, code="bad_frame")
-    return cast("Mapping[str, Any]", value)
-
-
-def _inner(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = fields.get(key)
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
-
-
-def _list(fields: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    """The objects of a list."""
-    found: Any = fields.get(key)
-    if not isinstance(found, list):
-        return []
-    return [cast("Mapping[str, Any]", one) for one in cast("list[Any]", found) if isinstance(one, Mapping)]
-
-
 def _first(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = _list(fields, key)
+    found = rows(fields, key, 1)
     return found[0] if found else {}
-
-
-def _word(fields: Mapping[str, Any], key: str) -> str:
-    """A string that can be kept: of well-formed Unicode, without NUL."""
-    found = fields.get(key)
-    return found.encode("utf-8", "replace").decode("utf-8").replace("\x00", "") if isinstance(found, str) else ""

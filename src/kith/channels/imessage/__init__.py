@@ -1,0 +1,1 @@
+"""iMessage: a Mac of one's own, through the BlueBubbles server that runs on it."""
