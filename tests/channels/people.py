@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from tests.channels.emulators.bluebubbles import mac_stage
 from tests.channels.proxy import Proxy
 from tests.channels.rig import Stage
 from tests.channels.servers import (
@@ -402,4 +403,7 @@ async def matrix_stage(folder: Path, people: int, *, encrypted: bool = True) -> 
                 await one.close()
 
 
-STAGES = {"matrix": matrix_stage, "xmpp": xmpp_stage, "email": mail_stage, "irc": irc_stage, "mqtt": mqtt_stage}
+STAGES = {
+    "matrix": matrix_stage, "xmpp": xmpp_stage, "email": mail_stage, "irc": irc_stage, "mqtt": mqtt_stage,
+    "imessage": mac_stage,
+}  # fmt: skip

@@ -227,12 +227,23 @@ def test_files_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(text, Text) and isinstance(picture, Image)
         assert (text.text, picture.mime) == ("look", "image/jpeg")  # the server has turned it into one
         assert await channel._kit.blobs.fetch(picture) == b"a picture"
-        assert heard[1].message.parts == (Text("[image/heic a.heic]", outside=True),)
+        assert heard[1].message.parts == (Text("[a.heic: not to be had]", outside=True),)
         note = File(channel._kit.blobs.put(b"words"), "text/plain", "a.txt", 5)
         await channel.send(parcel("see", picture, note))
         assert [one["text"] for one in mac.said] == ["see", "\ufffc", "\ufffc"]
         assert [one["attachments"][0]["transferName"] for one in mac.said[1:]] == ["a.heic", "a.txt"]
         assert mac.files[mac.said[2]["attachments"][0]["guid"]] == b"words"
+
+    tell(story)
+
+
+def test_a_file_that_is_too_large_is_left_where_it_is() -> None:
+    async def story(channel: ImessageChannel, mac: BlueBubbles, heard: list[Envelope], lost: list[str]) -> None:
+        room = channel._kit.limits.room("file")
+        mac.files["F-1"] = bytes(room + 1)
+        mac.hear("", attachments=[{"guid": "F-1", "mimeType": "video/mp4", "transferName": "a.mp4", "totalBytes": 1}])
+        await until(lambda: heard)
+        assert heard[0].message.parts == (File("at:F-1", "video/mp4", "a.mp4", room + 1),)  # the door tells the sender
 
     tell(story)
 

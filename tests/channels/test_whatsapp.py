@@ -148,7 +148,7 @@ def test_files_come_in_two_steps_and_go_in_two() -> None:
         text, picture = heard[0].message.parts
         assert isinstance(text, Text) and isinstance(picture, Image)
         assert (text.text, await channel._kit.blobs.fetch(picture)) == ("look", b"a picture")
-        assert heard[1].message.parts == (Text("[audio/ogg]", outside=True),)
+        assert heard[1].message.parts == (Text("[audio/ogg: not to be had]", outside=True),)
         note = File(channel._kit.blobs.put(b"words"), "text/plain", "a.txt", 5)
         sound = Audio(channel._kit.blobs.put(b"sound"), "audio/ogg", "", 5)
         await channel.send(parcel("see", picture, note, sound))
@@ -163,6 +163,29 @@ def test_files_come_in_two_steps_and_go_in_two() -> None:
     tell(story)
 
 
+def test_a_file_that_is_too_large_is_left_where_it_is() -> None:
+    async def story(channel: WhatsappChannel, platform: Whatsapp, heard: list[Envelope], lost: list[str]) -> None:
+        room = channel._kit.limits.room("image")
+        platform.files["77"] = bytes(room + 1), "image/jpeg"
+        platform.hear(kind="image", image={"id": "77", "caption": "look"})
+        await until(lambda: heard)
+        text, picture = heard[0].message.parts
+        assert isinstance(text, Text) and isinstance(picture, Image)
+        assert (picture.blob, picture.size) == ("at:77", room + 1)  # the door tells the sender
+
+    tell(story)
+
+
+def test_a_reaction_that_is_taken_away_is_named() -> None:
+    async def story(channel: WhatsappChannel, platform: Whatsapp, heard: list[Envelope], lost: list[str]) -> None:
+        for more in ({"emoji": "👎"}, {"emoji": "👍"}, {}, {}):
+            platform.hear(kind="reaction", reaction={"message_id": "wamid.OURS1", **more})
+        await until(lambda: len(heard) == 4)
+        assert [one.reaction for one in heard] == ["👎", "👍", "-👍", "-"]
+
+    tell(story)
+
+
 def test_the_token_is_shown_only_to_whatsapp() -> None:
     async def story(channel: WhatsappChannel, platform: Whatsapp, heard: list[Envelope], lost: list[str]) -> None:
         platform.files["77"] = b"a picture", "image/jpeg"
@@ -170,7 +193,7 @@ def test_the_token_is_shown_only_to_whatsapp() -> None:
             platform.elsewhere = address
             platform.hear(kind="image", image={"id": "77"})
         await until(lambda: len(heard) == 4)
-        assert {one.message.text for one in heard} == {"[image/jpeg]"}
+        assert {one.message.text for one in heard} == {"[image/jpeg: not to be had]"}
 
     tell(story)
 

@@ -15,13 +15,16 @@ import asyncio
 import time
 import uuid
 from collections import deque
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
 from tests.channels.emulators.site import listening
+from tests.channels.rig import Stage
 
 PASSWORD = "the password & more"
 
@@ -243,3 +246,32 @@ async def bluebubbles() -> Any:
             found.slow.set()
             calling.cancel()
             await asyncio.gather(calling, return_exceptions=True)
+
+
+class MacPerson:
+    """Somebody with an iPhone."""
+
+    def __init__(self, mac: BlueBubbles, chat: str) -> None:
+        self._mac, self._chat = mac, chat
+
+    @property
+    def heard(self) -> list[str]:
+        """What came from the Mac."""
+        return [one["text"] for one in self._mac.said if one["chats"][0]["guid"] == self._chat]
+
+    async def say(self, text: str) -> None:
+        self._mac.hear(text, self._chat)
+
+
+@asynccontextmanager
+async def mac_stage(_: Path, count: int) -> AsyncIterator[Stage]:
+    """`count` people and a Mac that outlives Kith."""
+    async with bluebubbles() as mac:
+        people = [MacPerson(mac, f"iMessage;-;+1555{place:04}") for place in range(count)]
+        yield Stage(
+            "imessage",
+            int(mac.url.rpartition(":")[2]),
+            lambda port: {"server": f"http://127.0.0.1:{port}", "password": PASSWORD, "poll": 1},
+            people,
+            mends=True,
+        )

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from kith.channels.imessage.parse import NAME, PENDING, address, created, parse
+from kith.channels.imessage.parse import NAME, address, created, parse
 from kith.channels.imessage.render import Piece, failed, render
 from kith.channels.imessage.settings import ImessageSettings
 from kith.channels.imessage.wire import PAGE, Wire
@@ -26,6 +26,7 @@ from kith.channels.kit import (
     Hook,
     HookReply,
     Kit,
+    collect,
     deliver,
     hand_over,
     inner,
@@ -36,7 +37,7 @@ from kith.channels.kit import (
     word,
 )
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.message import Audio, Envelope, File, Image, Part, Text
+from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -262,27 +263,15 @@ class ImessageChannel:
 
     async def _fetched(self, envelope: Envelope) -> Envelope:
         """The envelope with the bytes of its files here. Raises `Unavailable`."""
-        if not any(isinstance(part, Image | Audio | File) for part in envelope.message.parts):
-            return envelope
-        parts = tuple([await self._part(part) for part in envelope.message.parts])
-        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=parts))
 
-    async def _part(self, part: Part) -> Part:
-        """A file that is not there (yet) is asked for some times, and then only named."""
-        if not isinstance(part, Image | Audio | File) or not part.blob.startswith(PENDING):
-            return part
-        for last in range(_TRIES):
-            try:
-                doing = self._connected().fetch(part.blob.removeprefix(PENDING))
-                data, mime = await self._guarded(doing)
-            except Invalid:
-                break
-            except NotFound:
-                if last + 1 < _TRIES:
-                    await self._kit.clock.sleep(1.0)
-                continue
-            return dataclasses.replace(part, blob=self._kit.blobs.put(data), mime=mime or part.mime, size=len(data))
-        return Text(f"[{part.mime} {part.name}]".replace(" ]", "]"), outside=True)
+        async def fetch(name: str, most: int) -> tuple[bytes, str]:
+            for _ in range(_TRIES - 1):
+                with contextlib.suppress(NotFound):  # the Mac may still be fetching it itself
+                    return await self._guarded(self._connected().fetch(name, most))
+                await self._kit.clock.sleep(1.0)
+            return await self._guarded(self._connected().fetch(name, most))
+
+        return await collect(self._kit, envelope, fetch)
 
 
 def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:

@@ -6,12 +6,11 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from kith.channels.kit import Arrival, check_name, inner, mapping, message_id, rows, word
+from kith.channels.kit import PENDING, Arrival, check_name, inner, mapping, message_id, part_for, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Envelope, Message, Part, Text
 
 NAME = "imessage"
-PENDING = "imessage:"  # in front of a file's id, in place of the hash of bytes that are not here yet
 _LONGEST = 65_536
 _OLDEST = 30 * 86_400.0
 _GROUP = 43  # the style of a chat; 45 is a direct one
@@ -26,7 +25,7 @@ _TAPBACKS = {
 def parse(raw: Any, arrival: Arrival, own: Collection[str] = ()) -> Envelope | None:
     """One event: ``{"type", "data"}``. `own` are our addresses (see `address`). Raises `Invalid`.
 
-    A media part's `blob` is ``imessage:`` and the file's id: its bytes have not been fetched. None for what says
+    A media part's `blob` is `PENDING` and the file's id: its bytes have not been fetched. None for what says
     nothing to us: our own messages, receipts, signs of typing, changes of a group, what is older than 30 days.
     """
     event = mapping(raw, "not an event")
@@ -114,16 +113,14 @@ def _parts(data: Mapping[str, Any]) -> tuple[Part, ...]:
     text = "\n".join(line for line in lines if line.strip())[:_LONGEST]
     parts: list[Part] = [Text(text)] if text.strip() else []
     for file in rows(data, "attachments")[:50]:
-        name, guid = "".join(c for c in word(file, "transferName") if c.isprintable())[:200], word(file, "guid")
+        name, guid = word(file, "transferName"), word(file, "guid")
         if name.endswith(".pluginPayloadAttachment") or file.get("hideAttachment") is True:
             continue  # the picture of a link, and the like
         if not re.fullmatch(r"[\w.:/-]{1,200}", guid, re.ASCII) or ".." in guid:
             raise Invalid("'attachments.guid' is no id", code="bad_field")
-        mime = word(file, "mimeType")[:100] or "application/octet-stream"
-        kind = Image if mime.startswith("image/") else Audio if mime.startswith("audio/") else File
         size: Any = file.get("totalBytes")
         good = isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 1 << 40
-        parts.append(kind(f"{PENDING}{guid}", mime, name, size if good else 0))
+        parts.append(part_for(word(file, "mimeType"), PENDING + guid, name, size if good else 0))
     balloon = word(data, "balloonBundleId")[:200].rpartition(".")[2]
     if not parts and balloon:
         parts.append(Text(f"[{balloon}]", outside=True))

@@ -15,7 +15,6 @@ from kith.channels.kit import inner, rows, word
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 
 PAGE = 1000  # the most that the server gives at once
-_LARGEST = 25 * 1024 * 1024  # files are held in memory here
 _ABSENT = 22  # iMessage's error for somebody who does not have it
 _WITH = ["chat", "attachment", "attributedBody"]
 
@@ -57,9 +56,9 @@ class Wire:
         files = {"attachment": (form["name"], data, mime)}
         return word(inner(await self._ask("POST", "/message/attachment", data=form, files=files), "data"), "guid")[:128]
 
-    async def fetch(self, name: str) -> tuple[bytes, str]:
+    async def fetch(self, name: str, most: int) -> tuple[bytes, str]:
         """The bytes of a file that somebody sent, and their type where the server says it. Raises `Invalid` for one
-        that is too large, `NotFound` for one that the server does not have (yet)."""
+        that is larger than `most` (code ``too_large``), `NotFound` for one that the server does not have (yet)."""
         url, data = f"{self._base}/attachment/{quote(name, safe='')}/download", bytearray()
         try:
             async with self._client.stream("GET", url, params=self._query, headers=self._headers) as answer:
@@ -70,8 +69,8 @@ class Wire:
                     raise judge(answer, _read(answer))
                 async for chunk in answer.aiter_bytes():
                     data += chunk
-                    if len(data) > _LARGEST:
-                        raise Invalid("the file is larger than 25 MB", code="too_large")
+                    if len(data) > most:
+                        raise Invalid("the file is too large", code="too_large")
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise Unavailable(f"a file could not be fetched ({type(error).__name__})", retry_after=2.0) from None
         return bytes(data), answer.headers.get("content-type", "").partition(";")[0].strip()[:100]

@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, deliver
+from kith.channels.kit import Arrival, Hook, HookReply, Kit, collect, deliver
 from kith.channels.whatsapp.ledger import Ledger
-from kith.channels.whatsapp.parse import NAME, PENDING, Receipt, read, receipts, singles, values
+from kith.channels.whatsapp.parse import NAME, Receipt, read, receipts, singles, values
 from kith.channels.whatsapp.render import Piece, place, render
 from kith.channels.whatsapp.settings import WhatsappSettings
 from kith.channels.whatsapp.wire import Wire, judge
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.message import Audio, Envelope, File, Image, Part, Text
+from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -51,6 +51,7 @@ class WhatsappChannel:
         self._latest: OrderedDict[str, str] = OrderedDict()
         self._signs: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._heard: OrderedDict[str, float] = OrderedDict()
+        self._reactions: OrderedDict[str, str] = OrderedDict()
 
     async def start(self, accept: Accept) -> None:
         """Ask after our number. Raises `Unavailable`, `Refused` for a wrong or expired token, `Invalid`."""
@@ -206,7 +207,9 @@ class WhatsappChannel:
             envelope = read(single, Arrival(self._settings.account, self._kit.clock.now()))
             if envelope is None:
                 return
-            if not envelope.reaction and not envelope.edits:
+            if envelope.reaction:
+                envelope = self._named(envelope)
+            elif not envelope.edits:
                 _keep(self._latest, envelope.conversation, envelope.platform_id)
             await self._opened(envelope.conversation)
             await accept(await self._fetched(envelope))
@@ -217,19 +220,19 @@ class WhatsappChannel:
 
     async def _fetched(self, envelope: Envelope) -> Envelope:
         """The envelope with the bytes of its file here. Raises `Unavailable`."""
-        if not any(isinstance(part, Image | Audio | File) for part in envelope.message.parts):
-            return envelope
-        parts = tuple([await self._part(part) for part in envelope.message.parts])
-        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=parts))
 
-    async def _part(self, part: Part) -> Part:
-        if not isinstance(part, Image | Audio | File) or not part.blob.startswith(PENDING):
-            return part
-        try:
-            data = await self._guarded(self._connected().fetch(part.blob.removeprefix(PENDING)))
-        except (Invalid, Refused):  # too big, or gone: the rest of the message is still heard
-            return Text(f"[{part.mime} {part.name}]".replace(" ]", "]"), outside=True)
-        return dataclasses.replace(part, blob=self._kit.blobs.put(data), size=len(data))
+        async def fetch(name: str, most: int) -> tuple[bytes, str]:
+            return await self._guarded(self._connected().fetch(name, most)), ""
+
+        return await collect(self._kit, envelope, fetch)
+
+    def _named(self, envelope: Envelope) -> Envelope:
+        """WhatsApp does not say which reaction was taken away; we do, as far as we have seen it put."""
+        place = f"{envelope.sender} {envelope.reply_to}"
+        if envelope.reaction != "-":
+            _keep(self._reactions, place, envelope.reaction)
+            return envelope
+        return dataclasses.replace(envelope, reaction=f"-{self._reactions.pop(place, '')}")
 
 
 def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:

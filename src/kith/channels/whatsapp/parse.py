@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from kith.channels.kit import Arrival, check_name, inner, mapping, message_id, rows, word
+from kith.channels.kit import PENDING, Arrival, check_name, inner, mapping, message_id, quotes, rows, word
 from kith.core.errors import Invalid
 from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 
 NAME = "whatsapp"
-PENDING = "whatsapp:"  # in front of a file's id, in place of the hash of bytes that are not here yet
 State = Literal["sent", "delivered", "read", "failed"]
 _LONGEST = 65_536
 _MOST = 2000
@@ -82,7 +81,7 @@ def receipts(value: Mapping[str, Any]) -> Iterator[Receipt]:
 def parse(raw: Any, arrival: Arrival, number: str = "") -> Envelope | None:
     """The first message of a call, as JSON says it. Raises `Invalid`.
 
-    A media part's `blob` is ``whatsapp:`` and the file's id: its bytes have not been fetched. None for receipts, for
+    A media part's `blob` is `PENDING` and the file's id: its bytes have not been fetched. None for receipts, for
     what is told of people (a new number), for echoes of our own words, and for what is older than Meta would repeat.
     """
     single = next((one for value in values(raw, number) for one in singles(value)), None)
@@ -168,7 +167,9 @@ def _parts(kind: str, message: Mapping[str, Any]) -> tuple[Part, ...]:
             said, foreign = f"[{(word(told, 'type') or 'unsupported')[:40]}]", True
     if not said.strip():
         raise Invalid("the message says nothing", code="bad_field")
-    return (Text(said[:_LONGEST], outside=foreign),)
+    if foreign:
+        return (Text(said[:_LONGEST], outside=True),)
+    return tuple(quotes(said[:_LONGEST]))
 
 
 def _media(kind: str, told: Mapping[str, Any], foreign: bool) -> tuple[Part, ...]:

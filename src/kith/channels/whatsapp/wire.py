@@ -10,12 +10,12 @@ from typing import Any, cast
 import httpx
 import msgspec
 
+from kith.channels.kit import download, word
 from kith.channels.whatsapp.settings import WhatsappSettings
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 
 _OWN = (".fbsbx.com", ".facebook.com", ".whatsapp.net")  # where files lie
 _MEDIA = re.compile(r"[\w.-]{1,200}", re.ASCII)
-_LARGEST = 25 * 1024 * 1024  # WhatsApp lets through documents of 100 MB; they are held in memory here
 # Seconds until the next try, for what passes. 4 ** tries, where the documentation asks for that, is 0 here.
 _PASSING = {
     1: 2.0, 2: 5.0, 4: 60.0, 80007: 60.0, 130429: 0.0, 131056: 0.0, 131048: 3600.0, 131000: 5.0, 131016: 10.0,
@@ -71,32 +71,20 @@ class Wire:
             raise Unavailable("WhatsApp gave the file no id", retry_after=5.0)
         return found
 
-    async def fetch(self, name: str) -> bytes:
-        """The bytes of a file that somebody sent: first where it lies, then the file. Raises as `say`, and `Invalid`
-        for one that is too large or lies where our token must not be shown."""
+    async def fetch(self, name: str, most: int) -> bytes:
+        """The bytes of a file that somebody sent: first where it lies, then the file. Raises as `say`, `NotFound`, and
+        `Invalid` for one that is larger than `most` (code ``too_large``) or lies where our token must not be shown."""
         if not _MEDIA.fullmatch(name):
             raise Invalid("WhatsApp has no such file", code="not_wanted")
         told = await self._ask("GET", f"/{name}", params={"phone_number_id": self._settings.number})
         size: Any = told.get("file_size")
-        if isinstance(size, int) and size > _LARGEST:
-            raise Invalid("the file is larger than 25 MB", code="too_large")
-        url, digest = self._trusted(str(told.get("url", ""))), str(told.get("sha256", ""))
-        data = bytearray()
-        try:
-            async with self._client.stream("GET", url, headers=self._shown()) as answer:
-                if answer.status_code in (404, 410):
-                    raise Invalid("the file is not there any more", code="not_wanted")
-                if not answer.is_success:
-                    raise Unavailable(f"a file could not be fetched ({answer.status_code})", retry_after=2.0)
-                async for chunk in answer.aiter_bytes():
-                    data += chunk
-                    if len(data) > _LARGEST:
-                        raise Invalid("the file is larger than 25 MB", code="too_large")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"a file could not be fetched ({type(error).__name__})", retry_after=2.0) from None
+        if isinstance(size, int) and size > most:
+            raise Invalid("the file is too large", code="too_large")
+        digest = word(told, "sha256")
+        data, _ = await download(self._client, self._trusted(word(told, "url")), most, self._shown())
         if re.fullmatch(r"[0-9a-f]{64}", digest) and hashlib.sha256(data).hexdigest() != digest:
             raise Unavailable("a file did not arrive whole", retry_after=2.0)
-        return bytes(data)
+        return data
 
     def _trusted(self, url: str) -> str:
         """An address that may see our token."""

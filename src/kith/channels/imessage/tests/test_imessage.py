@@ -51,7 +51,7 @@ def test_files_wait_for_their_bytes() -> None:
     picture, sound, file = heard("image").message, heard("audio").message, heard("file").message
     assert picture.parts == (
         Text("look"),
-        Image("imessage:5FBD7BDD-EE5C-46BC-8C02-9E277E8A3EF3", "image/jpeg", "IMG_5045.heic.jpeg", 3789572),
+        Image("at:5FBD7BDD-EE5C-46BC-8C02-9E277E8A3EF3", "image/jpeg", "IMG_5045.heic.jpeg", 3789572),
     )
     assert isinstance(sound.parts[0], Audio) and isinstance(file.parts[1], File)
     assert file.text == "Minutes\nof today"

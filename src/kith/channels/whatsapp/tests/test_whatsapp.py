@@ -69,12 +69,12 @@ def test_what_has_words(name: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("image", Image("whatsapp:1003383421387256", "image/jpeg")),
-        ("audio", Audio("whatsapp:1003383421387257", "audio/mpeg")),
-        ("voice", Audio("whatsapp:1003383421387258", "audio/ogg")),
-        ("document", File("whatsapp:1003383421387259", "application/pdf", "minutes.pdf")),
-        ("video", File("whatsapp:1003383421387260", "video/mp4")),
-        ("sticker", Image("whatsapp:1003383421387261", "image/webp")),
+        ("image", Image("at:1003383421387256", "image/jpeg")),
+        ("audio", Audio("at:1003383421387257", "audio/mpeg")),
+        ("voice", Audio("at:1003383421387258", "audio/ogg")),
+        ("document", File("at:1003383421387259", "application/pdf", "minutes.pdf")),
+        ("video", File("at:1003383421387260", "video/mp4")),
+        ("sticker", Image("at:1003383421387261", "image/webp")),
     ],
 )
 def test_files_wait_for_their_bytes(name: str, part: Any) -> None:
@@ -89,6 +89,10 @@ def test_replies_reactions_and_changes_name_the_message() -> None:
     assert (heard("revoke").edits, heard("revoke").message.parts) == (FIRST, ())
     forwarded = heard("forwarded").message.parts[0]
     assert isinstance(forwarded, Text) and forwarded.outside
+    quoting = raw("text")
+    quoting["entry"][0]["changes"][0]["value"]["messages"][0]["text"]["body"] = "> as they said\nis that so?"
+    assert (found := parse(quoting, ARRIVAL)) is not None
+    assert found.message.parts == (Text("> as they said", outside=True), Text("is that so?"))
 
 
 def test_a_group_and_somebody_without_a_number() -> None:
