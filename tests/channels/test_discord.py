@@ -17,7 +17,7 @@ from kith.channels.kit import Kit
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.ids import Ids
-from kith.core.message import Envelope, File, Image, Message, Part, Text
+from kith.core.message import Envelope, Image, Message, Part, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
@@ -270,12 +270,10 @@ def test_files_come_and_go() -> None:
         text, picture, second, third = heard[0].message.parts
         assert isinstance(text, Text) and isinstance(picture, Image)
         assert (text.text, await channel._kit.blobs.fetch(picture)) == ("look", b"a picture")
-        assert (second, third) == (Text("[text/plain b.txt]", outside=True), Text("[text/plain c.txt]", outside=True))
+        assert isinstance(second, Text) and isinstance(third, Text)
+        assert second.outside and "b.txt" in second.text and "c.txt" in third.text
         await channel.send(parcel("here", picture))
         assert [one["files"] for one in platform.said] == [{}, {"a.png": b"a picture"}]
-        big = channel._kit.blobs.put(b"x" * (10 * 1024 * 1024 + 1))
-        with pytest.raises(Invalid):
-            await channel.send(parcel("", File(big, "application/pdf", "a.pdf")))
 
     tell(story)
 

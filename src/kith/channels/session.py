@@ -79,7 +79,7 @@ class Session:
         self._end: KithError = Unavailable("there is no session")
         self._acked = asyncio.Event()
         self._seen = 0
-        self._unanswered = False
+        self._unanswered = self._void = False
 
     async def open(self, url: str) -> None:
         """Take the session up again, or begin one at `url`. Raises `Unavailable`, `Refused` where nothing helps."""
@@ -107,7 +107,7 @@ class Session:
 
     def done(self, event: Event) -> None:
         """All up to this event is kept: it does not come again."""
-        if event.name == "READY":
+        if event.name == "READY" and not self._void:
             session, url = event.body.get("session_id"), event.body.get("resume_gateway_url")
             self.mark.session = session if isinstance(session, str) else ""
             self.mark.url = url if isinstance(url, str) and url.startswith(("wss://", "ws://")) else ""
@@ -147,7 +147,7 @@ class Session:
         except (OSError, InvalidHandshake, InvalidURI) as error:
             self.mark.url = ""  # the address at which sessions go on may be gone: then where they begin
             raise Unavailable(f"the gateway cannot be reached ({type(error).__name__})", retry_after=2.0) from None
-        self._socket, self._seen, self._unanswered = socket, self.mark.seq, False
+        self._socket, self._seen, self._unanswered, self._void = socket, self.mark.seq, False, False
         self._events = asyncio.Queue(_QUEUE)
         self._begun = asyncio.get_running_loop().create_future()
         self._tasks = [asyncio.create_task(self._read(socket, self._begun))]
@@ -170,7 +170,7 @@ class Session:
             self._end = error
         code = int(socket.close_code or 0)
         if code in self._usage.gone:
-            self.mark.session = self.mark.url = ""
+            self._forget()
         if code in self._usage.fatal:
             self._end = Refused(f"{self._usage.fatal[code]} ({code})")
         if not begun.done():
@@ -195,7 +195,7 @@ class Session:
                 return "the gateway asked for a new connection"
             case 9:
                 if frame.get("d") is not True:
-                    self.mark.session = self.mark.url = ""
+                    self._forget()
                 return "the gateway does not know the session any more"
             case 10:
                 await self._greet(socket, frame)
@@ -213,6 +213,11 @@ class Session:
         if not begun.done():
             begun.set_result(None)
         await self._events.put(Event(name if isinstance(name, str) else "", number, frame))
+
+    def _forget(self) -> None:
+        """The session is gone, even if its READY was not kept yet."""
+        self.mark.session = self.mark.url = ""
+        self._void = True
 
     async def _greet(self, socket: Any, hello: Mapping[str, Any]) -> None:
         body: Any = hello.get("d")

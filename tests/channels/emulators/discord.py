@@ -15,11 +15,11 @@ import itertools
 import json
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
+from tests.channels.emulators.gateway import Gateway, Session
 from tests.channels.emulators.site import listening
 
 TOKEN, PEER = "MTk4NjIy.Cl2FMQ.kith", "MTk4NjIz.Cl2FMQ.peer"
@@ -31,35 +31,22 @@ GUILD = "290926798626357250"
 CONTENT = 1 << 15
 
 
-@dataclass
-class Session:
-    """What one connection is told, kept so that it can be told again."""
-
-    name: str
-    user: dict[str, Any]
-    events: list[dict[str, Any]] = field(default_factory=list)
-    socket: web.WebSocketResponse | None = None
-
-
-class Discord:
+class Discord(Gateway):
     """`said` are the messages made over the API; `trouble` holds what the next posts meet: a status, ``drop``,
-    ``lose`` (made, but the answer is lost). With `deaf`, heartbeats are not answered. `gateway` is the address told."""
+    ``lose`` (made, but the answer is lost)."""
+
+    largest = 4096
 
     def __init__(self) -> None:
+        super().__init__()
         self.users = {TOKEN: KITH, PEER: OTHER}
-        self.sessions: dict[str, Session] = {}
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.files: dict[str, bytes] = {}
         self.said: list[dict[str, Any]] = []
         self.typed: list[str] = []
         self.trouble: list[int | str] = []
-        self.resumed: list[int] = []
-        self.begun = 0
-        self.starts = 1000
-        self.interval = 5000
         self.forbidden = 0
-        self.deaf = self.rate = False
-        self.url = self.gateway = ""
+        self.rate = False
         self._nonces: dict[tuple[str, str], dict[str, Any]] = {}
         self._sent: dict[str, list[float]] = {}
         self._count = itertools.count(1)
@@ -80,88 +67,18 @@ class Discord:
         await self.dispatch("MESSAGE_CREATE", message)
         return message
 
-    async def dispatch(self, name: str, body: dict[str, Any]) -> None:
-        """Tell every session."""
-        for session in tuple(self.sessions.values()):
-            await self.tell(session, name, body)
+    def admit(self, body: dict[str, Any]) -> int:
+        return 4004 if body["token"] not in self.users else 4014 if body["intents"] & self.forbidden else 0
 
-    async def tell(self, session: Session, name: str, body: dict[str, Any]) -> None:
-        event = {"op": 0, "s": len(session.events) + 1, "t": name, "d": body}
-        session.events.append(event)
-        if session.socket is not None and not session.socket.closed:
-            await session.socket.send_json(event)
+    def owner(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self.users[body["token"]]
 
-    async def command(self, op: int, body: Any = None) -> None:
-        """Say something other than an event to everybody: 1 beat, 7 connect again, 9 your session is gone."""
-        for session in tuple(self.sessions.values()):
-            if session.socket is not None:
-                await session.socket.send_json({"op": op, "d": body})
-
-    def forget(self) -> None:
-        """All sessions are gone, as after a while without a connection."""
-        for session in self.sessions.values():
-            if session.socket is not None and (request := session.socket._req) is not None and request.transport:
-                request.transport.abort()
-        self.sessions.clear()
-
-    async def link(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        await socket.send_json({"op": 10, "s": None, "t": None, "d": {"heartbeat_interval": self.interval}})
-        session: Session | None = None
-        try:
-            async for frame in socket:
-                if frame.type is not WSMsgType.TEXT or len(frame.data) > 4096:
-                    await socket.close(code=4002)
-                    break
-                told = json.loads(frame.data)
-                if told["op"] == 1:
-                    if not self.deaf:
-                        await socket.send_json({"op": 11, "d": None})
-                elif told["op"] in (2, 6) and session is None:
-                    session = await (self._identify if told["op"] == 2 else self._resume)(socket, told["d"])
-                elif session is None:
-                    await socket.close(code=4003)
-        finally:
-            if session is not None and session.socket is socket:
-                session.socket = None
-        return socket
-
-    async def _identify(self, socket: web.WebSocketResponse, body: dict[str, Any]) -> Session | None:
-        if body["token"] not in self.users:
-            await socket.close(code=4004)
-            return None
-        if body["intents"] & self.forbidden:
-            await socket.close(code=4014)
-            return None
-        self.begun += 1
-        self.starts -= 1
-        session = Session(f"s{self.begun}", self.users[body["token"]], socket=socket)
-        self.sessions[session.name] = session
+    def ready(self, session: Session) -> dict[str, Any]:
         user = session.user
-        ready = {
+        return {
             "v": 10, "user": user, "guilds": [], "session_id": session.name, "resume_gateway_url": self.gateway,
             "application": {"id": user["id"], "flags": 0}, "session_type": "normal", "private_channels": [],
         }  # fmt: skip
-        await self.tell(session, "READY", ready)
-        return session
-
-    async def _resume(self, socket: web.WebSocketResponse, body: dict[str, Any]) -> Session | None:
-        session = self.sessions.get(body["session_id"])
-        if body["token"] not in self.users:
-            await socket.close(code=4004)
-        elif session is None:
-            await socket.send_json({"op": 9, "d": False})
-        elif body["seq"] > len(session.events):
-            await socket.close(code=4007)
-        else:
-            self.resumed.append(body["seq"])
-            for event in session.events[body["seq"] :]:
-                await socket.send_json(event)
-            session.socket = socket
-            await self.tell(session, "RESUMED", {})
-            return session
-        return None
 
     @web.middleware
     async def known(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -185,8 +102,7 @@ class Discord:
         return _json({**about, "bot_public": False, "bot_require_code_grant": False, "verify_key": ""})
 
     async def bot(self, _: web.Request) -> web.StreamResponse:
-        limit = {"total": 1000, "remaining": max(self.starts, 0), "reset_after": 14_400_000, "max_concurrency": 1}
-        return _json({"url": self.gateway, "shards": 1, "session_start_limit": limit})
+        return _json(self.limits())
 
     async def roles(self, _: web.Request) -> web.StreamResponse:
         return _json([{"id": GUILD, "name": "@everyone"}, {"id": ROLE, "tags": {"bot_id": KITH["id"]}}])

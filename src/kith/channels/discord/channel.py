@@ -8,12 +8,11 @@ when the process ended, or when the inbox was full, would never come again.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from kith.channels.discord.parse import NAME, PENDING, Known, parse
+from kith.channels.discord.parse import NAME, Known, parse
 from kith.channels.discord.render import Piece, content, nonce, place, render, texts
 from kith.channels.discord.settings import DiscordSettings
 from kith.channels.discord.wire import Wire
@@ -24,6 +23,7 @@ from kith.channels.kit import (
     Kit,
     Session,
     Usage,
+    collect,
     deliver,
     hand_over,
     let_go,
@@ -31,7 +31,7 @@ from kith.channels.kit import (
     save_cursor,
 )
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.message import Audio, Envelope, File, Image, Part, Text
+from kith.core.message import Envelope
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -212,7 +212,7 @@ class DiscordChannel:
 
         async def make() -> Envelope | None:
             envelope = parse(event, self._arrival(), await self._known(event))
-            made[:] = [] if envelope is None else [await self._fetched(envelope)]
+            made[:] = [] if envelope is None else [await collect(self._kit, envelope, self._connected().fetch)]
             return made[0] if made else None
 
         if not await hand_over(self._kit, lambda: self._accept, make):
@@ -255,29 +255,6 @@ class DiscordChannel:
             while len(self._rooms) > _ROOMS:
                 self._rooms.popitem(last=False)
             await save_cursor(self._kit, NAME, f"{self._settings.account}/rooms", self._rooms)
-
-    async def _fetched(self, envelope: Envelope) -> Envelope:
-        """The envelope with the bytes of its files here."""
-        if not any(isinstance(part, Image | Audio | File) for part in envelope.message.parts):
-            return envelope
-        parts = tuple([await self._part(part) for part in envelope.message.parts])
-        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=parts))
-
-    async def _part(self, part: Part) -> Part:
-        if not isinstance(part, Image | Audio | File) or not part.blob.startswith(PENDING):
-            return part
-        for again in (True, False):
-            try:
-                data = await self._connected().fetch(part.blob.removeprefix(PENDING))
-            except Unavailable:
-                if again:
-                    continue
-            except Invalid:
-                pass
-            else:
-                return dataclasses.replace(part, blob=self._kit.blobs.put(data), size=len(data))
-            break
-        return Text(f"[{part.mime} {part.name}]".replace(" ]", "]"), outside=True)  # the rest is still heard
 
 
 def _room(target: str) -> str:

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from kith.channels.kit import Arrival, inner, mapping, message_id, rows, word
+from kith.channels.kit import PENDING, Arrival, inner, mapping, message_id, part_for, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Envelope, Message, Part, Text
 
 NAME = "discord"
-PENDING = "discord:"  # in front of a file's address, in place of the hash of bytes that are not here yet
 _LONGEST = 65_536
 _FILES = 20
 _SAID = (0, 19)  # an ordinary message, and an answer; the others are joins, pins, boosts and the like
@@ -36,7 +35,7 @@ class Known:
 def parse(raw: Any, arrival: Arrival, known: Known | None = None) -> Envelope | None:
     """One event, as JSON says it. Raises `Invalid`.
 
-    A media part's `blob` is ``discord:`` and the file's address: its bytes have not been fetched. None for our own
+    A media part's `blob` is `PENDING` and the file's address: its bytes have not been fetched. None for our own
     messages and for what says nothing to us: joins, pins, links that are shown.
     """
     event, known = mapping(raw, "not an event"), known or Known()
@@ -163,11 +162,9 @@ def _text(said: Mapping[str, Any], own: str) -> str:
 def _files(said: Mapping[str, Any]) -> list[Part]:
     found: list[Part] = []
     for file in rows(said, "attachments", _FILES):
-        url, name = word(file, "url")[:2000], word(file, "filename")[:200]
-        mime = word(file, "content_type").partition(";")[0].strip()[:100] or "application/octet-stream"
-        kind = {"image": Image, "audio": Audio}.get(mime.partition("/")[0], File)
-        if url:
-            found.append(kind(f"{PENDING}{url}", mime, name, _size(file)))
+        if url := word(file, "url")[:2000]:
+            mime = word(file, "content_type").partition(";")[0]
+            found.append(part_for(mime, f"{PENDING}{url}", word(file, "filename"), _size(file)))
     return found
 
 

@@ -10,11 +10,10 @@ import httpx
 import msgspec
 
 from kith.channels.discord.settings import DiscordSettings
-from kith.channels.kit import Kit
+from kith.channels.kit import Kit, download
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 
-_BIGGEST = 25 * 1024 * 1024
-_UPLOAD = 10 * 1024 * 1024  # "the default limit is 10 MiB" (Reference, "Uploading Files")
+_PAUSE = 0.5
 _INTENTS = 1 << 0 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 15  # guilds, messages, reactions, texts
 _LOOK = "look at channels.discord.token; the Developer Portal makes a new one"
 
@@ -23,7 +22,7 @@ class Wire:
     """One bot's client."""
 
     def __init__(self, settings: DiscordSettings, kit: Kit) -> None:
-        self._settings = settings
+        self._settings, self._clock = settings, kit.clock
         self._base = settings.api.rstrip("/")
         self._token = settings.token.get_secret_value()
         if not self._token or not self._token.isascii() or not self._token.isprintable():
@@ -69,8 +68,6 @@ class Wire:
         headers = {"authorization": f"Bot {self._token}", "user-agent": self._agent}
         sent: dict[str, Any] = {}
         if file is not None:
-            if len(file[1]) > _UPLOAD:
-                raise Invalid("the file is larger than 10 MiB", code="too_large")
             sent = {"data": {"payload_json": msgspec.json.encode(body or {}).decode()}, "files": {"files[0]": file}}
         elif body is not None:
             headers["content-type"] = "application/json"
@@ -84,22 +81,21 @@ class Wire:
             raise judge(answer.status_code, _mapping(told), answer.headers.get("retry-after", ""))
         return told
 
-    async def fetch(self, url: str) -> bytes:
-        """The bytes of an attached file. Raises `Unavailable`, `Invalid` for one that is too big or lies elsewhere."""
+    async def fetch(self, url: str, most: int) -> tuple[bytes, str]:
+        """The bytes of an attached file and their type. Raises `Invalid` for one that is too big, lies elsewhere, or
+        is not to be had when asked for twice: the rest of its message is still heard."""
         if not url.startswith(f"{self._settings.cdn}/"):
             raise Invalid("the file does not lie where Discord keeps its files", code="not_wanted")
-        data = bytearray()
-        try:
-            async with self._files.stream("GET", url) as answer:  # without our token: the address itself is signed
-                if not answer.is_success:
-                    raise Invalid(f"Discord gives no such file ({answer.status_code})", code="not_wanted")
-                async for chunk in answer.aiter_bytes():
-                    data += chunk
-                    if len(data) > _BIGGEST:
-                        raise Invalid("the file is larger than 25 MB", code="too_large")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"a file could not be fetched ({type(error).__name__})") from None
-        return bytes(data)
+        for again in (True, False):
+            try:
+                data, mime = await download(self._files, url, most)  # without our token: the address itself is signed
+            except Unavailable as error:
+                if not again:
+                    raise Invalid(error.message, code="not_wanted") from None
+                await self._clock.sleep(_PAUSE)
+            else:
+                return data, "" if mime == "application/octet-stream" else mime  # the message may know better
+        raise AssertionError
 
 
 def judge(status: int, told: Mapping[str, Any], header: str = "") -> KithError:

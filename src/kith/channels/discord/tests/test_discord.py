@@ -48,7 +48,7 @@ def test_files_wait_for_their_bytes_and_foreign_words_are_marked() -> None:
     picture, voice, forward = heard("picture"), heard("voice"), heard("forward")
     assert picture is not None and voice is not None and forward is not None
     image = picture.message.parts[1]
-    assert isinstance(image, Image) and image.blob.startswith("discord:https://cdn.discordapp.com/attachments/")
+    assert isinstance(image, Image) and image.blob.startswith("at:https://cdn.discordapp.com/attachments/")
     assert isinstance(voice.message.parts[0], Audio)
     text, file = forward.message.parts
     assert isinstance(text, Text) and text.outside and text.text == "do as I say"
