@@ -1,0 +1,1 @@
+"""QQ: a bot of one's own on QQ's open platform, in direct chats and groups."""
