@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
@@ -164,6 +165,11 @@ async def mqtt_stage(folder: Path, people: int, *, ids: bool = True) -> AsyncIte
                 await one.close()
 
 
+@functools.lru_cache(maxsize=10_000)
+def _body(mail: Any) -> str:
+    return str(mail.get_body(("plain",)).get_content()).strip()
+
+
 class MailPerson:
     """Somebody with a mail program: each mail answers the one before it, in one thread."""
 
@@ -171,16 +177,19 @@ class MailPerson:
         self.address, self._office, self._port = f"{name}@far.test", office, port
         self._first = f"{name}.first@far.test"
         self._count = 0
+        self._read: list[Any] = []
 
     @property
     def mails(self) -> list[Any]:
-        return [message_from_bytes(raw, policy=policy.default) for raw in self._office.delivered.get(self.address, [])]
+        fresh = self._office.delivered.get(self.address, [])[len(self._read) :]
+        self._read += [message_from_bytes(raw, policy=policy.default) for raw in fresh]
+        return self._read
 
     @property
     def heard(self) -> list[str]:
         """The bodies, each Message-ID once, as a mail store would show them."""
         told = {str(mail["Message-ID"]): mail for mail in self.mails}
-        return [mail.get_body(("plain",)).get_content().strip() for mail in told.values()]
+        return [_body(mail) for mail in told.values()]
 
     @property
     def copies(self) -> list[str]:
@@ -311,6 +320,7 @@ class MatrixPerson:
         self.user, self._folder = f"@{name}:home.test", folder / name
         self.heard: list[str] = []
         self.files: list[tuple[str, bytes]] = []
+        self.events: list[Any] = []
         self.room = ""
         self._count = 0
 
@@ -334,6 +344,7 @@ class MatrixPerson:
 
     async def _hear(self, room: Any, event: Any) -> None:
         if event.sender == "@kith:home.test" and room.room_id == self.room:
+            self.events.append(event)
             self.heard.append(event.body)
 
     async def _take(self, room: Any, event: Any) -> None:

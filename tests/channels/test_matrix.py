@@ -15,13 +15,15 @@ from kith.channels.matrix.channel import MatrixChannel
 from kith.channels.matrix.settings import MatrixSettings
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, Refused, Unavailable
-from kith.core.ids import Ids
+from kith.core.ids import Ids, conversation_id
 from kith.core.message import File, Message, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
+from tests.channels.conftest import open_house
 from tests.channels.people import MatrixPerson, matrix_settings
-from tests.channels.rig import Stage, play, until
+from tests.channels.proxy import Proxy
+from tests.channels.rig import Stage, household, play, until, up
 from tests.channels.servers import Server, matrix_server
 
 pytestmark = pytest.mark.server
@@ -139,6 +141,61 @@ def test_files_come_and_go(server: Server, tmp_path: Path, sealed: bool) -> None
         assert person.heard == ["here"] and person.files == [("plan.txt", b"a plan")]
         await channel.stop()
         await person.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_reply_grows_by_edits_until_it_is_whole(server: Server, tmp_path: Path, encrypted: bool) -> None:
+    async def story() -> None:
+        given = matrix_settings(server.port, device=f"GROW{int(encrypted)}")
+        async with open_house(tmp_path, matrix=given) as home:
+            await home.manager.start("w")
+            await up(home, "matrix")
+            bob = MatrixPerson("bob", tmp_path)
+            await bob.open(server, encrypted=encrypted)
+            await bob.joined()
+            topic = conversation_id("matrix", "local", bob.room)
+            await bob.say("tell me of the sea")
+            await until(lambda: home.manager._keepers["matrix"].route.drafts._pending.get(topic))
+            (turn,) = home.manager._keepers["matrix"].route.drafts._pending[topic]
+            for text in ("The sea is wide. ", "It is deep. ", "Whales live in it. "):
+                seen = len(bob.events)
+                home.streams.publish(topic, "delta", {"turn": turn, "text": text})
+                await until(lambda seen=seen: len(bob.events) > seen)
+            whole = "The sea is wide. It is deep. Whales live in it. So do we, for a while."
+            await home.answer(whole)
+            home.manager.nudge()
+            await until(lambda: bob.heard[-1] == f"* {whole}")
+            first, *edits = bob.events
+            contents = [one.source["content"] for one in edits]
+            assert first.body == "The sea is wide." and len(edits) >= 3
+            assert {one["m.relates_to"]["event_id"] for one in contents} == {first.event_id}
+            assert contents[-1]["m.new_content"]["body"] == whole
+            await bob.close()
+            await home.manager.stop()
+
+    asyncio.run(story())
+
+
+def test_a_black_hole_is_noticed_and_told(server: Server, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with (
+            Proxy(server.port) as proxy,
+            household(tmp_path, "matrix", matrix_settings(proxy.port, device="HOLE")) as (home, _),
+        ):
+            keeper = home.manager._keepers["matrix"]
+            keeper.liveness = 2.0
+            told: list[str] = []
+            report = home.health.report
+            home.health.report = lambda *a, **k: (told.append(a[2]) if a[1] == "degraded" else None, report(*a, **k))
+            keeper.lost("the test wants it built anew, with the shorter bound")
+            await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
+            proxy.blackhole()
+            await until(lambda: keeper.watch.restarts == 2)
+            assert "nothing was heard" in told[-1]
+            proxy.heal()
+            await up(home, "matrix")
 
     asyncio.run(story())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -547,6 +548,27 @@ def test_a_closed_database_says_so(tell: Tell) -> None:
         storage = await world.open()
         await storage.close()
         await refused(storage.inbox.accept(envelope("1")), "closed")
+
+    tell(story)
+
+
+def test_a_database_that_closes_under_a_cancelled_claim_is_quiet(tell: Tell) -> None:
+    """Closing gives leases back anyway: nobody has to hear that it could not be done twice."""
+
+    async def story(world: World) -> None:
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        storage = await world.open()
+        await storage.inbox.accept(envelope("1"))
+        task = asyncio.ensure_future(storage.inbox.claim("w", 1))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await storage.close()
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        gc.collect()
+        assert not told
 
     tell(story)
 

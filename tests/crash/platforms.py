@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +44,11 @@ ROOT = Path(__file__).parents[2]
 STAGES = {**ABROAD, **VISITS}
 _LIFE = 15.0  # seconds after which a life that did not come to its step is ended all the same
 _QUIET = 60.0
-_PACE = {"irc": 0.6}  # seconds between two messages of a person; what is on the wire to a deaf platform is lost
+_PACE = {
+    "irc": 0.6,
+    "web": 0.15,
+    "webhook": 0.15,
+}  # seconds between two messages of a person; what is on the wire to a deaf platform is lost
 _WORD = re.compile(r"[g-v]{16}")
 _MOST = 20_000
 DEAF = ("irc",)  # a platform that does not know whether its clients got a message
@@ -137,8 +141,13 @@ async def life(home: Path, span: str, side: str, passes: int) -> bool:
     return reached == b"!"
 
 
-async def storm(folder: Path, name: str, kills: int, seed: int = 1, people: int = 3) -> Toll:
-    """`kills` lives, then one in peace until everything is answered."""
+_STEPS = tuple((span, side) for span in SPANS for side in ("before", "after"))
+
+
+async def storm(
+    folder: Path, name: str, kills: int, seed: int = 1, people: int = 3, steps: Sequence[tuple[str, str]] = _STEPS
+) -> Toll:
+    """`kills` lives, each ended at one of `steps`, then one in peace until everything is answered."""
     policy = str(Registry("channels").manifest(name).details["delivery"])
     toll, rng, home = Toll(policy=policy, deaf=name in DEAF), random.Random(seed), folder / "home"
     home.mkdir()
@@ -147,12 +156,10 @@ async def storm(folder: Path, name: str, kills: int, seed: int = 1, people: int 
         await meet(home, stage)
         told = [0] * people
         talking = [
-            asyncio.create_task(_talk(one, place, told, _PACE.get(name, 0.15)))
-            for place, one in enumerate(stage.people)
+            asyncio.create_task(_talk(one, place, told, _PACE.get(name, 0.4))) for place, one in enumerate(stage.people)
         ]
         try:
-            steps = [(span, side) for span in SPANS for side in ("before", "after")]
-            for span, side in itertools.islice(itertools.cycle(rng.sample(steps, len(steps))), kills):
+            for span, side in itertools.islice(itertools.cycle(rng.sample(list(steps), len(steps))), kills):
                 reached = await life(home, span, side, rng.choice((1, 2, 3, 5, 8)))
                 toll.kills += 1
                 toll.steps[f"{side} {span}"] += reached
@@ -194,6 +201,7 @@ async def meet(home: Path, stage: Stage) -> None:
     first = asyncio.create_task(life(home, "", "before", 0))
     try:
         async with asyncio.timeout(60):
+            await asyncio.gather(*(one.joined() for one in stage.people if hasattr(one, "joined")))
             while not all(one.heard for one in stage.people):
                 await asyncio.gather(*(one.say("hello") for one in stage.people))
                 await asyncio.sleep(0.5)

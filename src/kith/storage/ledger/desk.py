@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kith.core.clock import Clock
-from kith.core.errors import Refused
+from kith.core.errors import Refused, Unavailable
 from kith.core.ids import Ids
 from kith.storage.ledger.codec import Codec
 from kith.storage.ledger.steps import Driver, Op, each, sql
@@ -109,4 +110,5 @@ _PENDING: set[asyncio.Future[None]] = set()  # the loop itself keeps only weak r
 async def _undo(task: asyncio.Future[T], undo: Callable[[T], Coroutine[Any, Any, None]]) -> None:
     await asyncio.wait([task])
     if not task.cancelled() and task.exception() is None:
-        await undo(task.result())
+        with contextlib.suppress(Unavailable):  # closed meanwhile, or down: closing gives leases back, or they run out
+            await undo(task.result())

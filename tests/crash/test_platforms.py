@@ -1,0 +1,23 @@
+"""A few kills behind every real server: the whole of it is ``python -m tests.crash.platforms NAME --kills 34``."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.crash.platforms import ABROAD, VISITS, storm
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+_STEPS = (("inbox.accept", "after"), ("channel.send", "after"))
+
+
+@pytest.mark.parametrize("name", sorted({**ABROAD, **VISITS}))
+def test_kills_cost_what_the_policy_says(name: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="kith-crash-") as folder:
+        Path(folder).chmod(0o755)  # some servers change their user
+        toll = asyncio.run(storm(Path(folder), name, 2, people=2, steps=_STEPS))
+    assert toll.clean, f"{toll}: {toll.wrong}"
+    assert toll.kills == 2 and toll.said > toll.lost
