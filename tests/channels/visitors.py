@@ -192,7 +192,10 @@ async def webhook_stage(folder: Path, people: int) -> AsyncIterator[Stage]:
     place = Place(folder / "home")
 
     async def serve(request: web.Request) -> web.Response:
-        body = await request.read()
+        try:
+            body = await request.read()
+        except OSError:  # it was cut, and comes again
+            return web.Response(status=400)
         wanted = _signed(body, int(request.headers["X-Kith-Timestamp"]))["x-kith-signature"]
         if request.headers["X-Kith-Signature"] != wanted:
             return web.Response(status=401)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.channels.proxy import Proxy
 from tests.channels.rig import Outcome, Person, Stage, score
 from tests.channels.servers import free_port
-from tests.crash.platforms import answered, configure, kept, life, meet, numbers, word
+from tests.crash.platforms import answered, configure, greeted, kept, life, numbers, word
 
 _APART = 8  # the people whose words stay apart from each other's
 
@@ -36,14 +36,16 @@ async def play_whole(
         if scene.port:  # the way out
             doors.append(await stack.enter_async_context(Proxy(scene.port)))
         configure(home, scene, port, doors[-1].port)
-        await meet(home, scene)
         scene.place.door = doors[0]
         serving = asyncio.create_task(life(home, "", "before", 0))
-        await asyncio.gather(*(one.joined() for one in scene.people if hasattr(one, "joined")))
         share, began = messages // len(scene.people), time.monotonic()
         cutter = _Cutter(doors, every, seed)
-        cutting = asyncio.create_task(cutter.run())
+        cutting = asyncio.create_task(asyncio.sleep(0))
         try:
+            await greeted(scene)
+            cutting, began = asyncio.create_task(cutter.run()), time.monotonic()
+            for one in scene.people:
+                getattr(one, "recoveries", []).clear()
             await asyncio.gather(*(_speak(one, p, share, seconds) for p, one in enumerate(scene.people)))
             cutting.cancel()
             await answered(scene, [share] * len(scene.people), quiet)

@@ -200,14 +200,19 @@ async def meet(home: Path, stage: Stage) -> None:
     """The first life: until everybody has been answered once. A platform keeps nothing for who was never there."""
     first = asyncio.create_task(life(home, "", "before", 0))
     try:
-        async with asyncio.timeout(60):
-            await asyncio.gather(*(one.joined() for one in stage.people if hasattr(one, "joined")))
-            while not all(one.heard for one in stage.people):
-                await asyncio.gather(*(one.say("hello") for one in stage.people))
-                await asyncio.sleep(0.5)
+        await greeted(stage)
     finally:
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
+
+
+async def greeted(stage: Stage) -> None:
+    """Everybody says hello until they have been answered."""
+    async with asyncio.timeout(120):
+        await asyncio.gather(*(one.joined() for one in stage.people if hasattr(one, "joined")))
+        while not all(one.heard for one in stage.people):
+            await asyncio.gather(*(one.say("hello") for one in stage.people))
+            await asyncio.sleep(0.5)
 
 
 async def _talk(person: Person, place: int, told: list[int], pace: float) -> None:

@@ -1,0 +1,21 @@
+"""A whole server behind doors that are cut: the WebSocket and the webhook, both ways (the whole of it is
+``python -m benchmarks.channel web``)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.channels.visitors import VISITS
+from tests.channels.whole import play_whole
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("name", sorted(VISITS))
+def test_messages_both_ways_while_the_connections_break(name: str, tmp_path: Path) -> None:
+    found = asyncio.run(play_whole(tmp_path, VISITS[name](tmp_path, 3), messages=60, seconds=4, every=1.2))
+    assert found.cuts >= 1
+    assert found.inwards.clean and found.outwards.clean and not found.dead
