@@ -57,8 +57,18 @@ def test_a_channel_is_written_into_the_settings_and_taken_out(home: Path) -> Non
     assert "loopback" not in (home / "kith.yaml").read_text("utf-8")
 
 
+def test_a_secret_is_not_written_into_the_file(home: Path) -> None:
+    run(channels, "add", "telegram", "--set", "token=12345:very-secret", "--set", "enabled=false")
+    text = (home / "kith.yaml").read_text("utf-8")
+    assert "${secret:channels.telegram.token}" in text and "very-secret" not in text
+    kept = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert b"very-secret" not in kept  # the database is encrypted
+    run(channels, "remove", "telegram")
+    assert "telegram" not in (home / "kith.yaml").read_text("utf-8")
+
+
 def test_what_only_a_server_knows_needs_a_server() -> None:
-    for command in (("status",), ("test", "web"), ("restart", "web")):
+    for command in (("status",), ("test", "web"), ("restart", "web"), ("kept", "web")):
         with pytest.raises(Unavailable):
             run(channels, *command)
 

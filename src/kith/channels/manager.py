@@ -19,12 +19,14 @@ from kith.channels.replay import Aside
 from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.channels.text import Unit
+from kith.channels.vault import Vault, secret_names
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
 from kith.core.errors import Broken, Invalid, Missing, NotFound, Unavailable
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.core.manifest import Manifest
+from kith.core.people import Parcel
 from kith.core.ports import Access, Channel, Hooked, Line, Outbox, Records, Store, Talk
 from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
@@ -87,7 +89,7 @@ class ChannelManager:
         self._added: dict[str, Channel] = {}
         self._written: dict[str, Mapping[str, Any]] = dict(settings.configured)
         self._changing = asyncio.Lock()
-        self._aside = Aside(ports.records, clock)
+        self._aside, self._vault = Aside(ports.records, clock), Vault(ports.records)
         self._sender = Sender(
             ports.outbox, self._routes, settings.delivery, clock, ports.health, ports.bus, self._chance
         )
@@ -103,6 +105,7 @@ class ChannelManager:
         With `local`, only channels that live in this process are started (no connection to a platform): for commands
         that run beside, or instead of, a server.
         """
+        await self._vault.load()
         for name, manifest in self._registry.manifests().items():
             if (settings := self._chosen(name, manifest)) is None:
                 continue
@@ -219,23 +222,43 @@ class ChannelManager:
 
         Raises `NotFound`, or `Invalid` with every mistake (the old settings then stay in force).
         """
-        settings = self.check(name, settings) if settings is not None else None
+        if settings is not None:
+            self.check(name, settings)
         async with self._changing:
             await self._dismiss(name)
             self._written.pop(name, None)
             if settings is None:
                 self._routes.pop(name, None)
+                await self._vault.forget(f"channels.{name}")
             else:
-                self._written[name] = dict(settings)
+                self._written[name] = cast("dict[str, Any]", expanded(dict(settings), f"channels.{name}"))
                 await self._hire(name)
         return self.about(name)
 
     def check(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Settings with the environment's values in them. Raises `NotFound`, or `Invalid` with every mistake."""
-        cls = self._registry.settings(self._registry.manifest(name).name) or ChannelSettings
-        whole = cast("dict[str, Any]", expanded(dict(settings), f"channels.{name}"))
-        validate(cls, Document(whole, f"channels.{name}", {}))
+        """Settings with their secrets and the environment's values. Raises `NotFound`, `Invalid` with every mistake."""
+        place, cls = f"channels.{name}", self._class(self._registry.manifest(name).name)
+        whole = self._vault.revealed(place, cast("dict[str, Any]", expanded(dict(settings), place)))
+        validate(cls, Document(whole, place, {}))
         return whole
+
+    async def conceal(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Check settings, keep the secrets among them, and return what may be written down: secrets only by name.
+
+        A secret that is left out stays the one it was; an empty one is taken away. Raises as `check`, `Unavailable`.
+        """
+        schema, place = self._class(self._registry.manifest(name).name).model_json_schema(), f"channels.{name}"
+        old = self._written.get(name, {})
+        whole = {key: old[key] for key in secret_names(schema) if key in old} | dict(settings)
+        self.check(name, whole)
+        return await self._vault.conceal(place, whole, schema)
+
+    async def kept(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """The calls of a platform that nobody understood, for a day; oldest first. Raises `NotFound`."""
+        return await self._aside.kept(self._registry.manifest(name).name)
+
+    def _class(self, name: str) -> type[ChannelSettings]:
+        return cast("type[ChannelSettings]", self._registry.settings(name) or ChannelSettings)
 
     async def _dismiss(self, name: str) -> None:
         """Stop a channel. Its route stays, so that its replies wait in the outbox."""
@@ -267,10 +290,15 @@ class ChannelManager:
             except TimeoutError:
                 raise Unavailable(f"{name} did not answer within {_TRY:.0f} s") from None
             keeper.alive()
-            return "probe"
-        if keeper.route.local or min(keeper.watch.last_in, keeper.watch.last_out) >= keeper.watch.since:
+            return "traffic" if self._both_ways(keeper) else "probe"
+        if keeper.route.local or self._both_ways(keeper):
             return "traffic"
         raise Unavailable(f"nothing has gone both ways through {name} yet", hint="write to it, and test again")
+
+    @staticmethod
+    def _both_ways(keeper: Keeper) -> bool:
+        """Whether something came and something went since it is up."""
+        return min(keeper.watch.last_in, keeper.watch.last_out) >= keeper.watch.since > 0
 
     def _chosen(self, name: str, manifest: Manifest) -> ChannelSettings | None:
         """The settings of a channel that is on."""
@@ -278,10 +306,14 @@ class ChannelManager:
         if written is None and not manifest.details.get("default", False):
             return None
         try:
-            cls = self._registry.settings(name) or ChannelSettings
-            settings = cast("ChannelSettings", validate(cls, Document(dict(written or {}), "kith.yaml", {})))
+            whole = self._vault.revealed(f"channels.{name}", written or {})
+            settings = validate(self._class(name), Document(whole, "kith.yaml", {}))
         except Missing as error:
             self._ports.health.report(f"channel:{name}", "failed", f"{error.message}: {error.hint}", required=False)
+            return None
+        except Invalid as error:  # a secret that is not here, or not what the channel wants
+            told = "; ".join(f"{fault.path} {fault.reason}" for fault in error.faults) or error.message
+            self._ports.health.report(f"channel:{name}", "failed", told, required=False)
             return None
         return settings if settings.enabled else None
 
@@ -306,7 +338,7 @@ class ChannelManager:
         keeper = self._keep(
             route,
             _builder(manifest, lambda kit: entry(settings, kit), self._kit),
-            Door(settings, self._house(access), lambda parcel: self.channel(name).send(parcel), route.limits),
+            Door(settings, self._house(access), lambda parcel: self._say(name, parcel), route.limits),
             float(details.get("liveness", 0)),
         )
         if (manner := _manner(details, policy, settings.streaming)) is not None and hasattr(keeper.channel, "edit"):
@@ -314,6 +346,13 @@ class ChannelManager:
         if policy == "reconcile" and not hasattr(keeper.channel, "arrived"):
             raise Broken(f"{manifest.path} promises to reconcile, but its channel cannot be asked what arrived")
         return keeper
+
+    async def _say(self, name: str, parcel: Parcel) -> None:
+        """A sentence past the outbox, which counts as one that went."""
+        await self.channel(name).send(parcel)
+        if (keeper := self._keepers.get(name)) is not None:
+            keeper.watch.last_out = self._clock.now()
+            keeper.alive()
 
     def _house(self, access: Access | None) -> House:
         ports = self._ports

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from pydantic import ConfigDict, Field
 
+from kith.channels.vault import refers
 from kith.core.errors import Fault, Invalid
 from kith.runtime.documents import Document, Place, dotted, validate
 from kith.runtime.registry import Registry
@@ -66,6 +67,10 @@ def check_channels(settings: ChannelsSettings, registry: Registry, source: Docum
             validate(cls, Document(dict(data), document.file, cast("Mapping[Place, int]", lines)))
         except Invalid as error:
             prefix = dotted(place)
-            faults += [Fault(f"{prefix}.{f.path}" if f.path else prefix, f.reason, f.line) for f in error.faults]
+            faults += [
+                Fault(f"{prefix}.{f.path}" if f.path else prefix, f.reason, f.line)
+                for f in error.faults
+                if not refers(data.get(f.path))  # what it stands for is checked when it is known
+            ]
     if faults:
         raise Invalid(f"{document.file} cannot be used", faults=tuple(faults), file=document.file)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ import click
 import yaml
 
 from kith.channels.settings import ChannelsSettings, check_channels
+from kith.channels.vault import secret_names
 from kith.cli.group import Group, later
 from kith.cli.server import Server, find_server
 from kith.core.audit import By
@@ -25,7 +28,7 @@ from kith.runtime.settings import home
 
 _START, _END = "<!-- table -->", "<!-- /table -->"
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-_SECRET = ("token", "secret", "password", "key")
+_TRIAL = 120.0
 
 
 @click.group(cls=Group)
@@ -73,16 +76,34 @@ def add(name: str, given: Sequence[str], as_json: bool) -> None:
     cls = registry.settings(name)
     schema = cls.model_json_schema() if cls else {}
     settings = _given(given, schema)
-    for key in schema.get("required", ()):
-        if key not in settings:
-            about = schema["properties"][key].get("description", "")
-            settings[key] = click.prompt(f"{key} ({about})", hide_input=any(word in key for word in _SECRET), err=True)
-    told = asyncio.run(_add(manifest, settings))
+    _ask_for(schema, settings)
+    told = asyncio.run(_add(manifest, settings, schema))
+    if told.get("proof") == "probe" and sys.stdin.isatty() and not as_json:
+        click.echo(tr("channels.command.answered", name=name))
+        told = {**told, "proof": asyncio.run(_heard(name)) or told["proof"]}
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
-        key = "proven" if told.get("proof") else "unproven" if told.get("state") else "written"
+        states = {"traffic": "proof_traffic", "probe": "proof_probe"}
+        key = states.get(str(told.get("proof")), "unproven" if told.get("state") else "written")
         click.echo(tr(f"channels.command.{key}", name=name, note=str(told.get("note", ""))))
+
+
+@channels.command(help=tr("channels.command.kept"))
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help=tr("channels.command.json"))
+def kept(name: str, as_json: bool) -> None:
+    """Calls of a platform that nobody understood; that they were read is written into the audit log."""
+    told = asyncio.run(_ask("GET", f"/api/channels/{quote(name, safe='')}/kept"))
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
+    if not told["calls"]:
+        click.echo(tr("channels.command.none_kept", name=name))
+    for row in told["calls"]:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["at"]))
+        click.echo(f"{at}  {row['method']}  {row['size']} B  {row['reason']}")
+        click.echo(_printable(row["text"]))
 
 
 @channels.command(help=tr("channels.command.remove"))
@@ -167,6 +188,36 @@ def _offered(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def _printable(text: str) -> str:
+    """As it can be shown in a terminal: nothing of what a stranger sent moves the cursor."""
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)[:4000]
+
+
+def _ask_for(schema: Mapping[str, Any], settings: dict[str, Any]) -> None:
+    """Ask for what has to be known, and at a terminal also for secrets, which may be left out."""
+    required, secret = list(schema.get("required", ())), secret_names(schema)
+    for key in [*required, *(name for name in secret if name not in required and sys.stdin.isatty())]:
+        if key not in settings:
+            about = schema["properties"][key].get("description", "")
+            default = None if key in required else ""
+            value = click.prompt(
+                f"{key} ({about})", default=default, hide_input=key in secret, show_default=False, err=True
+            )
+            settings |= {key: value} if value else {}
+
+
+async def _heard(name: str) -> str:
+    """Wait until somebody wrote and was answered: ``traffic``; empty when nobody did in time."""
+    with contextlib.suppress(TimeoutError, Unavailable):
+        async with asyncio.timeout(_TRIAL):
+            while True:
+                told = await _ask("POST", f"/api/channels/{quote(name, safe='')}/test")
+                if told.get("proof") == "traffic":
+                    return "traffic"
+                await asyncio.sleep(2.0)
+    return ""
+
+
 def _ago(at: float, now: float) -> str:
     return tr("channels.command.ago", seconds=max(0, round(now - at))) if at else "–"
 
@@ -186,11 +237,11 @@ def _given(pairs: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-async def _add(manifest: Manifest, settings: dict[str, Any]) -> Mapping[str, Any]:
+async def _add(manifest: Manifest, settings: dict[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     server = await find_server()
     if server is None:
         check_channels(ChannelsSettings.model_validate({manifest.name: settings}), Registry("channels"))
-        await _write(f"channels.{manifest.name}", settings)
+        await _write(f"channels.{manifest.name}", settings, schema)
         return {"name": manifest.name}
     path = f"/api/channels/{quote(manifest.name, safe='')}"
     told = await server.call("PUT", path, settings)
@@ -203,15 +254,17 @@ async def _add(manifest: Manifest, settings: dict[str, Any]) -> Mapping[str, Any
 async def _remove(name: str) -> None:
     server = await find_server()
     if server is None:
-        await _write(f"channels.{name}", None)
+        await _write(f"channels.{name}", None, {})
     else:
         await server.call("DELETE", f"/api/channels/{quote(name, safe='')}")
 
 
-async def _write(key: str, value: Any) -> None:
-    """Into kith.yaml, where no server runs."""
-    async with later("kith.cli.desk:local_edits")() as edits:
-        await edits.change({key: value}, By())
+async def _write(key: str, value: Mapping[str, Any] | None, schema: Mapping[str, Any]) -> None:
+    """Into kith.yaml, where no server runs; secrets into the database."""
+    async with later("kith.cli.desk:local_vault")() as (vault, edits):
+        await edits.change({key: None if value is None else await vault.conceal(key, value, schema)}, By())
+        if value is None:
+            await vault.forget(key)
 
 
 async def _ask(method: str, path: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from kith.app import open_data
+from kith.channels.vault import Vault
 from kith.core.audit import Act
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
@@ -40,6 +41,13 @@ async def local_edits() -> AsyncGenerator[Edits]:
     """The settings file of this home, to be changed. What is changed is written into the audit log."""
     async with local_storage() as storage:
         yield Edits(Settings, home() / "kith.yaml", load_settings(), storage.journal)
+
+
+@asynccontextmanager
+async def local_vault() -> AsyncGenerator[tuple[Vault, Edits]]:
+    """The secrets of this home's channels, and its settings file."""
+    async with local_storage() as storage:
+        yield Vault(storage.records), Edits(Settings, home() / "kith.yaml", load_settings(), storage.journal)
 
 
 async def rotate_key() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, cast
@@ -47,6 +48,7 @@ class Platforms:
         return (
             get("/api/channels", opt=seen)(self.channels),
             put("/api/channels/{channel:str}", opt=one)(self.configure),
+            get("/api/channels/{channel:str}/kept", opt={"answer": "KeptCalls", "role": "admin"})(self.kept),
             delete("/api/channels/{channel:str}", status_code=200, opt=done)(self.remove),
             post("/api/channels/{channel:str}/{action:str}", opt=one)(self.command),
             get("/api/pairing", opt={"answer": "Pairing", "role": "admin"})(self.pairing),
@@ -73,13 +75,17 @@ class Platforms:
         return Whole(work)
 
     async def configure(self, request: Call, channel: FromPath[str]) -> ASGIApp:
-        """Give a channel its settings (the body, a JSON object): checked, written to kith.yaml, and started."""
+        """Give a channel its settings (the body, a JSON object): checked, written to kith.yaml, and started.
+
+        Secrets are kept encrypted in the database and stand in the file by their names only; one that is left out
+        stays the one it was.
+        """
         settings = _mapping(await read_body(request, self._settings))
 
         async def work() -> tuple[int, Any]:
-            self._channels.check(channel, settings)
-            await self._write(request, channel, settings)
-            return 200, await self._channels.configure(channel, settings)
+            written = await self._channels.conceal(channel, settings)
+            await self._write(request, channel, written)
+            return 200, await self._channels.configure(channel, written)
 
         return Whole(work)
 
@@ -91,6 +97,18 @@ class Platforms:
             await self._write(request, channel, None)
             await self._channels.configure(channel, None)
             return 200, {"id": channel, "done": "remove"}
+
+        return Whole(work)
+
+    async def kept(self, request: Call, channel: FromPath[str]) -> ASGIApp:
+        """Calls of a platform that were not understood, for a day. What is read here is written down."""
+
+        async def work() -> tuple[int, Any]:
+            rows = await self._channels.kept(channel)
+            by = acting(request)
+            detail = {"calls": str(len(rows))}
+            await self._ports.journal.act(Act("channel.kept", by.actor, channel, by.origin, detail=detail))
+            return 200, {"channel": channel, "calls": [_shown(row) for row in rows]}
 
         return Whole(work)
 
@@ -202,6 +220,12 @@ class _Answer:
         headers.append((b"content-length", str(len(reply.body)).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A call that was laid aside; `text` is its body where that is text."""
+    body = base64.b64decode(str(row.get("body", "")))
+    return {**row, "size": len(body), "text": body.decode("utf-8", "replace").replace("\x00", "\ufffd")}
 
 
 def _mapping(raw: bytes) -> Mapping[str, Any]:

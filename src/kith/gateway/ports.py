@@ -259,8 +259,12 @@ class Channels(Hooks, Protocol):
         """One channel. Raises `NotFound`."""
         ...
 
-    def check(self, name: str, settings: Mapping[str, Any]) -> object:
-        """Raises `Invalid` with every mistake in the settings of a channel, or `NotFound`."""
+    async def conceal(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Check a channel's settings and keep their secrets; what may be written down. Raises `Invalid`, `NotFound`."""
+        ...
+
+    async def kept(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """Calls of its platform that were not understood. Raises `NotFound`."""
         ...
 
     async def configure(self, name: str, settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
