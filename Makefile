@@ -73,7 +73,7 @@ simulate: dev
 	@$(PY) -m tests.simulation --seeds $(SEEDS)
 
 # What tests run with: every extra except transformers and diffusion, whose torch alone is larger than all the rest.
-EXTRAS = acme ctranslate2 delta dingtalk email feishu grpc llama matrix mcp mqtt onnx passkeys postgres \
+EXTRAS = acme ctranslate2 delta email grpc llama matrix mcp mqtt onnx passkeys postgres \
          s3 slack telegram xmpp
 proto: dev
 	@$(PY) scripts/make_proto.py
