@@ -20,11 +20,12 @@ from kith.channels.kit import Kit
 from kith.core.channel import Hook
 from kith.core.clock import FrozenClock, SystemClock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.ids import Ids
+from kith.core.ids import Ids, conversation_id
 from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 from kith.core.people import Parcel
-from kith.core.turn import Accepted
+from kith.core.turn import Accepted, Done, Turn
 from kith.runtime.streams import Streams
+from tests.channels.conftest import House, open_house
 from tests.channels.emulators.feishu import APP, BOT, PICTURE, SECRET, Feishu, feishu
 from tests.channels.proxy import Proxy
 from tests.channels.rig import Stage, household, play, until, up
@@ -397,6 +398,43 @@ def test_nothing_is_lost_doubled_or_misordered_while_connections_are_cut(tmp_pat
     outcome = asyncio.run(play(tmp_path, stage(), messages=80, seconds=3.0, every=1.0))
     print(f"{outcome.cuts} cuts, recovered in {[round(one, 2) for one in outcome.recoveries]} s")
     assert outcome.cuts and outcome.inwards.clean and outcome.outwards.clean and not outcome.dead, outcome
+
+
+def test_one_card_grows_into_the_reply(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with feishu() as platform:
+            given = {"app": APP, "secret": SECRET, "base": platform.url, "access": "everyone"}
+            async with open_house(tmp_path, feishu=given) as home:
+                await home.manager.start("w")
+                try:
+                    await up(home, "feishu")
+                    await until(lambda: platform.sockets)
+                    await platform.hear("tell me a story")
+                    await until(lambda: not platform.waiting)
+                    claim = (await home.storage.inbox.claim("talk", 1))[0]
+                    topic = conversation_id("feishu", "local", "oc_1")
+                    for place, words in enumerate(("Once upon ", "a time there ", "was a fox. ")):
+                        home.streams.publish(topic, "delta", {"turn": claim.id, "text": words})
+                        await until(lambda place=place: platform.said and total(platform) >= place)
+                    await settle(home, claim, "Once upon a time there was a fox. The end.")
+                    await until(lambda: any(shown(one).endswith("end.") for one in platform.said.values()))
+                    assert len(platform.said) == 1 and total(platform) >= 3
+                finally:
+                    await home.manager.stop()
+
+    def total(platform: Feishu) -> int:
+        return sum(one["edits"] for one in platform.said.values())
+
+    async def settle(home: House, claim: Any, text: str) -> None:
+        person, conversation = await home.storage.store.resolve(claim.envelope)
+        said = Message(home.ids.new("m"), "assistant", (Text(text),), home.clock.now())
+        out = Parcel(said.id, 0, conversation.id, "feishu", "local", claim.envelope.conversation, said)
+        turn = Turn(claim.id, conversation.id, person.id, home.clock.now(), claim.envelope.message, (said,), model="m")
+        await home.storage.inbox.settle(claim, Done(turn, {}, (out,)))
+        home.streams.publish(conversation.id, "end", {"turn": claim.id})
+        home.manager.nudge()
+
+    asyncio.run(story())
 
 
 def test_a_silent_connection_is_noticed(tmp_path: Path) -> None:
