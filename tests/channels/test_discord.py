@@ -218,8 +218,11 @@ def test_a_reply_says_what_it_answers_is_edited_and_keeps_to_the_limit() -> None
         for target in ("../users", "7/8", ""):
             with pytest.raises(NotFound):
                 await channel.send(parcel("x", target=target))
-        await until(lambda: heard)
-        assert [one.message.text for one in heard] == ["question"]  # our own are not heard
+        put = {"user_id": ANN["id"], "channel_id": "7", "message_id": first["id"], "message_author_id": KITH["id"]}
+        await platform.dispatch("MESSAGE_REACTION_ADD", {**put, "emoji": {"name": "👍", "id": None}})
+        await until(lambda: len(heard) == 2)
+        assert [one.message.text for one in heard] == ["question", ""]  # our own are not heard
+        assert (heard[1].reaction, heard[1].reply_to) == ("👍", sent.receipt)  # so that the door knows what it is to
 
     tell(story)
 
