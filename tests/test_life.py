@@ -19,6 +19,7 @@ import httpx
 import openai
 import psutil
 import pytest
+from websockets.sync.client import connect
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
 
@@ -161,3 +162,19 @@ def test_after_a_power_cut_the_conversation_goes_on(server: Server) -> None:
     listed = server.http.get("/api/conversations").json()["conversations"]
     kept = next(one for one in listed if one["handle"] == "kept")
     assert len(server.http.get(f"/api/conversations/{kept['id']}/turns").json()["turns"]) == 1
+
+
+def test_a_picture_that_was_sent_outlives_a_power_cut_and_goes_with_its_sender(server: Server) -> None:
+    picture = b"\x89PNG\r\n\x1a\n" + os.urandom(2000)
+    blob = server.http.post("/api/blobs", content=picture, headers={"Content-Type": "image/png"}).json()["blob"]
+    said = {"type": "message", "id": "p-1", "conversation": "seen", "parts": [{"type": "image", "blob": blob}]}
+    place = f"{server.url.replace('http', 'ws')}/api/channels/web/live"
+    with connect(place, additional_headers={"Authorization": f"Bearer {server.token}"}) as line:
+        line.send(json.dumps(said))
+        until(lambda: json.loads(line.recv(timeout=30))["type"] == "accepted")
+    server.stop(signal.SIGKILL)
+    server.start()
+    assert server.http.get(f"/api/blobs/{blob}").content == picture
+    person = next(one["id"] for one in server.http.get("/api/people").json()["people"] if "web" in one["handles"])
+    assert server.http.delete(f"/api/people/{person}").status_code == 200
+    assert server.http.get(f"/api/blobs/{blob}").status_code == 404

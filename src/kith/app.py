@@ -31,8 +31,9 @@ from kith.runtime.edits import Edits
 from kith.runtime.files import leave_note, private_folder
 from kith.runtime.health import Health
 from kith.runtime.leaks import masked
-from kith.runtime.registry import Registry
+from kith.runtime.registry import authenticated
 from kith.runtime.settings import home
+from kith.runtime.shelf import Shelf
 from kith.runtime.streams import Streams
 from kith.runtime.supervisor import Supervisor
 from kith.runtime.tasks import Tasks
@@ -88,19 +89,20 @@ async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[H
 
 
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Household:
-    clock, health, streams, bus, blobs = SystemClock(), Health(), Streams(), Bus(), Blobs()
+    clock, health, streams, bus = SystemClock(), Health(), Streams(), Bus()
     ids, supervisor, folder, public = Ids(clock), Supervisor(clock), home() / "models", not settings.gateway.loopback
     keys = KeyRing(home() / "keys", settings.storage.path.parent)
     storage = await _keep_house(settings.storage, clock, ids, stack, keys)
+    blobs = Blobs(shelf=Shelf(home() / "media", storage.derive("media"), settings.storage.media_limit))
     stack.push_async_callback(supervisor.close)
     stack.push_async_callback(bus.close)
     auth = Identity(storage.records, storage.journal, settings.security, clock, ids, reachable=public)
-    flows, ground, remember = FlowBook(settings.dialogue.flow), (clock, supervisor, folder), settings.dialogue.memory
+    flows, ground, kept = FlowBook(settings.dialogue.flow), (clock, supervisor, folder), settings.dialogue.memory
     tools = await stack.enter_async_context(Outside(settings.plugins.mcp, clock, health))
     publish, serving, fetch, local = bus.publish, settings.serving, blobs.fetch, authenticated()
     models = ModelService(settings.models, *ground, publish=publish, serving=serving, fetch=fetch, cipher=keys)
     cast = Cast(home() / "personas", storage.records, load_persona(settings.dialogue.persona))
-    memory = Memory(storage, models, clock, ids, remember, local=local, wipes=(models.forget, streams.wipe))
+    memory = Memory(storage, models, clock, ids, kept, local=local, wipes=(models.forget, streams.wipe), media=blobs)
     ports = Ports(
         guard=HouseGuard(settings.security, auth, clock, local, auth.pairing),
         store=storage.store,
@@ -118,6 +120,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
         records=storage.records,
         people=storage.people,
         mind=Mind(memory, cast),
+        blobs=blobs,
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
     shared = streams, health, bus, storage.records, blobs, auth.linking(storage, memory.link)
@@ -147,11 +150,6 @@ async def open_data(settings: StorageSettings, clock: Clock, ids: Ids, keys: Key
     if storage.spare_used:
         keys.promote()
     return storage
-
-
-def authenticated() -> tuple[str, ...]:
-    """The channels whose clients were known before they spoke: at this machine's terminal, or by their token."""
-    return ("api", *(m.name for m in Registry("channels").manifests().values() if "local" in m.capabilities))
 
 
 def open_insight(storage: Storage, flows: FlowBook, clock: Clock, settings: Settings) -> Insight:

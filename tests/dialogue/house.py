@@ -19,6 +19,7 @@ from kith.dialogue import DialogueSettings, Engine, FlowBook, Ports, load_person
 from kith.dialogue.mind import Mind
 from kith.knowledge import KnowledgeSettings, Library
 from kith.media import Senseless
+from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 from kith.runtime.health import Health
 from kith.runtime.streams import Streams
@@ -112,7 +113,7 @@ class House:
     def __init__(self, models: Scripted, storage: Storage, mind: Mind | None = None, **settings: Any) -> None:
         clock = SystemClock()
         self.models, self.storage, self.streams, self.health, self.bus = models, storage, Streams(), Health(), Bus()
-        ports = Ports(  # `senses`, `flows` and `tools` may be among the settings
+        ports = Ports(  # `senses`, `flows`, `blobs` and `tools` may be among the settings
             guard=Gate(),
             store=storage.store,
             inbox=storage.inbox,
@@ -122,6 +123,7 @@ class House:
             models=models,
             tools=settings.pop("tools", Adder()),
             persona=load_persona(),
+            blobs=settings.pop("blobs", None) or Blobs(),
             settings=DialogueSettings(**settings),
             bus=self.bus,
             clock=clock,

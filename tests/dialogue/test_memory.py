@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from kith.core.audit import By
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, NotFound
 from kith.core.ids import Ids, person_id
-from kith.core.message import Delta, Envelope, Message, Text, Usage
+from kith.core.message import Delta, Envelope, Image, Media, Message, Text, Usage
 from kith.core.model import ChatRequest, ModelCard
 from kith.core.people import Principal
 from kith.core.turn import Turn
@@ -24,6 +27,8 @@ from kith.dialogue.memory.listening import read
 from kith.dialogue.memory.ranks import rate
 from kith.dialogue.memory.rules import asked_to_remember, find_facts
 from kith.dialogue.mind import Mind
+from kith.runtime.blobs import Blobs
+from kith.runtime.shelf import Shelf
 from kith.storage import StorageSettings, open_storage
 
 from .house import House, Key, Script, Scripted, heard, says
@@ -46,7 +51,7 @@ def live(scene: Scene, script: Script | None = None, memory: dict[str, Any] | No
 
         kept = Memory(
             storage, models, clock, Ids(clock), MemorySettings(**(memory or {})), local=("api", "web"),
-            wipes=(wipe,),
+            wipes=(wipe,), media=settings.get("blobs"),
         )  # fmt: skip
         house = House(models, storage, mind=Mind(kept), **settings)
         house.wiped = wiped
@@ -368,3 +373,30 @@ def test_a_turn_is_learnt_from_only_once() -> None:
         assert not await memory.learn(turn, "I live in Bern")
 
     live(scene)
+
+
+def test_media_are_taken_along_and_erased_but_not_those_of_others(tmp_path: Path) -> None:
+    blobs = Blobs(shelf=Shelf(tmp_path / "media", b"k" * 32, 10**9))
+
+    async def scene(house: House, memory: Memory) -> None:
+        for number, (who, kind, data) in enumerate(
+            (("ann", "direct", b"mine"), ("ann", "group", b"shown"), ("bob", "group", b"his"))
+        ):
+            place = "c" if kind == "direct" else "g"
+            parts = (Text("look at this"), Image(blobs.put(data), "image/png", size=len(data)))
+            told = heard(number, "", place, deliver=False, sender=who, kind=kind)
+            told = replace(told, message=replace(told.message, parts=parts))
+            async for _ in house.engine.reply(told):
+                pass
+            await idle(house)
+        export = await memory.export([ann()])
+        assert {base64.b64decode(data) for data in export["media"].values()} == {b"mine", b"shown"}
+        await memory.erase([ann()], By())
+        later = Blobs(shelf=Shelf(tmp_path / "media", b"k" * 32, 10**9))
+        for data in (b"mine", b"shown"):
+            for kept in (blobs, later):
+                with pytest.raises(NotFound):
+                    await kept.fetch(Media(hashlib.sha256(data).hexdigest(), "image/png"))
+        assert await later.fetch(Media(hashlib.sha256(b"his").hexdigest(), "image/png")) == b"his"
+
+    live(scene, blobs=blobs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from kith.app import authenticated
 from kith.cli.desk import local_storage
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
@@ -14,16 +13,21 @@ from kith.dialogue.agenda import Agenda
 from kith.dialogue.cast import Cast
 from kith.dialogue.memory import Memory, Modelless
 from kith.dialogue.persona import load_persona
+from kith.runtime.blobs import Blobs
+from kith.runtime.registry import authenticated
 from kith.runtime.settings import home
+from kith.runtime.shelf import Shelf
 from kith.settings import load_settings
 
 
 @asynccontextmanager
 async def local_memory() -> AsyncGenerator[Memory]:
     """Without models, which remembering, showing and forgetting need none of."""
-    clock, settings = SystemClock(), load_settings().dialogue.memory
+    clock, settings = SystemClock(), load_settings()
     async with local_storage() as storage:
-        yield Memory(storage, Modelless(), clock, Ids(clock), settings, local=authenticated())
+        media = Blobs(shelf=Shelf(home() / "media", storage.derive("media"), settings.storage.media_limit))
+        remember = settings.dialogue.memory
+        yield Memory(storage, Modelless(), clock, Ids(clock), remember, local=authenticated(), media=media)
 
 
 @asynccontextmanager

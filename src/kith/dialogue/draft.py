@@ -21,6 +21,7 @@ from kith.dialogue.persona import Persona
 from kith.dialogue.purse import Purse
 from kith.dialogue.session import Session
 from kith.dialogue.settings import DialogueSettings
+from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 
 
@@ -124,6 +125,7 @@ class Ports:
     records: Records
     people: People
     mind: Mind = field(default_factory=Mind)
+    blobs: Blobs = field(default_factory=Blobs)
     layers: Layers = field(init=False)
     agenda: Agenda = field(init=False)
     purse: Purse = field(init=False)

@@ -95,7 +95,9 @@ class Engine:
         """Commit a message to the inbox; its reply leaves by the outbox and shows on the live stream."""
         if envelope.message.role != "user":
             raise Invalid("only what somebody says can be heard", code="bad_role")
+        place = conversation_id(envelope.channel, envelope.account, envelope.conversation)
         try:
+            await self._ports.blobs.keep(place, envelope.message)
             accepted = await self._ports.inbox.accept(envelope)
         except Unavailable as error:
             if error.code == "inbox_full":  # a no costs time as well, so a flood hears it slowly

@@ -108,3 +108,8 @@ def read_manifest(path: Path, package: str) -> Manifest:
 
 def _room(room: str) -> Path:
     return Path(kith.__path__[0]) / room
+
+
+def authenticated() -> tuple[str, ...]:
+    """The channels whose clients were known before they spoke: at this machine's terminal, or by their token."""
+    return ("api", *(m.name for m in Registry("channels").manifests().values() if "local" in m.capabilities))

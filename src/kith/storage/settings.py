@@ -19,6 +19,11 @@ class StorageSettings(Section):
     dsn: str = Field(
         default="", description="The address of the database server, for a backend that has one.", repr=False
     )
+    media_limit: int = Field(
+        default=2 * 1024**3,
+        ge=0,
+        description="Bytes of pictures, sounds and files of messages that are kept; beyond it the oldest go.",
+    )
     lease_seconds: float = Field(
         default=60.0, gt=0, le=3600, description="How long a worker may be silent, in seconds."
     )

@@ -20,6 +20,7 @@ from kith.core.message import Envelope
 from kith.core.people import Principal
 from kith.core.ports import Models, People
 from kith.core.turn import Turn
+from kith.dialogue.memory.media import Held, let_go, taken
 from kith.dialogue.memory.ranks import rate, words
 from kith.dialogue.memory.rules import Found, find_facts, make
 from kith.dialogue.memory.settings import MemorySettings
@@ -60,10 +61,11 @@ class Memory:
         *,
         local: Sequence[str] = (),
         wipes: Sequence[Wipe] = (),
+        media: Held | None = None,
     ) -> None:
         self.shelves, self.models, self.clock, self.ids = shelves, models, clock, ids
         self.settings = settings or MemorySettings()
-        self._local, self._wipes = tuple(local), list(wipes)
+        self._local, self._wipes, self._media = tuple(local), list(wipes), media
         self._same: dict[str, tuple[str, ...]] = {}
 
     def wipe_also(self, wipe: Wipe) -> None:
@@ -174,14 +176,17 @@ class Memory:
         return await self.forget(persons, await self.facts(persons, history=True), by)
 
     async def export(self, persons: Sequence[str]) -> Mapping[str, Any]:
-        """Everything that is stored of a person."""
-        return await self.shelves.dossiers.export(persons)
+        """Everything that is stored of a person, the bytes of their media in base 64."""
+        told = await self.shelves.dossiers.export(persons)
+        return {**told, "media": await taken(self._media, told["conversations"])}
 
     async def erase(self, persons: Sequence[str], by: By) -> None:
         """Remove everything that is stored of a person. Raises `NotFound` when nobody is known by these ids."""
         known = {met.person.id for met in await self.shelves.people.everybody(1_000_000)}
         if not known & set(persons) and not await self.shelves.facts.facts(persons):
             raise NotFound(f"there is no person {persons[0]!r}", code="person_not_found")
+        if self._media:  # before the rest: once that is gone, nobody would know whose they were
+            await let_go(self._media, (await self.shelves.dossiers.export(persons))["conversations"])
         rooms = await self.shelves.dossiers.erase(persons, Act("person.erase", by.actor, persons[0], by.origin))
         self._same.clear()
         await self._let_go(persons, rooms)

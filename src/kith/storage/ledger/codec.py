@@ -84,6 +84,10 @@ class Codec:
         joined = "\x1f".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(joined, digest_size=16, key=self._secret).digest()
 
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes for `purpose`, from the database's secret."""
+        return hashlib.blake2b(purpose.encode(), digest_size=32, key=self._secret, person=b"kith-derived").digest()
+
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 

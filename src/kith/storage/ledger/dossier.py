@@ -95,6 +95,7 @@ def _told(desk: Desk, room: str, persons: Sequence[str]) -> Op[dict[str, Any]]:
     heard = yield from _heard(desk, room, persons, shared=shared)
     return {
         "id": room,
+        "shared": shared,
         **(desk.codec.mapping(head[0][0]) if head else {}),
         "state": desk.codec.mapping(head[0][1]) if head and not shared else {},
         "turns": [turn for turn in said if not shared or turn["person"] in persons],

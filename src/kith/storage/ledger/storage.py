@@ -75,6 +75,10 @@ class Storage:
         self.people = Crowd(desk)
         self.dossiers = Filed(desk, self.store.forget, engine.scrub)
 
+    def derive(self, purpose: str) -> bytes:
+        """A key of 32 bytes for files beside the database; it stays the same when the database's own is changed."""
+        return self._desk.codec.derive(purpose)
+
     async def scrub(self) -> None:
         """Overwrite what was let go by ordinary work, such as the message in which somebody asked to forget."""
         await self._engine.scrub()
