@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
+from benchmarks.locomo import sample
 from benchmarks.memory import load, measure
 from kith.core.errors import Invalid
 
@@ -30,7 +32,7 @@ def test_evidence_is_found(tmp_path: Path) -> None:
     path.write_text(json.dumps([TALK]))
     talks = load(path)
     assert talks[0].lines["D1:2"] == "Ann (1:56 pm on 8 May, 2023): The rain never stopped"
-    found, shown, whole = measure(talks, 1)
+    found, shown, whole = asyncio.run(measure(talks, 1))
     assert found == {"1": (1.0, 1), "2": (1.0, 1)}
     assert 0 < shown < whole
 
@@ -40,3 +42,13 @@ def test_what_is_not_in_the_format_is_refused(raw: bytes, tmp_path: Path) -> Non
     (tmp_path / "x").write_bytes(raw)
     with pytest.raises(Invalid):
         load(tmp_path / "x")
+
+
+def test_the_sample_is_in_the_format_and_most_of_it_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "sample.json"
+    path.write_text(json.dumps(sample()))
+    talks = load(path)
+    assert [len(talk.lines) for talk in talks] == [624] * 4
+    found, shown, whole = asyncio.run(measure(talks, 3))
+    assert sum(share * count for share, count in found.values()) / sum(count for _, count in found.values()) > 0.8
+    assert shown < whole / 100

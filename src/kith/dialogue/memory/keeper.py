@@ -21,6 +21,7 @@ from kith.core.people import Principal
 from kith.core.ports import Models, People
 from kith.core.turn import Turn
 from kith.dialogue.memory.media import Held, let_go, taken
+from kith.dialogue.memory.past import Past
 from kith.dialogue.memory.ranks import rate, words
 from kith.dialogue.memory.rules import Found, find_facts, make
 from kith.dialogue.memory.settings import MemorySettings
@@ -67,6 +68,7 @@ class Memory:
         self.settings = settings or MemorySettings()
         self._local, self._wipes, self._media = tuple(local), list(wipes), media
         self._same: dict[str, tuple[str, ...]] = {}
+        self.past = Past(shelves.store)
 
     def wipe_also(self, wipe: Wipe) -> None:
         """Have another place let go of what is forgotten."""
@@ -251,6 +253,7 @@ class Memory:
         return [*given, *fresh]
 
     async def _let_go(self, persons: Sequence[str], rooms: Sequence[str]) -> None:
+        self.past.drop()
         for wipe in self._wipes:
             for person in persons:
                 await wipe(person, rooms)

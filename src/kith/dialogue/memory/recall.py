@@ -7,22 +7,21 @@ What fits the message stands with the notes at the end.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from kith.core.memory import Fact
-from kith.core.turn import Passage, Turn
+from kith.core.turn import Passage
 from kith.dialogue.memory.keeper import Memory, Where, day
 from kith.dialogue.memory.likeness import alike
+from kith.dialogue.memory.past import Said
 from kith.dialogue.memory.ranks import rate
 from kith.dialogue.memory.summary import summary_of
 from kith.runtime.locale import tr
 
-_FACTS, _TURNS = 4, 2
+_FACTS = 4
 _FLOOR = 0.3
-_ROOMS, _DEPTH, _SEARCHED = 20, 200, 400
-_EXCERPT = 220
+_ROOMS = 50
 Count = Callable[[str], Awaitable[int]]
 
 
@@ -59,9 +58,9 @@ async def bring(memory: Memory, where: Where, moment: Moment, room: int, count: 
     shown = {fact.id for fact in told if fact.text in profile}
     about = [fact for fact in facts if fact.id not in shown]
     passages = await _facts(memory, about, moment)
-    turns = await _past(memory, where, moment.until)
-    found = await asyncio.to_thread(search, moment.query, turns, memory.clock.now(), moment.locale)
-    return Known(profile, summary, (*passages, *found))
+    rooms = await _rooms(memory, where)
+    found = await memory.past.search(rooms, moment.query, moment.until, memory.clock.now())
+    return Known(profile, summary, (*passages, *(_said(one, moment.locale) for one in found)))
 
 
 async def _fitting(memory: Memory, facts: Sequence[Fact], room: int, locale: str, count: Count) -> str:
@@ -87,32 +86,15 @@ async def _facts(memory: Memory, facts: Sequence[Fact], moment: Moment) -> list[
     return [Passage(texts[index], source[index], scores[index]) for index in best]
 
 
-async def _past(memory: Memory, where: Where, until: float) -> list[Turn]:
-    """What was said before the window: of this group, or in all talks that this person had with nobody else by."""
-    store, rooms = memory.shelves.store, list[str]()
+def _said(one: Said, locale: str) -> Passage:
+    return Passage(one.text, tr("memory.said", locale, date=day(one.at)), one.score)
+
+
+async def _rooms(memory: Memory, where: Where) -> list[str]:
+    """This group, or all talks that this person had with nobody else by, the latest first."""
     if where.group:
-        rooms = [where.conversation]
-    else:
-        for person in where.persons:
-            rooms += [one.id for one in await store.conversations(person, _ROOMS) if one.kind == "direct"]
-    turns: dict[str, Turn] = {}
-    for room in list(dict.fromkeys(rooms))[:_ROOMS]:
-        for turn in await store.turns(room, _DEPTH):
-            if turn.at < until and turn.outcome == "answered":
-                turns[turn.id] = turn
-        if len(turns) >= _SEARCHED:
-            break
-    return sorted(turns.values(), key=lambda turn: turn.at)[-_SEARCHED:]
-
-
-def search(query: str, turns: Sequence[Turn], now: float, locale: str, limit: int = _TURNS) -> tuple[Passage, ...]:
-    """The turns in which it was spoken of, best first."""
-    texts = [" / ".join(filter(None, (turn.heard.text, *(said.text for said in turn.spoke)))) for turn in turns]
-    rated = rate(query, texts, [now - turn.at for turn in turns])
-    found: list[Passage] = []
-    for one in rated:
-        if one.score < _FLOOR or len(found) >= limit:
-            break
-        source = tr("memory.said", locale, date=day(turns[one.index].at))
-        found.append(Passage(texts[one.index][:_EXCERPT], source, one.score))
-    return tuple(found)
+        return [where.conversation]
+    rooms: list[str] = []
+    for person in where.persons:
+        rooms += [one.id for one in await memory.shelves.store.conversations(person, _ROOMS) if one.kind == "direct"]
+    return list(dict.fromkeys(rooms))[:_ROOMS]

@@ -1,0 +1,122 @@
+"""What was said is found again however long ago it was, at once when it is new, and not when it is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from kith.core.errors import NotFound
+from kith.core.message import Message, Text
+from kith.core.turn import Turn
+from kith.dialogue.memory.past import Past
+from kith.dialogue.memory.ranks import Index, rate
+
+
+class Kept:
+    """Implements what an index asks of a store."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, list[Turn]] = {}
+        self.read = 0
+
+    def say(self, room: str, text: str, outcome: str = "answered") -> None:
+        number = len(self.rooms.setdefault(room, []))
+        heard = Message(f"m{number}", "user", (Text(text),), float(number))
+        self.rooms[room].append(
+            Turn(f"{room}-{number}", room, "ann", float(number), heard, outcome=outcome)  # type: ignore[arg-type]
+        )
+
+    async def turns(self, conversation: str, limit: int = 100, after: str = "") -> Sequence[Turn]:
+        await asyncio.sleep(0)
+        turns = self.rooms.get(conversation, [])
+        if not after:
+            found = turns[-limit:]
+        else:
+            place = next((n for n, turn in enumerate(turns) if turn.id == after), None)
+            if place is None:
+                raise NotFound("gone")
+            found = turns[place + 1 :][:limit]
+        self.read += len(found)
+        return tuple(found)
+
+
+def texts(found: Sequence[object]) -> list[str]:
+    return [getattr(one, "text", "") for one in found]
+
+
+def test_a_word_said_three_thousand_turns_ago_is_found_and_only_news_is_read() -> None:
+    async def story() -> None:
+        store = Kept()
+        store.say("c", "my grandmother baked saffron buns in Gothenburg")
+        for number in range(3000):
+            store.say("c", f"today I walked to the office, day {number}")
+        past = Past(store)
+        now = 4000.0
+        assert texts(await past.search(["c"], "who made the saffron buns?", now, now)) == [
+            "my grandmother baked saffron buns in Gothenburg"
+        ]
+        read = store.read
+        store.say("c", "the ferry to Orkney leaves at noon")
+        store.say("c", "this one failed: Orkney", outcome="failed")
+        assert texts(await past.search(["c"], "when does the Orkney ferry leave?", now, now)) == [
+            "the ferry to Orkney leaves at noon"
+        ]
+        assert store.read == read + 2
+        assert await past.search(["c"], "the Orkney ferry", 3001.0, now) == []  # it stands in the window still
+
+    asyncio.run(story())
+
+
+def test_several_conversations_are_searched_and_many_at_once() -> None:
+    async def story() -> None:
+        store = Kept()
+        store.say("one", "我下个月去大理看洱海")
+        store.say("two", "the bicycle has a flat tyre")
+        past = Past(store)
+        found = await asyncio.gather(*(past.search(["one", "two", "none"], "洱海在哪里", 9.0, 9.0) for _ in range(20)))
+        assert {tuple(texts(one)) for one in found} == {("我下个月去大理看洱海",)}
+        assert len(past._rooms["one"]) == 1
+
+    asyncio.run(story())
+
+
+def test_what_is_gone_is_not_found_any_more() -> None:
+    async def story() -> None:
+        store = Kept()
+        store.say("c", "the code of the safe is in the blue book")
+        past = Past(store)
+        assert await past.search(["c"], "code of the safe", 9.0, 9.0)
+        store.rooms["c"] = []
+        store.say("d", "hello")
+        assert await past.search(["c", "d"], "code of the safe", 9.0, 9.0) == []
+        store.say("c", "the code of the safe is in the red book")
+        past.drop()
+        assert texts(await past.search(["c"], "code of the safe", 9.0, 9.0)) == [
+            "the code of the safe is in the red book"
+        ]
+
+    asyncio.run(story())
+
+
+def test_no_more_is_held_than_allowed() -> None:
+    async def story() -> None:
+        store = Kept()
+        for number in range(10):
+            for _ in range(10):
+                store.say(f"c{number}", f"words of room {number}")
+        past = Past(store, most=35)
+        for number in range(10):
+            assert await past.search([f"c{number}"], f"words of room {number}", 99.0, 99.0)
+        assert sum(map(len, past._rooms.values())) <= 35
+
+    asyncio.run(story())
+
+
+def test_an_index_rates_as_a_list_does() -> None:
+    said = ["the red boat", "a red car and a red house", "nothing of the kind", "红色的船"]
+    index = Index()
+    for text in said:
+        index.add(text)
+    assert index.rate("red boat") == rate("red boat", said)
+    assert index.rate("red boat")[0].index == 0
+    assert index.rate("") == Index().rate("red") == []
