@@ -3,10 +3,11 @@
     python -m scripts.make_danger [--everyday clinc150-train-val.json] [--show]
 
 Source: scripts/care/*.txt and tests/dialogue/{crisis,unseen}.txt, written by hand for Kith; the phrases of the shipped
-flow, the handbook and scripts/filter/benign*.txt as more that is harmless. `--everyday` adds a share of the training
-part of CLINC150 (Larson et al. 2019, CC BY 3.0; not part of Kith) as everyday requests: the shipped file was made with
-it. Both bounds come from cross-validation in which all sentences of a theme are in one fold; tests/dialogue/blind.txt,
-written by somebody else, has no part in any of it.
+flow, the handbook, and the lists of the content filter and of other tests as more that is harmless. `--everyday` adds a
+share of the training part of CLINC150 (Larson et al. 2019, CC BY 3.0; not part of Kith) as everyday requests: the
+shipped file was made with it. Both bounds come from cross-validation in which all sentences of a template, and
+neighbouring lines of a theme, are in one fold; tests/dialogue/blind.txt, written by somebody else, has no part in any
+of it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
@@ -33,7 +35,7 @@ BLOCK = 5  # neighbouring lines of a theme that are in one fold
 DRAWN = 8  # sentences from one template at most
 EVERYDAY = 6000  # sentences of CLINC150
 STRENGTH = 20.0  # inverse of the penalty
-SURE, MAYBE = 0.055, 0.12  # of the harmless sentences written for this, in cross-validation
+SURE, MAYBE = 0.042, 0.08  # of the harmless sentences written for this, in cross-validation
 MARKS = {"-": 0, "+": 1, "!": 2, "?": 3}
 Row = tuple[str, int, int, float]
 _SLOT = re.compile(r"\{([^{}]*)\}")
@@ -73,11 +75,16 @@ def written() -> list[Row]:
 def borrowed(group: int, everyday: Path | None) -> list[Row]:
     """Harmless sentences that were not written for this, from theme `group` on."""
     chance, rows = random.Random(3), list[Row]()
-    for name in ("benign", "benign2"):
-        for line in (ROOT / f"scripts/filter/{name}.txt").read_text("utf-8").splitlines():
+    for name in ("scripts/filter/benign", "scripts/filter/benign2", "tests/security/benign"):
+        for line in (ROOT / f"{name}.txt").read_text("utf-8").splitlines():
             if line and line[0] != "#":
                 group += 1
                 rows += [(text, 0, group, 0.5) for text in drawn(line, chance)[:4]]
+    said = [line.split("|")[0] for line in (ROOT / "tests/dialogue/entities.txt").read_text("utf-8").splitlines()]
+    said += [line.split("=>")[0] for line in (ROOT / "tests/dialogue/facts.txt").read_text("utf-8").splitlines()]
+    said += yaml.safe_load((ROOT / "tests/dialogue/wishes.yaml").read_text("utf-8"))
+    rows += [(text, 0, group + number, 0.7) for number, text in enumerate(said) if text.strip() and text[0] != "#"]
+    group += len(said)
     phrases = [text for text, _ in load_flow(DEFAULT).rules.matcher.examples if text]
     rows += [(text, 0, group + number % 300, 1.0) for number, text in enumerate(phrases)]
     group += 300
@@ -111,7 +118,7 @@ def matrix(texts: list[str], rarity: Any) -> Any:
 
 def fitted(rows: Any, labels: Any, weights: Any) -> Any:
     """The model."""
-    model = LogisticRegression(C=STRENGTH, max_iter=200, class_weight={0: 1, 1: 1.5, 2: 1.5, 3: 1})
+    model = LogisticRegression(C=STRENGTH, max_iter=200, class_weight={0: 1, 1: 1.2, 2: 1.2, 3: 0.8})
     return model.fit(rows, labels, sample_weight=weights)
 
 

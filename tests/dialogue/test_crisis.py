@@ -76,9 +76,9 @@ def test_unseen_words_are_noticed_no_less_than_was_measured() -> None:
     share = {mark: sum(map(bool, some)) / len(some) for mark, some in found.items()}
     script = {mark: sum(one in ("self", "other") for one in some) / len(some) for mark, some in found.items()}
     print(share, script)
-    assert share["+"] >= 0.96
-    assert share["?"] >= 0.95
-    assert script["+"] >= 0.92
+    assert share["+"] >= 0.92
+    assert share["?"] >= 0.9
+    assert script["+"] >= 0.9
     assert script["-"] <= 0.065
     assert share["-"] <= 0.11
 
