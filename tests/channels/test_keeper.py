@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from kith.channels.kit import ChannelSettings, Kit
+from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, NotFound, Refused, Unavailable
 from kith.core.manifest import Manifest
 from kith.core.message import Envelope, Message, Text
@@ -26,6 +26,7 @@ class Line:
     """A channel over a TCP connection that is answered by an echo: each line sent is a line received."""
 
     made: list[Line]
+    frozen, release = threading.Event(), threading.Event()
 
     def __init__(self, settings: ChannelSettings, kit: Kit, port: int) -> None:
         self.kit, self.port, self.thread = kit, port, ""
@@ -61,8 +62,9 @@ class Line:
         await self.writer.drain()
 
     async def send(self, parcel: Parcel) -> Sent:
-        if parcel.message.text == "freeze":
-            time.sleep(1.5)  # what a blocking library does
+        if parcel.message.text == "freeze" and not self.frozen.is_set():
+            self.frozen.set()
+            self.release.wait(60)  # what a blocking library does
         await self.write("got " + parcel.message.text)
         return Sent(parcel.id)
 
@@ -168,18 +170,64 @@ def test_a_cut_connection_comes_back_and_nothing_is_lost(house: Open) -> None:
     tell(house, story, liveness=60)
 
 
-def test_a_frozen_library_in_its_thread_stalls_nobody(house: Open) -> None:
-    async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
-        assert [one.thread for one in folders.made if one.thread.startswith("channel line")]
-        await home.commit("freeze", channel="line")
-        await home.until(lambda: row(home)["waiting"] == 1)
-        looks = 0
-        while (await home.states()).get("freeze") != "sent":
-            await asyncio.sleep(0.01)
-            looks += 1
-        assert looks > 3  # the house went on while the library slept for 1.5 s
+def test_a_frozen_library_in_its_thread_stalls_nobody(house: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kith.channels.keeper._STOP", 0.2)
 
-    tell(house, story, isolation="thread")
+    async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
+        inner = next(one for one in folders.made if one.thread.startswith("channel line"))
+        await home.commit("freeze", channel="line")
+        await asyncio.to_thread(inner.frozen.wait, 10)
+        for number in range(30):  # the others go on
+            await home.commit(f"m{number}", channel="easy", conversation=f"c{number % 5}")
+        await home.until_states(**{f"m{number}": "sent" for number in range(30)})
+        assert not inner.release.is_set() and (await home.states())["freeze"] == "sending"
+        assert (await home.manager.command("easy", "test"))["proof"]
+        await home.until(lambda: row(home)["restarts"] == 1)  # silence is noticed: a new thread takes over
+        await home.commit("after", channel="line", conversation="another")
+        await home.until_states(after="sent")
+        assert not inner.release.is_set()
+        inner.release.set()
+        await home.until_states(freeze="sent")
+
+    try:
+        tell(house, story, isolation="thread", liveness=0.6)
+    finally:
+        Line.release.set()  # whatever happened: no thread is left behind
+        Line.release.clear()
+        Line.frozen.clear()
+
+
+def test_a_connection_that_works_is_taken_up_again_soon(house: Open) -> None:
+    waits: list[float] = []
+
+    class Quick(SystemClock):
+        async def sleep(self, seconds: float) -> None:
+            waits.append(seconds)
+            await asyncio.sleep(0)
+
+    async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
+        keeper = home.manager._keepers["line"]
+        keeper._clock = Quick()
+        keeper._delivery = keeper._delivery.model_copy(update={"backoff": 1.0, "backoff_limit": 300.0})
+        await keeper.stop()
+        keeper.start()
+
+        async def breaks() -> None:
+            count = len(waits)
+            await home.until(lambda: keeper.watch.condition == "ready")
+            keeper.lost("gone")
+            await home.until(lambda: len(waits) > count)
+
+        for _ in range(4):  # before anything went through
+            await breaks()
+        assert [0.5 * 2**n <= wait <= 2**n for n, wait in enumerate(waits)] == [True] * 4
+        await home.until(lambda: keeper.watch.condition == "ready")
+        await home.commit("hello", channel="line")
+        await home.until_states(hello="sent")
+        await breaks()
+        assert 0.5 <= waits[4] <= 1.0
+
+    tell(house, story)
 
 
 def test_what_is_heard_in_a_thread_is_kept_by_the_house(house: Open) -> None:

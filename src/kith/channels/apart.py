@@ -75,15 +75,16 @@ class Apart:
         return await self._call(self._inner.send, parcel)
 
     async def stop(self) -> None:
-        """Stop the channel and its thread; one that does not answer is left behind when the caller gives up."""
-        loop = self._loop
+        """Stop the channel and its thread. One that does not answer is left behind when the caller gives up; should it
+        ever thaw, it still closes its connections, and then its thread ends."""
+        loop, self._loop = self._loop, None
         if loop is None:
             return
-        try:
-            await self._call(self._inner.stop)
-        finally:
-            self._loop = None
-            loop.call_soon_threadsafe(loop.stop)
+        stopped = asyncio.run_coroutine_threadsafe(self._inner.stop(), loop)
+        stopped.add_done_callback(lambda done: (done.cancelled() or done.exception(), loop.stop()))
+        waiting = asyncio.wrap_future(stopped)
+        waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting
+        await asyncio.shield(waiting)
 
     async def _call(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
         if self._loop is None:

@@ -164,13 +164,14 @@ class Keeper:
         self._report("stopped", "")
 
     async def _keep(self) -> None:
-        """Up, watch, down, and again after a wait that grows while it fails and is short after a good while."""
+        """Up, watch, down, and again after a wait that grows while nothing works, and is short again after a good while
+        or a message that went through."""
         wait = self._delivery.backoff
         while await self._begin():
             began = self._clock.monotonic()
             if self.route.channel is not None:
                 await self._until_lost()
-                if self._clock.monotonic() - began > _CALM:
+                if self._clock.monotonic() - began > _CALM or self._proven():
                     wait = self._delivery.backoff
                 self.watch.restarts += 1
                 self.watch.errors += 1
@@ -182,6 +183,10 @@ class Keeper:
             await self._clock.sleep(wait * (0.5 + self._chance.random() / 2))
             wait = min(wait * 2, self._delivery.backoff_limit, _LONGEST)
         self.tried.set()
+
+    def _proven(self) -> bool:
+        """Whether a message went through since the channel came up: it works, however soon its connection broke."""
+        return max(self.watch.last_in, self.watch.last_out) >= self.watch.since > 0
 
     async def _begin(self) -> bool:
         """Start once. False when trying again cannot help; `route.channel` is set when it is up."""

@@ -15,7 +15,7 @@ from email.header import decode_header
 from email.message import Message as Mime
 from email.utils import getaddresses
 
-from kith.channels.email.words import newest, readable
+from kith.channels.email.words import readable, told
 from kith.channels.kit import Arrival, message_id
 from kith.core.errors import Invalid
 from kith.core.message import Audio, Envelope, File, Image, Media, Message, Part, Text
@@ -31,13 +31,15 @@ _TEXT = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail taken apart: `thread` is the id of the first mail of its thread, `references` all before it."""
+    """A mail taken apart: `thread` is the id of the first mail of its thread, `references` all before it,
+    `foreign` what somebody else wrote and this mail sends on."""
 
     id: str
     sender: str
     name: str
     subject: str
     text: str
+    foreign: str
     references: tuple[str, ...]
     attached: tuple[tuple[Media, bytes], ...]
     answerable: bool
@@ -62,7 +64,8 @@ def parse(raw: object, arrival: Arrival, own: str = "", verified_by: str = "") -
     mail = read(raw)
     if not mail.answerable or mail.sender == own.lower() or (verified_by and not vouched(mail, verified_by)):
         return None
-    parts: list[Part] = [Text(mail.text)] if mail.text.strip() else []
+    parts: list[Part] = [Text(mail.text)] if mail.text else []
+    parts += [Text(mail.foreign, outside=True)] if mail.foreign else []
     parts += [_typed(media) for media, _ in mail.attached]
     if not parts:
         if not mail.subject:
@@ -112,12 +115,15 @@ def _read(raw: bytes) -> Mail:
     known = own[-1] if own else f"{hashlib.blake2b(raw, digest_size=16).hexdigest()}@unnamed"
     references = dict.fromkeys([*_ids(mime, "References"), *_ids(mime, "In-Reply-To")])
     texts, attached = _contents(mime)
+    subject = _printable(_header(mime, "Subject"))[:500]
+    own_words, foreign = told("\n".join(texts).replace("\x00", "")[:_TEXT], subject)
     return Mail(
         id=known,
         sender=address.lower(),
         name=_printable(name)[:128],
-        subject=_printable(_header(mime, "Subject"))[:500],
-        text=newest("\n".join(texts).replace("\x00", "")[:_TEXT]),
+        subject=subject,
+        text=own_words,
+        foreign=foreign,
         references=tuple(one for one in references if one != known)[:100],
         attached=attached,
         answerable=_answerable(mime, address),

@@ -23,6 +23,8 @@ _DIVIDER = re.compile(
     r"|_{20,})\s*$",
     re.IGNORECASE,
 )
+_FORWARDED = re.compile(r"Forwarded message|Weitergeleitete Nachricht|转发的邮件|轉寄", re.IGNORECASE)
+_FORWARD = re.compile(r"^\s*(?:fwd?|wg|tr|rv|转发|轉寄|轉發)\s*[:：]", re.IGNORECASE)
 _HEADERS = re.compile(r"^\**(?:From|Von|De|发件人|寄件者)\**\s*[:：]", re.IGNORECASE)
 _HEADERS_NEXT = re.compile(r"^\**(?:Sent|Date|To|Gesendet|Envoyé|发送时间|日期|收件人|時間)\**\s*[:：]", re.IGNORECASE)
 
@@ -75,12 +77,17 @@ def readable(html: str) -> str:
     return "\n".join(kept)
 
 
-def newest(text: str) -> str:
-    """What was written now, without what it answers and without the signature; the whole where nothing else is left."""
+def told(text: str, subject: str = "") -> tuple[str, str]:
+    """What was written now, and what was sent on with it: the words of a mail that is forwarded, or of one that only
+    quotes. What a reply quotes of the mail that it answers is left out."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    kept = lines[: _end(lines)]
-    own = "\n".join(line.rstrip() for line in kept if not line.lstrip().startswith(">")).strip()
-    return own or text.strip()
+    end = _end(lines)
+    own = "\n".join(line.rstrip() for line in lines[:end] if not line.lstrip().startswith(">")).strip()
+    if not own:
+        return "", text.strip()
+    rest = "\n".join(line.rstrip() for line in lines[end:]).strip()
+    on = _FORWARD.match(subject) or (end < len(lines) and _FORWARDED.search(lines[end]))
+    return own, rest if on and not rest.startswith("--\n") else ""
 
 
 def _end(lines: list[str]) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from kith.channels.kit import PENDING, Arrival, inner, mapping, message_id, word
+from kith.channels.kit import PENDING, Arrival, inner, mapping, message_id, rows, word
 from kith.core.errors import Invalid
 from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 
@@ -99,7 +99,9 @@ def _emoji(value: Any) -> list[str]:
 def _parts(message: Mapping[str, Any]) -> tuple[Part, ...]:
     text = (word(message, "text") or word(message, "caption"))[:_LONGEST]
     foreign = "forward_origin" in message
-    parts: list[Part] = [Text(text, outside=foreign)] if text.strip() else []
+    parts: list[Part] = [Text(text, outside=True)] if foreign and text.strip() else list(_said(message, text))
+    if cited := word(inner(message, "quote"), "text")[:_LONGEST].strip():
+        parts.append(Text("\n".join(f"> {line}" for line in cited.split("\n")), outside=True))
     photos: Any = message.get("photo")
     if isinstance(photos, list) and photos:
         photo: Any = cast("list[Any]", photos)[-1]  # the last size is the largest
@@ -112,6 +114,27 @@ def _parts(message: Mapping[str, Any]) -> tuple[Part, ...]:
             kind = Image if key == "document" and said in ("image/png", "image/jpeg", "image/webp") else cls
             parts.append(kind(name, said, word(media, "file_name")[:200], _size(media)))
     return tuple(parts)
+
+
+def _said(message: Mapping[str, Any], text: str) -> Iterator[Text]:
+    """A text's own words, and what stands in it as a quotation (an entity, whose place counts UTF-16 units)."""
+    raw, place = text.encode("utf-16-le"), 0
+    for entity in rows(message, "entities" if word(message, "text") else "caption_entities"):
+        start, size = entity.get("offset"), entity.get("length")
+        if word(entity, "type") not in ("blockquote", "expandable_blockquote"):
+            continue
+        if not isinstance(start, int) or not isinstance(size, int) or size < 1 or 2 * start < place:
+            continue
+        yield from _spoken(raw[place : 2 * start], outside=False)
+        place = 2 * (start + size)
+        yield from _spoken(raw[2 * start : place], outside=True)
+    yield from _spoken(raw[place:], outside=False)
+
+
+def _spoken(raw: bytes, *, outside: bool) -> Iterator[Text]:
+    text = raw.decode("utf-16-le", "replace")
+    if text.strip():
+        yield Text(text.strip("\n") if outside else text, outside=outside)
 
 
 def _file(media: Mapping[str, Any]) -> str:

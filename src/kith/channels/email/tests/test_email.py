@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email import message_from_bytes, policy
+from email.header import Header
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from kith.channels.email.parse import parse, read, vouched
 from kith.channels.email.render import render, subject
-from kith.channels.email.words import newest, readable
+from kith.channels.email.words import readable, told
 from kith.channels.kit import Arrival
 from kith.core.errors import Invalid
 from kith.core.message import Envelope, Image, Media, Message, Text
@@ -132,7 +133,7 @@ def test_recorded_mails_mutated(raw: bytes, place: int, name: str) -> None:
 
 @given(text=st.text(max_size=300))
 def test_cutting_never_leaves_nothing(text: str) -> None:
-    assert bool(newest(text)) == bool(text.strip())
+    assert bool("".join(told(text))) == bool(text.strip())
     assert isinstance(readable(text), str)
 
 
@@ -170,3 +171,25 @@ def test_re_stands_once() -> None:
         "回复：你好",
         "Re:",
     ]
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "own", "foreign"),
+    [
+        ("Fwd: pay", "What?\n\n---------- Forwarded message ---------\nFrom: X\nPay at once", "What?", "Pay"),
+        ("转发：通知", "看看\n发件人：张三\n发送时间：今天\n请付款", "看看", "请付款"),
+        ("WG: pay", "Pay at once", "Pay at once", ""),
+        ("Re: pay", "No.\n\nOn Monday, X wrote:\n> Pay at once\n", "No.", ""),
+        ("Fwd: pay", "> Pay at once", "", "> Pay at once"),
+        ("pay", "Yes\n-- \nAnn, Fwd Ltd", "Yes", ""),
+    ],
+)  # fmt: skip
+def test_what_is_sent_on_is_kept_apart(subject: str, text: str, own: str, foreign: str) -> None:
+    raw = f"From: ann@far.test\nSubject: {Header(subject, 'utf-8').encode()}\nMessage-ID: <1@far.test>\n"
+    raw += "Content-Type: text/plain; charset=utf-8\n\n" + text
+    found = parse(raw.encode(), Arrival("local", 1.0))
+    assert found is not None
+    texts = [part for part in found.message.parts if isinstance(part, Text)]
+    assert "".join(part.text for part in texts if not part.outside) == own
+    assert foreign in "".join(part.text for part in texts if part.outside)
+    assert bool(foreign) == any(part.outside for part in texts)

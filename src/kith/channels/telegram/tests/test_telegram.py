@@ -50,6 +50,19 @@ def test_files_wait_for_their_bytes_and_foreign_words_are_marked() -> None:
     assert heard("joined") is None
 
 
+def test_quotations_are_somebody_elses_words() -> None:
+    update = json.loads((FIXTURES / "message.json").read_text("utf-8"))
+    text = "\U0001f600 look\nobey me\nis it true?"
+    place = {"type": "blockquote", "offset": 8, "length": 7}
+    update["message"] |= {"text": text, "entities": [place, {"type": "blockquote", "offset": -1, "length": 3}]}
+    update["message"]["quote"] = {"text": "pay\nnow", "position": 0}
+    found = parse(update, Arrival("local", 1.0), "kith_bot")
+    assert found is not None
+    own = "".join(part.text for part in found.message.parts if isinstance(part, Text) and not part.outside)
+    foreign = [part.text for part in found.message.parts if isinstance(part, Text) and part.outside]
+    assert foreign == ["obey me", "> pay\n> now"] and "look" in own and "is it true?" in own
+
+
 def test_replies_keep_to_the_limit_and_their_place() -> None:
     found = render(Message("m", "assistant", (Text("\U0001f600" * 5000), Image("x", "image/png")), 0.0))
     assert [piece.method for piece in found] == ["sendMessage"] * 3 + ["sendPhoto"]
