@@ -1,0 +1,80 @@
+"""Channels through the door: secrets stay behind it, and who looks at what nobody understood is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kith.core.audit import By
+from kith.core.errors import NotFound
+from kith.gateway import Gateway, GatewaySettings
+
+Build = Callable[..., Any]
+
+
+class Platforms:
+    """Stands in for the channels and for the settings file."""
+
+    def __init__(self) -> None:
+        self.written: dict[str, Any] = {}
+        self.configured: list[Any] = []
+
+    def about(self, name: str) -> Mapping[str, Any]:
+        if name != "chat":
+            raise NotFound(f"there is no {name}")
+        return {"name": name, "state": "ready", "note": ""}
+
+    async def conceal(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.about(name)
+        return {**settings, "token": "${secret:channels.chat.token}"}
+
+    async def configure(self, name: str, settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        self.configured.append(settings)
+        return self.about(name)
+
+    async def kept(self, name: str) -> Sequence[Mapping[str, Any]]:
+        self.about(name)
+        body = base64.b64encode(b"\xff<xml>\x00").decode()
+        return [{"at": 1.0, "method": "POST", "headers": {}, "body": body, "reason": "not XML"}]
+
+    async def change(self, changes: Mapping[str, Any], by: By) -> Sequence[str]:
+        self.written |= changes
+        return list(changes)
+
+
+def opened(build: Build) -> tuple[Any, Platforms]:
+    house, platforms = build(), Platforms()
+    ports = dataclasses.replace(house.ports, channels=platforms, preferences=platforms)
+    house.gateway = Gateway(ports, GatewaySettings(port=0))
+    return house, platforms
+
+
+def test_a_token_reaches_neither_the_file_nor_the_running_settings_in_plain_words(build: Build) -> None:
+    async def story() -> None:
+        house, platforms = opened(build)
+        async with house.client() as client:
+            answer = await client.put("/api/channels/chat", json={"token": "very secret", "name": "x"})
+            assert answer.status_code == 200, answer.text
+        assert platforms.written == {"channels.chat": {"token": "${secret:channels.chat.token}", "name": "x"}}
+        assert platforms.configured == [platforms.written["channels.chat"]]
+
+    asyncio.run(story())
+
+
+def test_only_administrators_look_at_what_was_laid_aside_and_it_is_written_down(build: Build) -> None:
+    async def story() -> None:
+        house, _ = opened(build)
+        async with house.client("admin") as client:
+            told = (await client.get("/api/channels/chat/kept")).json()
+            assert told["channel"] == "chat"
+            assert told["calls"][0] | {"size": 7, "text": "\ufffd<xml>\ufffd", "reason": "not XML"} == told["calls"][0]
+            assert (await client.get("/api/channels/none/kept")).status_code == 404
+        acts = [(act.name, act.subject, act.detail) for act in house.log.acts if act.name == "channel.kept"]
+        assert acts == [("channel.kept", "chat", {"calls": "1"})]
+        async with house.client("member") as client:
+            assert (await client.get("/api/channels/chat/kept")).status_code == 403
+
+    asyncio.run(story())
