@@ -37,18 +37,18 @@ def test_a_reply_keeps_to_what_its_platform_takes() -> None:
         Text("here"), Image(small, "image/png", "s"), Image(middle, "image/png", "m"), Audio(middle, "audio/ogg", "a"),
         File(large, "video/mp4", "l"), File("0" * 64, "text/plain", "gone"),
     )  # fmt: skip
-    words, first, second, third, fourth, fifth = fitted(said, LIMITS, blobs, "Chat").message.parts
+    words, first, second, third, fourth, fifth = asyncio.run(fitted(said, LIMITS, blobs, "Chat")).message.parts
     assert (words, first) == said.message.parts[:2]
     assert second == File(middle, "image/png", "m", 50) and third == File(middle, "audio/ogg", "a", 50)
     assert isinstance(fourth, Text) and "larger than Chat takes" in fourth.text
     assert isinstance(fifth, Text) and "gone" in fifth.text
-    assert fitted(said, Limits(), blobs, "Chat") is said
+    assert asyncio.run(fitted(said, Limits(), blobs, "Chat")) is said
 
 
 def test_a_kind_that_is_not_taken_is_told_in_the_language_of_the_reply() -> None:
     blobs = Blobs()
     said = parcel(Text("给你"), Audio(blobs.put(b"x"), "audio/ogg", "歌"))
-    told = fitted(said, Limits({"image": 10}, None), blobs, "聊天").message.parts[1]
+    told = asyncio.run(fitted(said, Limits({"image": 10}, None), blobs, "聊天")).message.parts[1]
     assert isinstance(told, Text) and "不接收" in told.text
 
 

@@ -70,20 +70,22 @@ def wordless(message: Message) -> Message:
     return replace(message, parts=tuple(part for part in message.parts if not isinstance(part, Media)))
 
 
-def fitted(parcel: Parcel, limits: Limits, blobs: Blobs, platform: str) -> Parcel:
+async def fitted(parcel: Parcel, limits: Limits, blobs: Blobs, platform: str) -> Parcel:
     """A reply as its platform takes it: media that cannot go are told in a sentence, in the reply's own language."""
     if limits.up is None or not media_parts(parcel.message):
         return parcel
     locale = tongue(parcel.message.text)
-    parts = tuple(_fitted(part, limits.up, blobs, platform, locale) for part in parcel.message.parts)
+    parts = tuple([await _fitted(part, limits.up, blobs, platform, locale) for part in parcel.message.parts])
     return replace(parcel, message=replace(parcel.message, parts=parts))
 
 
-def _fitted(part: Part, sizes: Mapping[str, int], blobs: Blobs, platform: str, locale: str) -> Part:
+async def _fitted(part: Part, sizes: Mapping[str, int], blobs: Blobs, platform: str, locale: str) -> Part:
     if not isinstance(part, Image | Audio | File):
         return part
-    size, name = blobs.size(part.blob), part.name or part.mime
-    if size == 0:
+    name = part.name or part.mime
+    try:
+        size = blobs.size(part.blob) or len(await blobs.fetch(part))
+    except NotFound:
         return Text(tr("channels.media.gone", locale, name=name))
     if size <= sizes.get(part.type, 0):
         return part

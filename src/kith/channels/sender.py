@@ -72,10 +72,10 @@ class Route:
     blobs: Blobs = field(default_factory=Blobs)
     title: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def fit(self, parcel: Parcel) -> Parcel:
+    async def fit(self, parcel: Parcel) -> Parcel:
         """A reply with only such media as the platform takes."""
         title = self.title.get(tongue(parcel.message.text) or "en", self.name)
-        return fitted(parcel, self.limits, self.blobs, title)
+        return await fitted(parcel, self.limits, self.blobs, title)
 
     def spare(self, chat: str) -> bool:
         """Whether something less important than replies may be sent to a chat now; it is then counted."""
@@ -239,7 +239,7 @@ class Sender:
             return _back(parcel, self._clock.now() + self._delay(parcel), route.note)
         try:
             async with asyncio.timeout(self._settings.timeout):
-                said = route.fit(_masked(parcel))
+                said = await route.fit(_masked(parcel))
                 known = await _recover(route, channel, said)
                 if known is not None:
                     return known
