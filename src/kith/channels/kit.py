@@ -15,6 +15,7 @@ from kith.channels.letters import Desk, Post, Seal, read_letter, tags
 from kith.channels.marks import Dialect, convert, pieces
 from kith.channels.media import PENDING, Limits, download, media_parts, part_for, wordless
 from kith.channels.replay import Replay
+from kith.channels.scan import Scan
 from kith.channels.session import Bookmark, Event, Session, Usage
 from kith.channels.text import Unit, measure, split
 from kith.core.channel import Hook, HookReply
@@ -296,6 +297,7 @@ __all__ = [
     "Notes",
     "Post",
     "Replay",
+    "Scan",
     "Seal",
     "Session",
     "Unit",

@@ -18,6 +18,7 @@ import yaml
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.channels.vault import secret_names
 from kith.cli.group import Group, later
+from kith.cli.scan import scanned
 from kith.cli.server import Server, find_server
 from kith.core.audit import By
 from kith.core.errors import Invalid, Unavailable
@@ -76,6 +77,8 @@ def add(name: str, given: Sequence[str], as_json: bool) -> None:
     cls = registry.settings(name)
     schema = cls.model_json_schema() if cls else {}
     settings = _given(given, schema)
+    if manifest.details.get("scan") and not any(key in settings for key in secret_names(schema)):
+        settings |= asyncio.run(scanned(manifest, cls, settings))
     _ask_for(schema, settings)
     told = asyncio.run(_add(manifest, settings, schema))
     if told.get("proof") == "probe" and sys.stdin.isatty() and not as_json:

@@ -1,0 +1,1 @@
+"""iLink: a bot beside one's own personal WeChat, over Tencent's HTTP API for bots."""
