@@ -16,6 +16,7 @@ from kith.channels.keeper import Keeper, Life, Prober, Watch
 from kith.channels.kit import ChannelSettings, Kit, Limits, Notes
 from kith.channels.pace import Pace, Rate
 from kith.channels.replay import Aside
+from kith.channels.scan import Scans
 from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.channels.text import Unit
@@ -90,6 +91,7 @@ class ChannelManager:
         self._written: dict[str, Mapping[str, Any]] = dict(settings.configured)
         self._changing = asyncio.Lock()
         self._aside, self._vault = Aside(ports.records, clock), Vault(ports.records)
+        self._scans = Scans(clock, self._registry)
         self._sender = Sender(
             ports.outbox, self._routes, settings.delivery, clock, ports.health, ports.bus, self._chance
         )
@@ -128,6 +130,7 @@ class ChannelManager:
 
     async def stop(self) -> None:
         """Accept nothing more, finish what is being sent, disconnect."""
+        await self._scans.close()
         await self._sender.stop()
         await asyncio.gather(*(keeper.stop() for keeper in self._keepers.values()))
         self._routes.clear()
@@ -194,6 +197,7 @@ class ChannelManager:
             "errors": watch.errors,
             "restarts": watch.restarts,
             "capabilities": list(manifest.capabilities),
+            "scan": bool(manifest.details.get("scan")),
             "media": {way: dict(manifest.details.get(way, {})) for way in ("up", "down")},
             "schema": cls.model_json_schema(),
         }
@@ -234,6 +238,14 @@ class ChannelManager:
                 self._written[name] = cast("dict[str, Any]", expanded(dict(settings), f"channels.{name}"))
                 await self._hire(name)
         return self.about(name)
+
+    async def scan(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Begin a set-up by a QR code; see `Scans.begin`."""
+        return await self._scans.begin(name, given)
+
+    async def scanned(self, name: str, scan: str, code: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """How far a set-up is; see `Scans.step`."""
+        return await self._scans.step(name, scan, code)
 
     def check(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         """Settings with their secrets and the environment's values. Raises `NotFound`, `Invalid` with every mistake."""

@@ -33,6 +33,12 @@ class PairBody(msgspec.Struct, frozen=True):
     role: Literal["admin", "member", "guest"] = "member"
 
 
+class ScanBody(msgspec.Struct, frozen=True):
+    """The digits that the phone shows, where they are wanted."""
+
+    code: str = ""
+
+
 class Platforms:
     """The routes ``/api/channels``, ``/api/pairing`` and ``/hooks``."""
 
@@ -45,12 +51,15 @@ class Platforms:
         done = {"answer": "Decision", "role": "admin"}
         offer = {"answer": "PairingCode", "body": PairBody, "status": 201, "role": "admin"}
         hook = {"answer": "Hook", "open": True, "closed": True}
+        step = {"answer": "Scan", "body": ScanBody, "role": "admin"}
         return (
             get("/api/channels", opt=seen)(self.channels),
             put("/api/channels/{channel:str}", opt=one)(self.configure),
             get("/api/channels/{channel:str}/kept", opt={"answer": "KeptCalls", "role": "admin"})(self.kept),
             delete("/api/channels/{channel:str}", status_code=200, opt=done)(self.remove),
             post("/api/channels/{channel:str}/{action:str}", opt=one)(self.command),
+            post("/api/channels/{channel:str}/scan", opt={"answer": "Scan", "status": 201, "role": "admin"})(self.scan),
+            post("/api/channels/{channel:str}/scan/{scan:str}", opt=step)(self.scanned),
             get("/api/pairing", opt={"answer": "Pairing", "role": "admin"})(self.pairing),
             post("/api/pairing", opt=offer)(self.offer),
             post("/api/pairing/{code:str}/approve", opt={"body": PairBody, **done})(self.approve),
@@ -126,10 +135,41 @@ class Platforms:
 
         return Whole(work)
 
-    async def _write(self, request: Call, name: str, settings: Mapping[str, Any] | None) -> None:
-        """Into the settings file, where the house has one that can be changed."""
+    async def scan(self, request: Call, channel: FromPath[str]) -> ASGIApp:
+        """Begin to set a channel up by a QR code, with the settings that are known (the body, a JSON object): the code
+        as text and as SVG, and the name with which to ask how far it is."""
+        given = _mapping(await read_body(request, self._settings))
+
+        async def work() -> tuple[int, Any]:
+            self._writable()
+            return 201, await self._channels.scan(channel, given)
+
+        return Whole(work)
+
+    async def scanned(self, request: Call, channel: FromPath[str], scan: FromPath[str]) -> ASGIApp:
+        """How far the scan is: waits for up to 40 s for something to happen. Once it is ``done``, the settings that
+        came of it have been written to kith.yaml and the channel is started."""
+        empty = request.headers.get("content-length", "0") == "0"
+        body = ScanBody() if empty else await read_json(request, ScanBody, self._settings)
+
+        async def work() -> tuple[int, Any]:
+            told, settings = await self._channels.scanned(channel, scan, body.code[:32])
+            if settings:
+                written = await self._channels.conceal(channel, settings)
+                await self._write(request, channel, written)
+                await self._channels.configure(channel, written)
+            return 200, told
+
+        return Whole(work)
+
+    def _writable(self) -> None:
         if self._ports.preferences is None:
             raise Unavailable("this server cannot change its settings file")
+
+    async def _write(self, request: Call, name: str, settings: Mapping[str, Any] | None) -> None:
+        """Into the settings file, where the house has one that can be changed."""
+        self._writable()
+        assert self._ports.preferences is not None
         await self._ports.preferences.change({f"channels.{name}": settings}, acting(request))
 
     async def pairing(self) -> ASGIApp:

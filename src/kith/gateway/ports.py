@@ -275,6 +275,14 @@ class Channels(Hooks, Protocol):
         """``start``, ``stop``, ``restart`` or ``test``. Raises `NotFound`, or `Unavailable` with the reason."""
         ...
 
+    async def scan(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Begin a set-up by a QR code. Raises `NotFound` for a channel without one, `Unavailable`, `Refused`."""
+        ...
+
+    async def scanned(self, name: str, scan: str, code: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """How far it is, and once it is done the whole settings. Raises `NotFound`, `Refused`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayPorts:

@@ -1,5 +1,5 @@
 import type { FormEvent } from "react";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { call, Failure, path } from "../api";
 import { language } from "../prefs";
 import { useStore } from "../store";
@@ -12,8 +12,9 @@ import { Condition } from "./state";
 
 type Channel = {
   name: string; title: Record<string, string>; quality: string; delivery: string; state: string; note: string; configured: boolean;
-  last_in: number; last_out: number; lag: number; errors: number; capabilities: string[]; schema: Schema; qr?: string;
+  last_in: number; last_out: number; lag: number; errors: number; capabilities: string[]; schema: Schema; scan?: boolean;
 };
+type Told = { scan: string; state: "waiting" | "scanned" | "code" | "done"; picture: string; svg: string };
 type Asking = { id: string; channel: string; sender: string; name: string; at: number; until: number };
 type Face = { id: string; channel: string; sender: string; name: string; role: string; at: number };
 
@@ -69,7 +70,7 @@ function Card({ one, again }: { one: Channel; again: () => void }) {
         {t("channels.in")} {one.last_in ? when(one.last_in, chosen) : "–"} · {t("channels.out")} {one.last_out ? when(one.last_out, chosen) : "–"}
         {one.errors > 0 && ` · ${t("channels.errors", { n: one.errors })}`}{one.lag > 1 && ` · ${t("channels.lag", { n: Math.round(one.lag) })}`}
       </p>
-      {one.qr && <img className="qr" src={one.qr} alt={t("channels.qr")} width="200" height="200" />}
+      {one.scan && one.state === "failed" && <Scan one={one} done={again} />}
       {told && <p className="good-note" role="status">{told}</p>}
       {Boolean(refused) && <Wrong error={refused} />}
       <div className="row">
@@ -97,8 +98,48 @@ function More({ one, again }: { one: Channel; again: () => void }) {
     <details className="intent">
       <summary><strong>{titleOf(one, chosen)}</strong> <Badge tone="plain">{one.quality}</Badge></summary>
       <p className="hint">{t("channels.delivery")}: {one.delivery || "–"} · {one.capabilities.join(", ")}</p>
+      {one.scan && <Scan one={one} done={again} />}
       <Form one={one} done={again} />
     </details>
+  );
+}
+
+/** Set-up by a QR code: shown until somebody has scanned it, and asked about while this is on the page. */
+function Scan({ one, done }: { one: Channel; done: () => void }) {
+  const t = useWords();
+  const [told, setTold] = useState<Told | null>(null);
+  const [code, setCode] = useState("");
+  const [refused, setRefused] = useState<unknown>(null);
+  const here = useRef(true);
+  useEffect(() => (here.current = true, () => void (here.current = false)), []);
+  const failed = (error: unknown): void => (setTold(null), setRefused(error));
+  const place = `/api/channels/${path(one.name)}/scan`;
+  const follow = (found: Told): void => {
+    if (!here.current) return;
+    setTold(found);
+    if (found.state === "done") done();
+    else if (found.state !== "code") window.setTimeout(() => here.current && ask(found.scan), 1000);
+  };
+  const ask = (scan: string, digits = ""): void => void call<Told>(`${place}/${path(scan)}`, "POST", { code: digits }).then(follow, failed);
+  const begin = (): void => (setRefused(null), void call<Told>(place, "POST", {}).then(follow, failed));
+  const digits = (event: FormEvent): void => {
+    event.preventDefault();
+    if (told) ask(told.scan, code);
+    setCode("");
+  };
+  return (
+    <div className="stack">
+      {Boolean(refused) && <Wrong error={refused} />}
+      {!told && <div className="row"><Button kind="main" onClick={begin}>{t("channels.scan")}</Button></div>}
+      {told && told.state !== "done" && <img className="qr" src={`data:image/svg+xml,${encodeURIComponent(told.svg)}`} alt={t("channels.qr")} width="200" height="200" />}
+      {told && <p className="hint" role="status">{t(`channels.scan.${told.state}`)}</p>}
+      {told?.state === "code" && (
+        <form className="row" onSubmit={digits}>
+          <input value={code} onChange={(e) => setCode(e.target.value)} inputMode="numeric" aria-label={t("channels.scan.code")} />
+          <Button type="submit">{t("channels.scan.go")}</Button>
+        </form>
+      )}
+    </div>
   );
 }
 
