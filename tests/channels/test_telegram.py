@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,76 @@ def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
                 assert list(dict.fromkeys(told)) == [f"re {text}" for text in wanted]
 
     asyncio.run(story())
+
+
+def test_an_answer_lost_after_acceptance_is_sent_again_as_declared(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with telegram() as platform:
+            settings = {"token": "42:TEST", "api": platform.url, "poll": 1, "access": "everyone"}
+            async with household(tmp_path, "telegram", settings) as (home, echo):
+                platform.trouble = {"sendMessage": ["lose"], "getUpdates": [0, "lose"]}
+                platform.hear("hello", number=5)
+                await until(lambda: len(platform.said) == 2)
+                await home.until_states(**{"re hello": "sent"})
+                assert [one["seen"] for one in platform.said] == ["re hello"] * 2
+                assert [one["reply_parameters"]["message_id"] for one in platform.said] == [5, 5]
+                assert echo.heard == {"7": ["hello"]}
+
+    asyncio.run(story())
+
+
+def test_updates_in_any_order_and_lost_answers_lose_and_double_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with telegram() as platform:
+            platform.chance = random.Random(7)
+            settings = {"token": "42:TEST", "api": platform.url, "poll": 1, "access": "everyone"}
+            async with household(tmp_path, "telegram", settings) as (home, echo):
+                for number in range(30):
+                    platform.hear(str(number), chat=100 + number % 10)
+                    if number % 10 == 9:  # these were given, and nobody heard the answer: they are given again
+                        platform.trouble["getUpdates"] = ["lose"]
+                        platform.updates.append(platform.updates[-1])
+                        await until(lambda: sum(map(len, echo.heard.values())) > 0)
+                await until(lambda: len({one["seen"] for one in platform.said}) == 30, 60)
+                await home.until(lambda: not platform.updates)
+            heard = sorted(text for told in echo.heard.values() for text in told)
+            assert heard == sorted(map(str, range(30)))
+            assert sorted(one["seen"] for one in platform.said) == sorted(f"re {number}" for number in range(30))
+
+    asyncio.run(story())
+
+
+def test_calls_in_any_order_and_repeated(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with telegram() as platform:
+            settings = {
+                "token": "42:TEST", "api": platform.url, "mode": "calls", "secret": SECRET, "access": "everyone",
+                "url": "https://kith.example/hooks/telegram/local",
+            }  # fmt: skip
+            async with household(tmp_path, "telegram", settings) as (home, echo):
+                for number in range(6):
+                    platform.hear(str(number))
+                headers = {"x-telegram-bot-api-secret-token": SECRET}
+                for update in [*reversed(platform.updates), *platform.updates]:
+                    call = Hook("POST", headers=headers, body=json.dumps(update).encode())
+                    assert (await home.manager.hook("telegram", "local", call)).status == 200
+                await until(lambda: len(platform.said) == 6)
+            assert echo.heard["7"] == list("543210")
+            assert [one["seen"] for one in platform.said] == [f"re {number}" for number in "543210"]
+
+    asyncio.run(story())
+
+
+def test_a_reaction_names_the_reply_it_was_put_to() -> None:
+    async def story(channel: TelegramChannel, platform: Telegram, heard: list[Envelope], shelf: Kit) -> None:
+        sent = await channel.send(parcel("hello"))
+        put = {"user": {"id": 7}, "chat": {"id": 7, "type": "private"}, "message_id": int(sent.receipt.split("/")[1])}
+        kinds = {"old_reaction": [], "new_reaction": [{"type": "emoji", "emoji": "👍"}]}
+        platform.updates.append({"update_id": 20_000, "message_reaction": {**put, **kinds}})
+        await until(lambda: heard)
+        assert (heard[0].reply_to, heard[0].reaction) == (sent.receipt, "👍")
+
+    tell(story)
 
 
 def test_nothing_is_acknowledged_before_it_is_kept() -> None:

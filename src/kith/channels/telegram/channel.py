@@ -85,7 +85,7 @@ class TelegramChannel:
         await self._connected().call("sendChatAction", {**place(conversation, ""), "action": "typing"})
 
     async def send(self, parcel: Parcel) -> Sent:
-        """Returns when Telegram has every piece; the receipts are message ids. Raises `Unavailable`, `Refused`."""
+        """Returns when Telegram has every piece; the receipts are ``chat/message``. Raises `Unavailable`, `Refused`."""
         wire = self._connected()
 
         async def say(index: int, piece: Piece) -> str:
@@ -126,7 +126,8 @@ class TelegramChannel:
             what = {piece.key: upload(data, piece.media.name or piece.key)}
         found = await wire.ask(piece.method, {**where, **what})
         self._kit.alive()
-        return str(found.get("message_id", ""))
+        number = found.get("message_id", "")
+        return f"{where['chat_id']}/{number}" if number else ""  # as reactions and answers name it
 
     async def _run(self, wire: Wire, offset: int) -> None:
         """Ask, accept, and only then acknowledge."""
