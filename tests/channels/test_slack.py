@@ -91,7 +91,7 @@ def test_what_slack_says_decides(answer: int | str, kind: type[KithError], after
         with pytest.raises(kind) as caught:
             await channel.send(parcel("hello"))
         assert getattr(caught.value, "retry_after", None) == after
-        assert (await channel.send(parcel("**hi** <&", "C1:17.5"))).receipt
+        assert (await channel.send(parcel("**hi** <&", "C1:17.5"))).receipt == "C1/1700000001.000001"
         assert platform.said[0]["thread_ts"] == "17.5" and platform.said[0]["text"] == "*hi* &lt;&amp;"
 
     tell(story, app_token="", signing_secret=SECRET)

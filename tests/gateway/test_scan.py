@@ -51,7 +51,7 @@ def test_a_channel_is_set_up_by_a_scan(build: Any, tmp_path: Path) -> None:
             assert (one["configured"], one["state"], one["scan"]) == (True, "ready", True)
             written = (tmp_path / "kith.yaml").read_text("utf-8")
             assert OWNER in written and platform.url in written and TOKEN not in written
-            assert "token: ${secret:channels.ilink.token}" in written
+            assert "${secret:channels.ilink.token}" in written
             assert [act.name for act in house.log.acts if act.name.startswith("settings")] == ["settings.change"]
             await manager.stop()
         async with house.client("member") as client:

@@ -76,7 +76,7 @@ class SlackChannel:
         await wire.call("auth.test")
 
     async def send(self, parcel: Parcel) -> Sent:
-        """Returns when Slack has every piece; the receipts are time stamps. Raises `Unavailable`, `Refused`."""
+        """Returns when Slack has every piece; the receipts are ``channel/stamp``. Raises `Unavailable`, `Refused`."""
         wire = self._connected()
 
         async def say(_: int, piece: dict[str, Any]) -> str:
@@ -87,7 +87,8 @@ class SlackChannel:
                 return ""
             answer = await wire.call("chat.postMessage", **piece)
             self._kit.alive()
-            return str(answer.get("ts", ""))
+            stamp = answer.get("ts", "")
+            return f"{piece['channel']}/{stamp}" if stamp else ""  # as reactions name it
 
         return await deliver(self._kit, parcel, render(parcel), say)
 
