@@ -176,6 +176,7 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         blobs=house.blobs,
         knowledge=house.parts.knowledge,
         judge=house.parts.guard,
+        purse=house.parts.purse,
         insight=(insight := open_insight(house.storage, house.flows, house.clock, house.settings)),
         learning=insight,
         cancel=house.talk.cancel,

@@ -110,7 +110,8 @@ class Voice:
                 await asyncio.sleep(0)
             if text == "then wait":
                 await asyncio.Event().wait()
-            yield Delta(finish="stop", usage=Usage(7, 3, 2), model=model, sources=("handbook",))
+            other = text == "instead of another"
+            yield Delta(finish="stop", usage=Usage(7, 3, 2), model=model, sources=("handbook",), fallback=other)
         finally:
             self.closed.set()
 

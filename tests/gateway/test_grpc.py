@@ -115,6 +115,9 @@ def test_a_question_is_answered_piece_by_piece(open_house: Any) -> None:
             assert [event.text for event in events[:-1]] == ["good ", "day "]
             done = events[-1].done
             assert (done.finish, done.model, list(done.sources)) == ("stop", "small", ["handbook"])
+            assert not done.fallback
+            *_, last = [event async for event in client.ask("instead of another")]
+            assert last.done.fallback
             assert (done.usage.prompt, done.usage.completion, done.usage.cached) == (7, 3, 2)
             assert house.talk.envelopes[-1].account == "owner" and house.talk.histories == [None]
             past = [WORDS("Past")(role="user", text="before")]

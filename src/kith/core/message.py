@@ -161,7 +161,7 @@ class Delta:
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
-    finish: Literal["", "stop", "length", "tool_calls", "cancelled"] = ""
+    finish: Literal["", "stop", "length", "tool_calls", "cancelled", "content_filter"] = ""
     usage: Usage | None = None
     model: str = ""
     sources: tuple[str, ...] = field(default=())

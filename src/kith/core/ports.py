@@ -297,6 +297,11 @@ class Release(Protocol):
         """What was held back and may go out at the end."""
         ...
 
+    @property
+    def withheld(self) -> bool:
+        """Whether the rest of the reply is withheld: nothing more goes out."""
+        ...
+
 
 class Guard(Protocol):
     """Who may speak, how often, and what may be said. Raises `Refused`."""
@@ -309,6 +314,13 @@ class Guard(Protocol):
 
     async def judge(self, text: str) -> Mapping[str, float]:
         """How sure the content filter is, in 0..1, that `text` belongs to each category; 0.5 and more is flagged."""
+        ...
+
+    async def direct(self, asked: Sequence[str], known: Sequence[str]) -> Release | None:
+        """A program asks a model by its name: the way out of the reply, None where the owner wants none.
+
+        `asked` is what its user says, `known` all that it says. Raises for harm as `admit` does.
+        """
         ...
 
 

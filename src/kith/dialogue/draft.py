@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kith.core.clock import Clock
-from kith.core.ids import Ids
+from kith.core.ids import Ids, person_id
 from kith.core.message import Delta, Envelope, Message, ToolCall, Usage
 from kith.core.people import Conversation, Person, Principal
 from kith.core.ports import Guard, Inbox, Models, People, Recall, Records, Senses, Store, Tools
@@ -78,6 +78,12 @@ class Draft:
 
     def __post_init__(self) -> None:
         self.heard = self.envelope.message
+
+    @property
+    def payer(self) -> str:
+        """Whose budget pays: the person's, also where the caller keeps the conversation and nobody was looked up."""
+        one = self.envelope
+        return self.person.id if self.person else person_id(one.channel, one.account, one.sender)
 
     def pick(self, options: Sequence[str]) -> str:
         """One of several replies: another one each round."""

@@ -46,6 +46,11 @@ class Purse:
         self._person = (settings.person_tokens, settings.person_cost)
         self._zone, self._writing, self._tidied = zone(timezone), asyncio.Lock(), ""
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return any((*self._house, *self._person))
+
     def cards(self) -> Sequence[ModelCard]:
         """As `Models.cards`."""
         return self._models.cards()
@@ -60,7 +65,7 @@ class Purse:
 
     async def chat(self, request: ChatRequest) -> AsyncIterator[Delta]:
         """As `Models.chat`. Raises `Refused` (``budget_spent``) when nothing is left."""
-        if await self.empty(request.person):
+        if self.limited and await self.empty(request.person):
             raise Refused("today's budget for language models is used up", code="budget_spent")
         usage, model, said = Usage(), request.model, 0
         stream = self._models.chat(request)
@@ -72,7 +77,7 @@ class Purse:
             if isinstance(stream, AsyncGenerator):  # whoever stops listening stops the model
                 await stream.aclose()
             tokens = usage.prompt + usage.completion
-            if not tokens and said:  # stopped, or a model that does not tell: about three bytes a token
+            if not tokens and said and self.limited:  # stopped, or a model that does not tell: three bytes a token
                 tokens = (said + sum(_size(request))) // 3 + 1
             await self._spend(request.person, tokens, model)
 
@@ -87,7 +92,7 @@ class Purse:
         return False
 
     async def _spend(self, person: str, tokens: int, model: str) -> None:
-        if not tokens or not any((*self._house, *self._person)):
+        if not tokens or not self.limited:
             return
         cost = price(tokens, next((card.cost for card in self.cards() if card.name == model), 0.0))
         async with self._writing:

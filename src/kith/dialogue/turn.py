@@ -203,7 +203,7 @@ async def think(
         name,
         Sampling(max_tokens=reply),
         tools=offered,
-        person=person,
+        person=draft.payer,
         conversation=draft.conversation.id if draft.conversation else "",
         scope=Scope(persona.name, person=person) if person and not draft.history else None,
     )
@@ -404,7 +404,7 @@ def _follow(draft: Draft, reading: Reading) -> Stage | None:
 
 async def _spent(draft: Draft, purse: Purse) -> bool:
     """Whether the day's budget is used up; then the person is told so."""
-    spent = await purse.empty(draft.person.id if draft.person else "")
+    spent = await purse.empty(draft.payer)
     if spent:
         draft.answer, draft.outcome = tr("dialogue.spent", draft.locale), "refused"
     return spent

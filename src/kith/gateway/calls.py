@@ -58,8 +58,8 @@ class Calls:
                     await send(event(text=delta.text))
         usage = last.usage or Usage()
         spent = self._words("Usage")(prompt=usage.prompt, completion=usage.completion, cached=usage.cached)
-        done = {"finish": last.finish or "stop", "model": last.model, "sources": last.sources, "usage": spent}
-        await send(event(done=self._words("Done")(**done)))
+        told = {"finish": last.finish or "stop", "model": last.model, "sources": last.sources}
+        await send(event(done=self._words("Done")(**told, usage=spent, fallback=last.fallback)))
 
     async def follow(self, request: Any, send: Send, principal: Principal, by: By) -> None:
         """Pass on what happens in a conversation. Raises `NotFound` for one that the caller may not see."""

@@ -22,6 +22,7 @@ _log = get_logger(__name__)
 # OpenAI's documented names of error types; every other client error is an invalid request.
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _KINDS = {**_TYPES, 413: "request_too_large", 503: "overloaded_error"}
+_SPENT = "budget_spent"
 _PLAIN = {
     400: ("invalid", "the request cannot be understood"),
     404: ("route_not_found", "there is nothing at this address"),
@@ -71,6 +72,8 @@ class Failure:
         found = [(b"content-type", b"application/json")]
         if self.retry_after:
             found.append((b"retry-after", str(self.retry_after).encode()))
+        if self.code == _SPENT:
+            found.append((b"x-should-retry", b"false"))  # their clients would try again at once
         if self.status == 401:
             found.append((b"www-authenticate", b'Bearer realm="kith"'))
         return found
@@ -95,9 +98,10 @@ class Failure:
 
     def openai(self) -> dict[str, Any]:
         """``message``, ``type``, ``param``, ``code``; the message names every fault, `param` the first."""
+        other = "server_error" if self.status >= 500 else "invalid_request_error"
         return {
             "message": self.sentence(),
-            "type": _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error"),
+            "type": "insufficient_quota" if self.code == _SPENT else _TYPES.get(self.status, other),
             "param": next((fault.path for fault in self.faults if fault.path), None),
             "code": self.code,
         }
@@ -114,7 +118,8 @@ def translate(error: BaseException) -> Failure:
         wait = cast("float | None", getattr(error, "retry_after", None))
         faults = error.faults if isinstance(error, Invalid) else ()
         seconds = max(1, math.ceil(wait)) if wait is not None else 0
-        return Failure(error.status, error.code, error.message, error.hint, faults, seconds)
+        status = 429 if error.code == _SPENT else error.status  # as both dialects say it
+        return Failure(status, error.code, error.message, error.hint, faults, seconds)
     if isinstance(error, HTTPException) and error.status_code < 500:
         code, message = _PLAIN.get(error.status_code, ("invalid", "the request cannot be served"))
         return Failure(error.status_code, code, message)

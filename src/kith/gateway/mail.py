@@ -21,7 +21,7 @@ from kith.gateway.ports import GatewayPorts
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import SSE, Streamed, Whole, closing, sse
 
-_REASONS = {"length": "max_tokens", "tool_calls": "tool_use"}
+_REASONS = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 
 
 class Mail:

@@ -14,6 +14,7 @@ from kith.gateway.choice import bound, called, instruction
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.scribe import Scribe
 from kith.gateway.sentences import sentences
+from kith.gateway.watch import Watch
 
 HOUSE = "kith"  # the model name behind which the whole assistant answers
 
@@ -40,7 +41,7 @@ class Mind:
     """Finds who is asked, and asks."""
 
     def __init__(self, ports: GatewayPorts) -> None:
-        self._ports = ports
+        self._ports, self._watch = ports, Watch(ports)
 
     def scribe(self) -> Scribe:
         """Somebody to write the conversation down."""
@@ -94,10 +95,10 @@ class Mind:
             tuple(asked.said), card.name, asked.sampling, tuple(asked.tools), principal.id, private=False
         )
         if not asked.must:
-            return self._ports.models.chat(request)
+            return self._watch.chat(request, principal)
         ids = self._ports.ids
         say = Message(ids.new("m"), "system", (instruction(asked.tools),), self._ports.clock.now())
-        return called(self._ports.models.chat(bound(request, asked.tools, say)), ids.new("call"))
+        return called(self._watch.chat(bound(request, asked.tools, say), principal), ids.new("call"))
 
 
 def no_model(name: str) -> NotFound:

@@ -63,6 +63,8 @@ class Pictures:
         card = self._mind.card(body.model, "image") if body.model else cards[0]
 
         async def work() -> tuple[int, Any]:
+            if self._ports.judge is not None:
+                await self._ports.judge.direct([body.prompt], ())
             found = [await models.draw(_picture(body, number), card.name) for number in range(body.n or 1)]
             data = [_shown(picture, body) for picture in found]
             about = {"model": card.name}

@@ -12,7 +12,7 @@ from kith.core.ids import Ids
 from kith.core.memory import Fact
 from kith.core.model import ChatRequest, Picture
 from kith.core.people import Person, Principal
-from kith.core.ports import Auth, Hooks, Journal, Line, Models, Outbox, People, Recall, Store, Talk
+from kith.core.ports import Auth, Hooks, Journal, Line, Models, Outbox, People, Recall, Release, Store, Talk
 from kith.core.turn import Turn
 from kith.gateway.accounts import Accounts
 from kith.runtime.blobs import Blobs
@@ -41,6 +41,19 @@ class Judge(Protocol):
 
     async def judge(self, text: str) -> Mapping[str, float]:
         """How sure it is, in 0..1, that `text` belongs to each category; 0.5 and more is flagged."""
+        ...
+
+    async def direct(self, asked: Sequence[str], known: Sequence[str]) -> Release | None:
+        """As `kith.core.ports.Guard.direct`."""
+        ...
+
+
+class Budget(Models, Protocol):
+    """The models, as long as the day's budget lasts. Raises `Refused` (``budget_spent``)."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
         ...
 
 
@@ -306,6 +319,7 @@ class GatewayPorts:
     ids: Ids
     blobs: Blobs = field(default_factory=Blobs)
     judge: Judge | None = None
+    purse: Budget | None = None
     knowledge: Recall | None = None
     memory: Memory | None = None
     insight: Insight | None = None

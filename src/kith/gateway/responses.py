@@ -69,7 +69,7 @@ class _Reply(Ending):
 
     def whole(self) -> dict[str, Any]:
         """The finished response."""
-        cut = self.finish == "length"
+        cut = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(self.finish)
         usage = {
             "input_tokens": self.usage.prompt,
             "input_tokens_details": {"cached_tokens": self.usage.cached},
@@ -79,7 +79,7 @@ class _Reply(Ending):
         }
         return {
             **self.head("incomplete" if cut else "completed"),
-            "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+            "incomplete_details": {"reason": cut} if cut else None,
             "output": self.items(),
             "usage": usage,
             "kith": self.about(),

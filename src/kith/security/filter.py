@@ -7,6 +7,7 @@ classifier (`grams`). What it catches and what it catches wrongly is measured by
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Mapping
 
@@ -18,6 +19,7 @@ from kith.security.rules import matched
 from kith.security.settings import FilterSettings
 
 SURE = 0.99
+_REMEMBERED = 1024  # verdicts, of 500 bytes each
 _LONG = 2000  # characters from which a text is judged beside the event loop
 _REFUSAL = re.compile(
     r"\b(?:i (?:can(?:no|')?t|won'?t|will not|am not able|must not|do not|don'?t)|sorry|unable to|not allowed)\b"
@@ -32,11 +34,25 @@ class ContentFilter:
 
     def __init__(self, settings: FilterSettings) -> None:
         self._settings = settings
+        self._verdicts: dict[bytes, dict[str, float]] = {}
         self._words = tuple(word for given in settings.words if (word := plain(given)))
         self._allowed = tuple(word for given in settings.allow if (word := plain(given)))
 
     def scores(self, text: str) -> dict[str, float]:
-        """How sure it is, in 0..1, that `text` belongs to each category; 0.5 and more is flagged."""
+        """How sure it is, in 0..1, that `text` belongs to each category; 0.5 and more is flagged.
+
+        The last verdicts are remembered by digest: programs send a conversation again with each of its questions.
+        """
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        found = self._verdicts.get(key)
+        if found is None:
+            found = self._judged(text)
+            if len(self._verdicts) >= _REMEMBERED:
+                self._verdicts.pop(next(iter(self._verdicts)), None)  # the oldest; another thread may have been quicker
+            self._verdicts[key] = found
+        return found
+
+    def _judged(self, text: str) -> dict[str, float]:
         read = plain(text)
         for word in self._allowed:
             read = read.replace(word, " ")

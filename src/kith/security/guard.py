@@ -12,7 +12,7 @@ from kith.core.people import Principal
 from kith.core.ports import Access, Release
 from kith.runtime.buckets import Buckets
 from kith.security.filter import ContentFilter
-from kith.security.outflow import outflow
+from kith.security.outflow import outflow, to_program
 from kith.security.settings import SecuritySettings
 
 
@@ -65,10 +65,28 @@ class HouseGuard:
     async def _heard(self, envelope: Envelope) -> None:
         """Raises `Refused` for a message that asks for harm, where the owner wants that; quotations are not asked."""
         parts = (part.text for part in envelope.message.parts if isinstance(part, Text) and not part.outside)
-        category = await self._filter.noticed("\n".join(parts))
+        await self._refuse("\n".join(parts))
+
+    async def _refuse(self, text: str) -> None:
+        category = await self._filter.noticed(text)
         if category and self._settings.filter.incoming == "refuse":
             code = "content_self_harm" if category == "self_harm" else "content_refused"
-            raise Refused("this message asks for something that is not answered here", code=code)
+            hint = "whoever thinks of harming themselves finds help at https://findahelpline.com"
+            hint = hint if category == "self_harm" else ""
+            raise Refused("this message asks for something that is not answered here", code=code, hint=hint)
+
+    async def direct(self, asked: Sequence[str], known: Sequence[str]) -> Release | None:
+        """The way out of a model's reply to a program that asks it by its name, None where the owner wants none.
+
+        All that it says for its user is looked at: it keeps the conversation, and could have changed it. Raises
+        `Refused` for harm, where the owner wants that.
+        """
+        if not self._settings.filter.programs:
+            return None
+        for text in asked:
+            await self._refuse(text)
+        watch = self._filter.leaving if self._settings.filter.outgoing != "off" else None
+        return to_program(known, watch, cut=self._settings.filter.outgoing == "refuse")
 
     def release(self, envelope: Envelope, known: Sequence[str] = ()) -> Release:
         """The way out of one reply; `kith.security.outflow` says what is hidden from whom."""

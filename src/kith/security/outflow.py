@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 
 from kith.core.message import Envelope
 from kith.runtime.leaks import CONTACTS, MARK, NUMBERS, SECRETS, begins, leaks, open_from, replaced, values
@@ -22,6 +23,7 @@ _ENDS = tuple(".!?。！？")
 _HAN = re.compile("[\u3400-\u9fff]")
 Watch = Callable[[str], tuple[str, float]]
 """Judges a text that goes out: its category, empty for a harmless one, and how sure that is."""
+Known = Callable[[], Collection[str]]
 _CLOSED = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 
 
@@ -34,14 +36,19 @@ class Outflow:
     """Implements the port `Release`."""
 
     def __init__(
-        self, kinds: Collection[str], known: Collection[str] = (), watch: Watch | None = None, *, cut: bool = False
+        self, kinds: Collection[str], known: Known = frozenset, watch: Watch | None = None, *, cut: bool = False
     ) -> None:
-        self._kinds, self._known = kinds, known
+        self._kinds, self._given = kinds, known
         self._watch, self._cut = watch, cut
         self._read, self._fresh, self._wait, self._over = "", 0, "", False
         self._contacts = not CONTACTS.isdisjoint(kinds)
         self._gone, self._held = "", ""
         self._dropping: re.Pattern[str] | None = None
+
+    @property
+    def withheld(self) -> bool:
+        """As the port says."""
+        return self._over
 
     def feed(self, text: str) -> str:
         """As the port says."""
@@ -62,7 +69,8 @@ class Outflow:
         self._read = (self._read + text)[-_SEEN:]
         self._fresh += len(text)
         waiting, suspected, self._wait = self._wait + text, bool(self._wait), ""
-        if self._fresh < _STEP and not (last and self._fresh) and text.rstrip()[-1:] not in _ENDS:
+        step = _STEP if self._cut else _PATIENCE  # what is only counted is looked at once, as a whole
+        if self._fresh < step and not (last and self._fresh) and not (self._cut and text.rstrip()[-1:] in _ENDS):
             self._wait = waiting if suspected and not last else ""
             return "" if self._wait else waiting
         self._fresh = 0
@@ -92,7 +100,12 @@ class Outflow:
         found = leaks(whole, self._kinds, start)
         stop = min([start + place, *(leak.start for leak in found if leak.start < start + place < leak.end)])
         self._gone, self._held = whole[max(stop - _BEFORE, 0) : stop], whole[stop:]
-        return replaced(whole, found, self._known, start, stop)
+        return replaced(whole, found, self._known if found else (), start, stop)
+
+    @cached_property
+    def _known(self) -> Collection[str]:
+        """What may be heard again; looked for when something is found, because most replies hold nothing."""
+        return self._given()
 
     def _overflow(self, text: str, place: int) -> str:
         """Too long to be held: what is hidden of it is dropped until it ends, anything else goes."""
@@ -131,5 +144,10 @@ def outflow(envelope: Envelope, known: Sequence[str], watch: Watch | None = None
     """
     kinds = SECRETS | NUMBERS
     if envelope.kind == "direct":
-        return Outflow(kinds, values(known, kinds), watch, cut=cut)
-    return Outflow(kinds | CONTACTS, values(known, CONTACTS), watch, cut=cut)
+        return Outflow(kinds, lambda: values(known, kinds), watch, cut=cut)
+    return Outflow(kinds | CONTACTS, lambda: values(known, CONTACTS), watch, cut=cut)
+
+
+def to_program(known: Sequence[str], watch: Watch | None = None, *, cut: bool = False) -> Outflow:
+    """The way out of a model's reply to a program, which hears again what it said itself."""
+    return Outflow(SECRETS | NUMBERS, lambda: values(known, SECRETS | NUMBERS), watch, cut=cut)

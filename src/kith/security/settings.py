@@ -20,6 +20,10 @@ class FilterSettings(Section):
     thresholds: dict[str, float] = Field(
         default_factory=dict[str, float], description="How sure it has to be, by category; 0.5 for those not named."
     )
+    programs: bool = Field(
+        default=True,
+        description="Whether programs that ask a model by its name meet the filters too, also of leaks.",
+    )
     words: list[str] = Field(default_factory=list[str], description="Words of your own that are not let through.")
     allow: list[str] = Field(default_factory=list[str], description="Words that are not looked at.")
 
