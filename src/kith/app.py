@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from kith.channels import ChannelManager, ChannelPorts
@@ -69,11 +69,11 @@ class Household:
         return self.health.ready
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[Household]:
     """Build and start everything, from the ground up; stop it in the opposite order. With `serve`, open the door."""
     configure_logs(settings.log.level, json=settings.log.json_lines, hide=masked)
-    async with contextlib.AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
         house = await _furnish(settings, stack)
         house.health.report("storage", "ready")
         await house.models.start()
@@ -88,7 +88,7 @@ async def open_household(settings: Settings, *, serve: bool) -> AsyncGenerator[H
         yield house
 
 
-async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Household:
+async def _furnish(settings: Settings, stack: AsyncExitStack) -> Household:
     clock, health, streams, bus = SystemClock(), Health(), Streams(), Bus()
     ids, supervisor, folder, public = Ids(clock), Supervisor(clock), home() / "models", not settings.gateway.loopback
     keys = KeyRing(home() / "keys", settings.storage.path.parent)
@@ -129,11 +129,9 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Hous
     return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids, ports, blobs)
 
 
-async def _keep_house(
-    settings: StorageSettings, clock: Clock, ids: Ids, stack: contextlib.AsyncExitStack, keys: KeyRing
-) -> Storage:
+async def _keep_house(chosen: StorageSettings, clock: Clock, ids: Ids, stack: AsyncExitStack, keys: KeyRing) -> Storage:
     """The open data, tidied every hour until the house is closed."""
-    storage = await open_data(settings, clock, ids, keys)
+    storage = await open_data(chosen, clock, ids, keys)
     stack.push_async_callback(storage.close)
     tasks = Tasks(clock, ids, workers=1)
     tasks.repeat("storage upkeep", storage.upkeep, 3600.0)
@@ -157,7 +155,7 @@ def open_insight(storage: Storage, flows: FlowBook, clock: Clock, settings: Sett
     return Insight(storage, flows, clock, settings.dialogue.session_idle, {m.name: m.cost for m in settings.models})
 
 
-async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gateway:
+async def _open_door(house: Household, stack: AsyncExitStack) -> Gateway:
     ports = GatewayPorts(
         talk=house.talk,
         models=house.models,
@@ -181,7 +179,7 @@ async def _open_door(house: Household, stack: contextlib.AsyncExitStack) -> Gate
         learning=insight,
         cancel=house.talk.cancel,
         intake=(intake := Intake(home() / "models", house.clock, house.ids, house.models.refresh)),
-        preferences=Edits(Settings, home() / "kith.yaml", house.settings, house.storage.journal),
+        preferences=Edits(Settings, house.settings.file, house.settings, house.storage.journal),
         studio=Studio(house.flows, home() / "flow.yaml", house.clock),
         advise=suggest,
         memory=house.parts.mind.memory,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from kith.channels import ChannelsSettings
 from kith.dialogue import DialogueSettings
@@ -13,7 +13,7 @@ from kith.gateway import GatewaySettings
 from kith.knowledge import KnowledgeSettings
 from kith.models import ModelSettings, ModelsSettings, ServingSettings
 from kith.plugins import PluginsSettings
-from kith.runtime.settings import LogSettings, Section, load
+from kith.runtime.settings import LogSettings, Section, home, load
 from kith.security import SecuritySettings
 from kith.storage import StorageSettings
 
@@ -31,11 +31,22 @@ class Settings(Section):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     security: SecuritySettings = Field(default_factory=SecuritySettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path:
+        """Where they are kept, and changed."""
+        return self._file or home() / "kith.yaml"
+
+    def kept_in(self, file: Path | None) -> Settings:
+        """The same, read from `file`; None for the usual one."""
+        self._file = file.expanduser().absolute() if file else None
+        return self
 
 
 def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     """Read `kith.yaml`, then put ``section__key=value`` overrides of the command line on top. Raises `Invalid`."""
-    settings = load(Settings, config)
+    settings = load(Settings, config).kept_in(config)
     for place, value in overrides.items():
         if value is None:
             continue

@@ -85,3 +85,20 @@ def test_guests_may_look_only(build: Any, tmp_path: Path) -> None:
         assert len(cast.all()) == 1
 
     asyncio.run(story())
+
+
+def test_a_card_with_a_large_picture_is_taken_and_other_requests_keep_their_limit(build: Any, tmp_path: Path) -> None:
+    async def story() -> None:
+        house, _ = furnished(build, tmp_path)
+        made = picture({"name": "Ada"})
+        large = made[:-12] + struct.pack(">I4s", 7_000_000, b"prVt") + bytes(7_000_000)
+        large += struct.pack(">I", zlib.crc32(b"prVt" + bytes(7_000_000))) + made[-12:]
+        body = {"name": "a.png", "file": packed(large)}
+        assert len(body["file"]) > house.gateway._settings.max_body
+        async with house.client() as client:
+            assert (await client.post("/api/personas", json=body)).status_code == 201
+            assert (await client.put("/api/personas/default", json=body)).status_code == 413
+            body["file"] += "A" * 4_000_000
+            assert (await client.post("/api/personas", json=body)).status_code == 413
+
+    asyncio.run(story())

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kith
 from kith.core.errors import Invalid
 from kith.runtime.documents import parse_document, read_document, validate
 from kith.runtime.settings import Section, load
@@ -124,3 +125,9 @@ def test_settings_have_to_be_a_mapping(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(Invalid, match="mapping"):
         load(House, path, {})
+
+
+def test_a_shipped_document_is_read_alike_by_the_quicker_parser() -> None:
+    for file in (Path(kith.__path__[0]) / "dialogue" / "flows").glob("*.yaml"):
+        slow, fast = read_document(file), read_document(file, shipped=True)
+        assert slow.data == fast.data and slow.lines == fast.lines, file

@@ -15,12 +15,13 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from typing import TYPE_CHECKING, Literal, get_args
 
 from kith.channels.text import Unit, measure, split
+
+if TYPE_CHECKING:  # it is loaded when something is first written
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 Dialect = Literal["plain", "markdown", "html", "document", "mrkdwn", "stars"]
 DIALECTS: tuple[str, ...] = get_args(Dialect)
@@ -71,6 +72,8 @@ _STYLES = {
 
 
 def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
     return MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
 
 

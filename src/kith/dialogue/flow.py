@@ -83,7 +83,7 @@ class Flow:
 
 def load_flow(path: Path) -> Flow:
     """Read, check and train a flow. Raises `Invalid` with file, line, path and reason of every mistake."""
-    return build_flow(read_document(path))
+    return build_flow(read_document(path, shipped=path == DEFAULT))
 
 
 def build_flow(document: Document) -> Flow:

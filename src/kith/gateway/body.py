@@ -23,9 +23,9 @@ _FAULTS = 20
 _DEPTH = 64
 
 
-async def read_body(request: Call, settings: GatewaySettings) -> bytes:
-    """The whole body. Raises `TooLarge`, `TooSlow`, or `Gone` when the client leaves."""
-    limit = settings.max_body
+async def read_body(request: Call, settings: GatewaySettings, limit: int = 0) -> bytes:
+    """The whole body, up to `limit` bytes, 0 for the usual. Raises `TooLarge`, `TooSlow`, `Gone` (the client left)."""
+    limit = limit or settings.max_body
     announced = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"")
     if announced.isdigit() and int(announced) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes")
@@ -35,12 +35,12 @@ async def read_body(request: Call, settings: GatewaySettings) -> bytes:
         raise TooSlow("the request was not sent in time") from None
     if len(chunk) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes")
-    return await _rest(request, chunk, settings) if more else chunk
+    return await _rest(request, chunk, settings, limit) if more else chunk
 
 
-async def _rest(request: Call, first: bytes, settings: GatewaySettings) -> bytes:
+async def _rest(request: Call, first: bytes, settings: GatewaySettings, limit: int) -> bytes:
     """A body of which only the `first` piece has come."""
-    limit, chunks = settings.max_body, bytearray(first)
+    chunks = bytearray(first)
     try:
         async with asyncio.timeout(settings.request_timeout):
             while True:
@@ -62,9 +62,9 @@ async def _chunk(receive: Receive, patience: float) -> tuple[bytes, bool]:
     return cast("Any", event).get("body", b""), cast("Any", event).get("more_body", False)
 
 
-async def read_json(request: Call, cls: type[T], settings: GatewaySettings) -> T:
+async def read_json(request: Call, cls: type[T], settings: GatewaySettings, limit: int = 0) -> T:
     """The body as a `cls`. Raises `Invalid` naming every field that is wrong, and as `read_body`."""
-    return parse(await read_body(request, settings), cls)
+    return parse(await read_body(request, settings, limit), cls)
 
 
 def parse(raw: bytes, cls: type[T]) -> T:

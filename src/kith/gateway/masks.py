@@ -78,7 +78,7 @@ class Masks:
     async def add(self, request: Call) -> ASGIApp:
         """Add a persona from a file; one of the same name is replaced."""
         administrator(request.user)
-        body = await read_json(request, CardBody, self._settings)
+        body = await read_json(request, CardBody, self._settings, self._settings.max_card)
         try:
             raw = base64.b64decode(body.file, validate=True)
         except (binascii.Error, ValueError):

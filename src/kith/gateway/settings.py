@@ -85,6 +85,9 @@ class GatewaySettings(Section):
         default_factory=dict[str, float], description="Requests a minute of one caller, by the beginning of the path."
     )
     max_body: int = Field(default=8 * 1024 * 1024, ge=1024, description="Largest request body.")
+    max_card: int = Field(
+        default=12 * 1024 * 1024, ge=1024, description="Largest request that adds a persona: a card with its picture."
+    )
     max_head: int = Field(default=32 * 1024, ge=1024, description="Largest request line with headers.")
     max_frame: int = Field(default=64 * 1024, ge=1024, description="Largest WebSocket message from a client.")
     max_connections: int = Field(default=1000, ge=1, description="Connections open at once.")

@@ -6,17 +6,23 @@ import importlib
 import importlib.util
 import tomllib
 from collections.abc import Mapping
-from functools import cached_property
-from importlib.metadata import entry_points
+from functools import cache, cached_property
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import kith
 from kith.core.errors import Broken, Invalid, Missing, NotFound
 from kith.core.manifest import Manifest
+
+
+@cache
+def _installed() -> EntryPoints:
+    """What is installed says of itself; read once, which takes as long as reading all manifests."""
+    return cast("EntryPoints", entry_points())
 
 
 class _File(BaseModel):
@@ -48,7 +54,7 @@ class Registry:
         package = f"kith.{self._room}"
         places = [(path.parent.name, path) for path in _room(self._room).glob("*/manifest.toml")]
         found = [read_manifest(path, f"{package}.{name}") for name, path in sorted(places)]
-        for point in entry_points(group=package):
+        for point in _installed().select(group=package):
             spec = importlib.util.find_spec(point.value)
             if spec is None or spec.origin is None:
                 raise Broken(f"the extension {point.name!r} names the package {point.value!r}, which is not there")

@@ -7,9 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
-import structlog
+# structlog loads rich where it is there, 4 MB, for tracebacks that show the values of variables: not wanted in a log.
+_modules = cast("dict[str, object]", sys.modules)
+_hidden = _modules.setdefault("rich", None) is None
+import structlog  # noqa: E402
+
+if _hidden:
+    del _modules["rich"]  # whoever else wants it may have it
 
 
 class Exporter(Protocol):
