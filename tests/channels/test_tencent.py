@@ -247,6 +247,23 @@ def test_a_film_and_a_file_come_with_their_bytes(platform: str) -> None:
 
 
 @pytest.mark.server
+def test_pictures_and_files_go_out_in_wecom() -> None:
+    async def story(channel: Any, api: Tencent, heard: list[Envelope]) -> None:
+        keep = channel._kit.blobs.put
+        cat, plan = Image(keep(b"a cat's picture"), "image/png", "cat.png"), File(keep(b"a whole plan"), "text/plain")
+        moving = Image(keep(b"a moving cat"), "image/gif", "cat.gif")
+        said = Message("m_1", "assistant", (Text("here"), cat, plan, moving), 0.0)
+        api.expire()
+        await channel.send(dataclasses.replace(parcel(""), message=said))
+        assert [body["msgtype"] for body in api.sent] == ["text", "image", "file", "file"]
+        kept = [(kind, name) for kind, name, _ in api.stored.values()]
+        assert kept == [("image", "cat.png"), ("file", "text.plain"), ("file", "cat.gif")]
+        assert all("media" not in body for body in api.sent)
+
+    tell("wecom", story)
+
+
+@pytest.mark.server
 def test_a_passive_reply_is_the_answer_to_the_call() -> None:
     async def story(channel: Any, api: Tencent, heard: list[Envelope]) -> None:
         with pytest.raises(Unavailable):

@@ -24,6 +24,7 @@ class Tencent:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
+        self.stored: dict[str, tuple[str, str, bytes]] = {}
         self.tokens = 0
         self.good = ""
         self.trouble: list[int] = []
@@ -34,6 +35,7 @@ class Tencent:
         app.router.add_get("/cgi-bin/token", self.token)
         app.router.add_get("/cgi-bin/get_api_domain_ip", self.addresses)
         app.router.add_get("/cgi-bin/media/get", self.media)
+        app.router.add_post("/cgi-bin/media/upload", self.upload)
         app.router.add_post("/cgi-bin/message/send", self.send)
         app.router.add_post("/cgi-bin/message/custom/send", self.send)
         return app
@@ -58,11 +60,24 @@ class Tencent:
             return web.json_response({"errcode": 40007, "errmsg": "invalid media_id"})
         return self._refused(request) or web.Response(body=PICTURE, content_type="image/jpeg")
 
+    async def upload(self, request: web.Request) -> web.Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
+        field: Any = (await request.post())["media"]
+        kind, data = request.query["type"], field.file.read()
+        if len(data) <= 5 or (kind == "image" and field.content_type not in ("image/jpeg", "image/png")):
+            return web.json_response({"errcode": 40006, "errmsg": "invalid media"})
+        self.stored[f"up_{len(self.stored)}"] = (kind, field.filename, data)
+        return web.json_response({"errcode": 0, "type": kind, "media_id": f"up_{len(self.stored) - 1}"})
+
     async def send(self, request: web.Request) -> web.Response:
         if (refused := self._refused(request)) is not None:
             return refused
         body = await request.json()
-        if len(body["text"]["content"].encode()) > 2048:
+        if body["msgtype"] != "text":
+            if self.stored.get(body[body["msgtype"]]["media_id"], ("",))[0] != body["msgtype"]:
+                return web.json_response({"errcode": 40007, "errmsg": "invalid media_id"})
+        elif len(body["text"]["content"].encode()) > 2048:
             return web.json_response({"errcode": 45002, "errmsg": "content size out of limit"})
         self.sent.append(body)
         return web.json_response({"errcode": 0, "errmsg": "ok", "msgid": f"r{len(self.sent)}"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 
 from kith.channels.kit import Arrival, Desk, Hook, HookReply, Kit, Post, Replay, Seal, collect, deliver, tags
@@ -44,7 +46,10 @@ class WecomChannel:
         """Send every piece of a reply. Raises `Unavailable` to be tried again, `Invalid` for what is not wanted."""
         desk = self._open()
 
-        async def one(_: int, body: dict[str, object]) -> str:
+        async def one(_: int, body: dict[str, Any]) -> str:
+            if (media := body.pop("media", None)) is not None:
+                data, name = await self._kit.blobs.fetch(media), media.name or media.mime.replace("/", ".")
+                body[body["msgtype"]] = {"media_id": await desk.store(body["msgtype"], data, name, media.mime)}
             told = await desk.call("POST", "/cgi-bin/message/send", body)
             self._kit.alive()
             if told.get("invaliduser"):
