@@ -14,7 +14,7 @@ from kith.core.clock import FrozenClock
 from kith.core.errors import Unavailable
 from kith.core.events import Reacted
 from kith.core.ids import Ids
-from kith.core.message import Envelope, Message, Text
+from kith.core.message import Envelope, Image, Message, Text
 from kith.core.people import Parcel, Principal
 from kith.core.turn import Accepted
 
@@ -143,3 +143,17 @@ def test_a_reaction_is_told_of_the_reply_it_was_put_to() -> None:
     world = tell(story)
     assert world.told == [Reacted("c_1", "m_9", "anna", "chat", "👍")]
     assert not world.heard
+
+
+def test_a_file_that_is_too_large_is_told_once_and_the_rest_is_heard() -> None:
+    async def story(world: World) -> None:
+        huge = Image("at:x", "image/png", "cat.png", 30_000_000)
+        alone = replace(envelope(), message=Message("m", "user", (huge,), 0.0))
+        assert (await world.door.hear(alone)).id == "" and not world.heard
+        both = replace(envelope(), message=Message("m", "user", (Text("look"), huge), 0.0))
+        assert (await world.door.hear(both)).id == "t_1"
+        assert [part.type for part in world.heard[0].message.parts] == ["text", "text"]
+        await asyncio.gather(*world.door._tasks)
+        assert [("cat.png" in one.message.text, one.target) for one in world.said] == [(True, "room")] * 2
+
+    tell(story)

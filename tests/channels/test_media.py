@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from kith.channels.kit import Kit, Limits, collect, download, part_for
-from kith.channels.media import fitted, has_more, weighed
+from kith.channels.media import fitted, weighed
 from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.ids import Ids
@@ -53,15 +53,17 @@ def test_a_kind_that_is_not_taken_is_told_in_the_language_of_the_reply() -> None
 
 
 def test_what_is_too_large_becomes_a_note_and_a_sentence() -> None:
-    envelope, sorry = weighed(heard(Text("look"), Image("at:x", "image/png", "cat.png", 51)), LIMITS)
-    assert sorry.startswith("I could not take cat.png") and has_more(envelope)
+    envelope, sorry, more = weighed(
+        heard(Text("look", outside=True), Image("at:x", "image/png", "cat.png", 51)), LIMITS
+    )
+    assert sorry.startswith("I could not take cat.png") and more
     note = envelope.message.parts[1]
     assert isinstance(note, Text) and note.outside and "not fetched" in note.text
-    alone, sorry = weighed(heard(File("ab" * 32, "text/plain", "big", 101), locale="zh"), LIMITS)
-    assert "没能接收" in sorry and not has_more(alone)
+    _, sorry, more = weighed(heard(File("ab" * 32, "text/plain", "big", 101), locale="zh"), LIMITS)
+    assert "没能接收" in sorry and not more
     fine = heard(Image("ab" * 32, "image/png", "", 50))
-    assert weighed(fine, LIMITS) == (fine, "")
-    _, sorry = weighed(heard(Image("ab" * 32, "image/png", "x", 1)), Limits(None, {"audio": 1}))
+    assert weighed(fine, LIMITS) == (fine, "", True)
+    _, sorry, _ = weighed(heard(Image("ab" * 32, "image/png", "x", 1)), Limits(None, {"audio": 1}))
     assert "do not reach me" in sorry
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kith.channels.kit import ChannelSettings, Limits
-from kith.channels.media import has_more, weighed
+from kith.channels.media import weighed
 from kith.core.clock import Clock
 from kith.core.errors import KithError, Refused
 from kith.core.events import Reacted
@@ -78,8 +78,8 @@ class Door:
             self._house.cancel(turn)
         if envelope.edits and not envelope.message.parts:
             return self._nothing(envelope)
-        envelope, sorry = weighed(envelope, self._limits)
-        if sorry and not has_more(envelope):
+        envelope, sorry, more = weighed(envelope, self._limits)
+        if not more:
             self._tell_soon(envelope, sorry)
             return self._nothing(envelope)
         accepted = await self._house.talk.hear(envelope)

@@ -96,8 +96,9 @@ async def _fitted(part: Part, sizes: Mapping[str, int], blobs: Blobs, platform: 
     return Text(tr(f"channels.media.{key}", locale, name=name, platform=platform, size=shown(size), most=shown(most)))
 
 
-def weighed(envelope: Envelope, limits: Limits) -> tuple[Envelope, str]:
-    """A message as it may be kept, and what its sender is told: empty when all of it could be taken.
+def weighed(envelope: Envelope, limits: Limits) -> tuple[Envelope, str, bool]:
+    """A message as it may be kept, what its sender is told (empty when all of it could be taken), and whether anything
+    was taken.
 
     Media that are too large, or that were left at the platform, become a note for whoever answers.
     """
@@ -114,13 +115,9 @@ def weighed(envelope: Envelope, limits: Limits) -> tuple[Envelope, str]:
         key = "too_heavy" if room else "not_heard"
         notes.append(tr(f"channels.media.{key}", locale, name=name, size=shown(part.size), most=shown(room)))
     if not notes:
-        return envelope, ""
-    return replace(envelope, message=replace(envelope.message, parts=tuple(parts))), "\n".join(notes)
-
-
-def has_more(envelope: Envelope) -> bool:
-    """Whether there is anything to answer beside the notes of `weighed`."""
-    return any(not (isinstance(part, Text) and part.outside) for part in envelope.message.parts)
+        return envelope, "", True
+    kept = replace(envelope, message=replace(envelope.message, parts=tuple(parts)))
+    return kept, "\n".join(notes), len(notes) < len(parts)
 
 
 def _taken(part: Image | Audio | File, limits: Limits) -> bool:
