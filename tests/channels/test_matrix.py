@@ -178,6 +178,34 @@ def test_a_reply_grows_by_edits_until_it_is_whole(server: Server, tmp_path: Path
     asyncio.run(story())
 
 
+def test_more_than_the_server_gives_at_once_is_heard_after_a_while_away(server: Server, tmp_path: Path) -> None:
+    async def story() -> None:
+        heard: list[str] = []
+
+        async def accept(envelope: Any) -> Accepted:
+            heard.append(envelope.message.text)
+            return Accepted("t", "c")
+
+        own, given = kit(), MatrixSettings(**matrix_settings(server.port, device="AWAY"))
+        first = MatrixChannel(given, own)
+        await first.start(accept)
+        cat = MatrixPerson("cat", tmp_path)
+        await cat.open(server, encrypted=True)
+        await cat.joined()
+        await cat.say("begin")
+        await until(lambda: heard == ["begin"])
+        await first.stop()
+        for number in range(130):  # synapse gives a hundred
+            await cat.say(f"{number}")
+        second = MatrixChannel(given, own)
+        await second.start(accept)
+        assert heard == ["begin", *map(str, range(130))]
+        await second.stop()
+        await cat.close()
+
+    asyncio.run(story())
+
+
 def test_a_black_hole_is_noticed_and_told(server: Server, tmp_path: Path) -> None:
     async def story() -> None:
         async with (

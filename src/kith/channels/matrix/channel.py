@@ -39,7 +39,6 @@ class MatrixChannel:
         self._accept: Accept | None = None
         self._task: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
-        self._known: set[str] = set()
         self._sealed: OrderedDict[str, tuple[str, Any]] = OrderedDict()  # events whose keys have not come yet
 
     async def start(self, accept: Accept) -> None:
@@ -54,7 +53,7 @@ class MatrixChannel:
             since = str(kept.get("since", ""))
             first = await wire.sync(since, full=True)
             self._accept = accept
-            await self._take(wire, first, heard=bool(since))
+            await self._take(wire, first, since)
         except KithError:
             await self.stop()
             raise
@@ -120,7 +119,7 @@ class MatrixChannel:
         try:
             while True:
                 news = await wire.sync(since)
-                await self._take(wire, news, heard=True)
+                await self._take(wire, news, since)
                 since = str(news.next_batch)
         except KithError as error:
             reason = error.message
@@ -129,18 +128,21 @@ class MatrixChannel:
             reason = f"the Matrix channel failed ({type(error).__name__})"
         self._kit.lost(reason)
 
-    async def _take(self, wire: Wire, news: Any, *, heard: bool) -> None:
-        """Hand over what a sync brought, then keep its token. At the very first sync nothing old is `heard`."""
+    async def _take(self, wire: Wire, news: Any, since: str) -> None:
+        """Hand over what came since a token, then keep the new one. At the very first sync nothing old is heard."""
         for room, invitation in news.rooms.invite.items():
             await self._answer_invitation(wire, room, invitation)
-        if heard:
+        if since:
             await self._unseal(wire)
             for room, joined in news.rooms.join.items():
-                if joined.timeline.limited and room in self._known:
-                    _log.warning("not all of a room was heard", room=room)
-                for event in joined.timeline.events:
+                timeline = joined.timeline
+                missed = (
+                    await wire.gap(room, str(timeline.prev_batch or ""), since)
+                    if _cut(timeline, self._settings.user)
+                    else []
+                )
+                for event in (*missed, *timeline.events):
                     await self._hear(wire, room, event)
-        self._known |= set(news.rooms.join)
         await save_cursor(self._kit, NAME, self._settings.account, {"since": str(news.next_batch)})
 
     async def _answer_invitation(self, wire: Wire, room: str, invitation: Any) -> None:
@@ -191,3 +193,9 @@ class MatrixChannel:
             return await collect(self._kit, heard, fetch)
 
         await hand_over(self._kit, lambda: self._accept, made)
+
+
+def _cut(timeline: Any, user: str) -> bool:
+    """Whether a timeline does not reach back to the last sync, nor to our own coming in."""
+    own = (event for event in timeline.events if getattr(event, "state_key", None) == user)
+    return bool(timeline.limited) and not any(getattr(event, "membership", "") == "join" for event in own)

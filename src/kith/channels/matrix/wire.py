@@ -17,10 +17,13 @@ from kith.channels.matrix.settings import MatrixSettings
 from kith.core.errors import Refused, Unavailable
 from kith.runtime.files import private_folder
 from kith.runtime.settings import home
+from kith.runtime.telemetry import get_logger
 
+_log = get_logger(__name__)
 _REQUEST = 20.0
 _POLL = 20.0
-_TIMELINE = 1000
+_TIMELINE = 1000  # servers give less at once (synapse: 100), and say so
+_PAGE = 100
 _SESSION = "matrix_session"
 _HOPELESS = ("M_FORBIDDEN", "M_USER_DEACTIVATED", "M_INVALID_USERNAME")
 
@@ -95,6 +98,24 @@ class Wire:
             raise self._no(answer, "the sync")
         await self._keep_keys(client)
         return answer
+
+    async def gap(self, room: str, before: str, since: str) -> list[Any]:
+        """What a room's timeline left out, oldest first: from behind the token `since` up to the token `before`, but
+        nothing from before we came in, and of very much only the latest. Raises `Unavailable`."""
+        nio: Any = importlib.import_module("nio")
+        client, found = self._there(), list[Any]()
+        while before and len(found) < _TIMELINE:
+            answer = await self._ask(client.room_messages(room, before, since, limit=_PAGE))
+            if isinstance(answer, nio.RoomMessagesError):
+                raise self._no(answer, "the question for older messages")
+            for event in answer.chunk:
+                if getattr(event, "state_key", None) == client.user_id and getattr(event, "membership", "") == "join":
+                    return found[::-1]
+                found.append(event)
+            before = str(answer.end or "") if answer.chunk else ""
+        if before:
+            _log.warning("not all of a room was heard", room=room)
+        return found[::-1]
 
     async def send(self, room: str, content: Mapping[str, Any], transaction: str) -> str:
         """Send a message, encrypted where the room is; the event's id. Sent twice under one transaction it is one.
