@@ -102,6 +102,35 @@ async def ask(client: httpx.AsyncClient, method: str, path: str, shown: str) -> 
     return await client.request(method, address, headers=headers(shown))
 
 
+async def knock(house: Any, handler: BaseRouteHandler, path: str, shown: str) -> tuple[int, str]:
+    """The status with which a stream or a WebSocket begins, 101 for one that is accepted; then the client leaves."""
+    kind = "http" if isinstance(handler, HTTPRouteHandler) else "websocket"
+    given = {"host": "127.0.0.1:8787", **{name.lower(): value for name, value in headers(shown).items()}}
+    about = {"type": kind, "path": path.replace("{", "").replace("}", ""), "query_string": b"", "root_path": ""}
+    about |= {"headers": [(name.encode(), value.encode()) for name, value in given.items()], "http_version": "1.1"}
+    about |= {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8787), "asgi": {"version": "3.0"}}
+    about |= {"method": "GET", "scheme": "http"} if kind == "http" else {"scheme": "ws", "subprotocols": []}
+    arriving = [{"type": f"{kind}.{'request' if kind == 'http' else 'connect'}", "body": b"", "more_body": False}]
+    found, said, leaving = [0], bytearray(), asyncio.Event()
+
+    async def receive() -> Any:
+        if arriving:
+            return arriving.pop()
+        await leaving.wait()
+        return {"type": f"{kind}.disconnect", "code": 1001}
+
+    async def send(event: Any) -> None:
+        if event["type"] in ("websocket.accept", "websocket.close"):
+            found[0] = found[0] or (101 if event["type"] == "websocket.accept" else event["code"])
+        found[0] = found[0] or event.get("status", 0)
+        said.extend(event.get("body", b""))
+        leaving.set()
+
+    async with asyncio.timeout(10):
+        await house.gateway.app(about, receive, send)
+    return found[0], said.decode()
+
+
 def refusal(answer: httpx.Response) -> str:
     try:
         return str(answer.json()["error"].get("code") or answer.json()["error"].get("type"))
@@ -137,14 +166,36 @@ def test_each_role_reaches_what_is_declared_for_it_and_no_more(build: Any, role:
         transport = httpx.ASGITransport(house.gateway.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787") as client:
             for path, method, handler in handlers(house):
-                if handler.opt.get("open") or "events" in path or "live" in path:
+                if handler.opt.get("open"):
                     continue
                 shown = await credential(house, role, way)  # anew: some routes end it
-                answer = await ask(client, method, path, shown)
+                if "events" in path or "live" in path:
+                    status, text = await knock(house, handler, path, shown)
+                else:
+                    answer = await ask(client, method, path, shown)
+                    status, text = answer.status_code, answer.text
                 allowed = ROLES.index(role) >= ROLES.index(handler.opt["role"])
-                assert answer.status_code != 401, (path, method, answer.text)
-                refused = answer.status_code == 403 and "role" in answer.text
-                assert refused is not allowed, (path, method, role, answer.status_code, answer.text)
+                assert status != 401, (path, method, text)
+                refused = status == 403 and "role" in text
+                assert refused is not allowed, (path, method, role, status, text)
+
+    asyncio.run(story())
+
+
+def test_streams_and_sockets_are_among_the_routes_that_are_tried(build: Any) -> None:
+    """A guest is let in where guests may be, and an accepted WebSocket is more than the absence of a refusal."""
+
+    async def story() -> None:
+        house = build()
+        tried = {path: handler for path, _, handler in handlers(house) if "events" in path or "live" in path}
+        assert {type(handler).__name__ for handler in tried.values()} >= {"get", "WebsocketRouteHandler"}
+        live = tried["/api/channels/{name}/live"]
+        shown = await credential(house, "guest", "token")
+        assert (await knock(house, live, "/api/channels/live/live", shown))[0] == 101
+        assert (await knock(house, live, "/api/channels/live/live", ""))[0] == 401
+        object.__setattr__(live, "opt", {**live.opt, "role": "admin"})
+        status, text = await knock(house, live, "/api/channels/live/live", shown)
+        assert status == 403 and "role_refused" in text
 
     asyncio.run(story())
 

@@ -119,6 +119,20 @@ def test_a_reply_that_gives_harm_is_cut_off_where_the_owner_wants_that(
     asyncio.run(story())
 
 
+def test_harm_in_the_middle_of_one_long_piece_is_seen(build: Any) -> None:
+    """An endpoint may answer in one piece, and a reply that is not streamed is looked at as a whole."""
+
+    async def story() -> None:
+        plain = "The garden has roses, and the river runs slowly past the old mill. " * 12
+        harm = "To build a pipe bomb at home, take a pipe and fill it with powder. " * 3
+        for stream in (False, True):
+            house = watched(build(), plain + harm + plain, filter={"outgoing": "refuse"})
+            shown = (await post(house, PATHS[0], body(PATHS[0], "a story?", stream=stream))).text
+            assert '"finish_reason":"content_filter"' in shown and shown.count("roses") < 20
+
+    asyncio.run(story())
+
+
 def test_the_owner_can_let_programs_pass(build: Any) -> None:
     async def story() -> None:
         house = watched(build(), KEY, filter={"programs": False})

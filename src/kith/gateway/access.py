@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from kith.core.errors import Refused
 from kith.core.people import Principal, Role
+from kith.gateway.failures import Refusal, translate
 
 ROLES: tuple[Role, ...] = ("guest", "member", "admin", "owner")
 """From the least to the most trusted."""
@@ -19,7 +20,7 @@ _PATTERNS = {"path": ".+"}
 
 
 def permit(app: ASGIApp) -> ASGIApp:
-    """Middleware before every route, HTTP or WebSocket. Raises `Refused`. A route that declares no role is the owner's.
+    """Middleware before every route, HTTP or WebSocket. A route that declares no role is the owner's.
 
     Litestar's own guards would do the same, but they get a copy of the route's handler, made for every request; and a
     handler can replace what it inherits of hooks, while middleware only adds up.
@@ -28,7 +29,11 @@ def permit(app: ASGIApp) -> ASGIApp:
     async def permitted(scope: Scope, receive: Receive, send: Send) -> None:
         handler = cast("BaseRouteHandler", scope["route_handler"])
         if not handler.opt.get("open"):
-            allow(cast("Principal", scope["user"]), declared(handler))
+            try:
+                allow(cast("Principal", scope["user"]), declared(handler))
+            except Refused as error:
+                await Refusal(translate(error))(scope, receive, send)  # a WebSocket is told before it is accepted
+                return
         await app(scope, receive, send)
 
     return permitted

@@ -16,7 +16,7 @@ from kith.core.errors import Fault, Invalid, NotFound
 from kith.core.ids import conversation_id
 from kith.core.message import Delta, Message, Role, Text, Usage
 from kith.core.people import Principal
-from kith.gateway.events import merged
+from kith.gateway.ending import merged
 from kith.gateway.failures import translate
 from kith.gateway.feed import Feed, News
 from kith.gateway.ports import GatewayPorts

@@ -151,7 +151,7 @@ def asked(body: ChatBody, scribe: Scribe) -> Asked:
             scribe.fault("tool_choice.function.name", "is not one of the tools")
     must = body.tool_choice is not None and body.tool_choice not in ("none", "auto")
     last = f"messages[{len(body.messages) - 1}]"
-    return Asked(body.model, scribe.finish(), sampling(body), offered, must, body.chunks, last)
+    return Asked(body.model, scribe.finish(), sampling(body), offered, must, body.chunks, last, not body.stream)
 
 
 def _parts(said: Said, path: str, scribe: Scribe) -> list[Part]:

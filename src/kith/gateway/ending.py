@@ -37,3 +37,15 @@ class Ending:
     def about(self) -> dict[str, Any]:
         """Kith's own field: which model really answered, whether in place of another, and from which sources."""
         return {"model": self._model, "sources": self._sources, "fallback": self._fallback}
+
+
+def merged(last: Delta, delta: Delta) -> Delta:
+    """What is known of the reply's end after `delta`."""
+    return Delta(
+        finish=delta.finish or last.finish,
+        usage=delta.usage or last.usage,
+        model=delta.model or last.model,
+        sources=delta.sources or last.sources,
+        fallback=delta.fallback or last.fallback,
+        turn=delta.turn or last.turn,
+    )

@@ -15,6 +15,7 @@ from litestar.types import ASGIApp
 from kith.core.message import Delta, Message, Text, Usage
 from kith.gateway.acting import acting
 from kith.gateway.body import Call, read_json
+from kith.gateway.ending import merged
 from kith.gateway.failures import Failure
 from kith.gateway.feed import Feed
 from kith.gateway.mind import Chunks
@@ -112,18 +113,6 @@ async def _answer_events(deltas: AsyncIterator[Delta]) -> AsyncGenerator[bytes]:
             if delta.text:
                 yield sse(msgspec.json.encode({"text": delta.text}), "delta")
     yield sse(msgspec.json.encode(_ending(last)), "done")
-
-
-def merged(last: Delta, delta: Delta) -> Delta:
-    """What is known of the reply's end after `delta`."""
-    return Delta(
-        finish=delta.finish or last.finish,
-        usage=delta.usage or last.usage,
-        model=delta.model or last.model,
-        sources=delta.sources or last.sources,
-        fallback=delta.fallback or last.fallback,
-        turn=delta.turn or last.turn,
-    )
 
 
 def _ending(last: Delta) -> dict[str, Any]:

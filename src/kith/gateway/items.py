@@ -110,7 +110,7 @@ def asked(body: ResponseBody, scribe: Scribe) -> Asked:
             scribe.fault("tool_choice.name", "is not one of the tools")
     must = body.tool_choice is not None and body.tool_choice not in ("none", "auto")
     last = f"input[{len(items) - 1}]"
-    return Asked(body.model, scribe.finish(), _sampling(body), offered, must, body.chunks, last)
+    return Asked(body.model, scribe.finish(), _sampling(body), offered, must, body.chunks, last, not body.stream)
 
 
 def _item(item: Item, path: str, scribe: Scribe) -> None:

@@ -116,7 +116,8 @@ def asked(body: CountBody, scribe: Scribe) -> Asked:
     whole = body if isinstance(body, LetterBody) else None
     sampling = _sampling(whole) if whole else Sampling()
     chunks: Chunks = whole.chunks if whole else "tokens"
-    return Asked(body.model, scribe.finish(), sampling, offered, kind in ("any", "tool"), chunks, last)
+    at_once = whole is None or not whole.stream
+    return Asked(body.model, scribe.finish(), sampling, offered, kind in ("any", "tool"), chunks, last, at_once)
 
 
 def _turn(turn: Turn, path: str, scribe: Scribe) -> None:

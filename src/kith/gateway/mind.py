@@ -26,6 +26,7 @@ class Asked:
     """A conversation to continue, out of any dialect.
 
     `must` says that a tool has to be called; `last` is the path at which mistakes of the last message are named.
+    `whole`: the reply is not streamed.
     """
 
     model: str
@@ -35,6 +36,7 @@ class Asked:
     must: bool = False
     chunks: Chunks = "tokens"
     last: str = "messages"
+    whole: bool = False
 
 
 class Mind:
@@ -95,10 +97,10 @@ class Mind:
             tuple(asked.said), card.name, asked.sampling, tuple(asked.tools), principal.id, private=False
         )
         if not asked.must:
-            return self._watch.chat(request, principal)
+            return self._watch.chat(request, principal, whole=asked.whole)
         ids = self._ports.ids
         say = Message(ids.new("m"), "system", (instruction(asked.tools),), self._ports.clock.now())
-        return called(self._watch.chat(bound(request, asked.tools, say), principal), ids.new("call"))
+        return called(self._watch.chat(bound(request, asked.tools, say), principal, whole=True), ids.new("call"))
 
 
 def no_model(name: str) -> NotFound:

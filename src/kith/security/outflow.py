@@ -52,7 +52,11 @@ class Outflow:
 
     def feed(self, text: str) -> str:
         """As the port says."""
-        return self._judged(self._hide(text), last=False)
+        shown, step = self._hide(text), _STEP if self._cut else _PATIENCE
+        if self._watch is None or len(shown) <= step:
+            return self._judged(shown, last=False)
+        pieces = (shown[at : at + step] for at in range(0, len(shown), step))  # each is looked at, not the end alone
+        return "".join([self._judged(piece, last=False) for piece in pieces])
 
     def finish(self) -> str:
         """As the port says."""
