@@ -48,6 +48,7 @@ _PACE = {
     "irc": 0.6,
     "web": 0.15,
     "webhook": 0.15,
+    "imessage": 1.5,  # a chat takes one a second
 }  # seconds between two messages of a person; what is on the wire to a deaf platform is lost
 _WORD = re.compile(r"[g-v]{16}")
 _MOST = 20_000
