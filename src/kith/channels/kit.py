@@ -11,7 +11,7 @@ import httpx
 from pydantic import Field
 
 from kith.channels.arrival import Arrival, check_name, check_text, inner, mapping, message_id, quotes, rows, word
-from kith.channels.letters import Desk, Post, Seal, read_letter, tags
+from kith.channels.letters import Desk, Office, Post, Seal, read_letter, tags
 from kith.channels.marks import Dialect, convert, pieces
 from kith.channels.media import PENDING, Limits, download, media_parts, part_for, wordless
 from kith.channels.replay import Replay
@@ -295,6 +295,7 @@ __all__ = [
     "Kit",
     "Limits",
     "Notes",
+    "Office",
     "Post",
     "Replay",
     "Scan",

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from kith.channels.arrival import Arrival, check_name, check_text, message_id
 from kith.channels.media import PENDING, part_for
+from kith.channels.replay import Replay
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, Refused, Unavailable
 from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
@@ -259,3 +260,38 @@ class Desk:
                 self._token = ""
             raise Unavailable(f"the platform says {code}", retry_after=_WAIT.get(code, 5.0))
         raise Invalid(f"the platform does not want this ({code})", code="not_wanted")
+
+
+class Office:
+    """A desk from `open` to `close`, and what it takes to believe a call: the seal is good, and the call new."""
+
+    def __init__(self, seal: Seal, replay: Replay) -> None:
+        self._seal, self._replay = seal, replay
+        self._client: httpx.AsyncClient | None = None
+        self._desk: Desk | None = None
+
+    async def open(self, client: httpx.AsyncClient, clock: Clock, post: Post) -> None:
+        """Ask for a token. Raises `Unavailable`, or `Refused` for a wrong secret or an address not on the list."""
+        self._client, self._desk = client, Desk(client, clock, post)
+        await self._desk.token()
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        client, self._client, self._desk = self._client, None, None
+        if client is not None:
+            await client.aclose()
+
+    @property
+    def desk(self) -> Desk:
+        """The API. Raises `Unavailable` while it is not open."""
+        if self._desk is None:
+            raise Unavailable("the channel is not started")
+        return self._desk
+
+    def believed(self, body: bytes, query: Mapping[str, str]) -> tuple[str, str]:
+        """The cipher text of a call and its signature. Raises `Refused` for one that is not good or not new."""
+        stamp, nonce, shown = (query.get(key, "") for key in ("timestamp", "nonce", "msg_signature"))
+        cipher = tags(body).get("Encrypt", "")
+        self._seal.check(shown, stamp, nonce, cipher)
+        self._replay.check(float(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) < 13 else 0.0, shown)
+        return cipher, shown

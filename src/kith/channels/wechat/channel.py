@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import httpx
-
-from kith.channels.kit import Arrival, Desk, Hook, HookReply, Kit, Post, Replay, Seal, collect, deliver, tags
+from kith.channels.kit import Arrival, Hook, HookReply, Kit, Office, Post, Replay, Seal, collect, deliver, tags
 from kith.channels.wechat.parse import parse
 from kith.channels.wechat.render import letter, render, sealed
 from kith.channels.wechat.settings import WechatSettings
@@ -28,28 +26,26 @@ class WechatChannel:
         self._seal = Seal(settings.token, settings.key, settings.app)
         self._replay = Replay(kit.clock)
         self._accept: Accept | None = None
-        self._client: httpx.AsyncClient | None = None
-        self._desk: Desk | None = None
+        self._office = Office(self._seal, self._replay)
         self._waiting: dict[str, list[asyncio.Future[Parcel]]] = {}
 
     async def start(self, accept: Accept) -> None:
         """Ask for a token. Raises `Unavailable`, or `Refused` for a wrong secret or an address not on the list."""
         await self.stop()
         query = {"grant_type": "client_credential", "appid": self._settings.app, "secret": self._settings.secret}
-        self._client = self._kit.http(timeout=15.0)
-        self._desk = Desk(self._client, self._kit.clock, Post(self._settings.base, "/cgi-bin/token", query))
-        await self._desk.token()
+        post = Post(self._settings.base, "/cgi-bin/token", query)
+        await self._office.open(self._kit.http(timeout=15.0), self._kit.clock, post)
         self._kit.alive()
         self._accept = accept
 
     async def probe(self) -> None:
         """Ask the platform for its own addresses. Raises as `start`."""
-        await self._open().call("GET", "/cgi-bin/get_api_domain_ip")
+        await self._office.desk.call("GET", "/cgi-bin/get_api_domain_ip")
         self._kit.alive()
 
     async def send(self, parcel: Parcel) -> Sent:
         """Send every piece of a reply. Raises `Unavailable` to be tried again, `Invalid` for what is not wanted."""
-        desk = self._open()
+        desk = self._office.desk
 
         async def one(_: int, body: dict[str, object]) -> str:
             await desk.call("POST", "/cgi-bin/message/custom/send", body)
@@ -66,14 +62,12 @@ class WechatChannel:
 
     async def stop(self) -> None:
         """No call is accepted afterwards."""
-        self._accept = self._desk = None
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        self._accept = None
+        await self._office.close()
 
     async def hook(self, request: Hook) -> HookReply:
         """Hear a sealed call, if its signature is good and new. Raises `Refused`, `Invalid` and as the inbox."""
-        desk, query = self._open(), request.query
+        desk, query = self._office.desk, request.query
         stamp, nonce, shown = (query.get(key, "") for key in ("timestamp", "nonce", "msg_signature"))
         if request.method == "GET":
             echo = query.get("echostr", "")
@@ -81,9 +75,7 @@ class WechatChannel:
             return HookReply(200, _PLAIN, echo.encode("utf-8", "replace"))
         if request.method != "POST" or self._accept is None:
             return HookReply(405, {"allow": "GET, POST"})
-        cipher = tags(request.body).get("Encrypt", "")
-        self._seal.check(shown, stamp, nonce, cipher)
-        self._replay.check(float(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) < 13 else 0.0, shown)
+        cipher, shown = self._office.believed(request.body, query)
         call: asyncio.Future[Parcel] = asyncio.get_running_loop().create_future()
         try:
             opened = self._seal.open(cipher)
@@ -124,8 +116,3 @@ class WechatChannel:
             self._waiting[conversation] = rest
         else:
             self._waiting.pop(conversation, None)
-
-    def _open(self) -> Desk:
-        if self._desk is None:
-            raise Unavailable("the channel is not started")
-        return self._desk
