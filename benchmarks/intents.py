@@ -11,8 +11,9 @@ flow's own threshold for Kith and at its best threshold on these very texts for 
 F1" is at the best threshold of each.
 
 With ``--encoder`` (a GGUF or ONNX file of an embedding model) Kith is measured again with sentence vectors beside the
-n-grams. No such model comes with Kith. The figure of Rasa's DIET on CLINC150 to compare with is published by Qi et al.,
-"Benchmarking Commercial Intent Detection Services with Practice-Driven Evaluations", NAACL 2021 (arXiv:2012.03929).
+n-grams. No such model comes with Kith; ``scripts/make_encoder.py`` makes an ONNX file of a published one. The figure of
+Rasa's DIET on CLINC150 to compare with is published by Qi et al., "Benchmarking Commercial Intent Detection Services
+with Practice-Driven Evaluations", NAACL 2021 (arXiv:2012.03929).
 """
 
 from __future__ import annotations

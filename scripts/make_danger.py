@@ -5,9 +5,10 @@
 Source: scripts/care/*.txt and tests/dialogue/{crisis,unseen}.txt, written by hand for Kith; the phrases of the shipped
 flow, the handbook, and the lists of the content filter and of other tests as more that is harmless. `--everyday` adds a
 share of the training part of CLINC150 (Larson et al. 2019, CC BY 3.0; not part of Kith) as everyday requests: the
-shipped file was made with it. Both bounds come from cross-validation in which all sentences of a template, and
-neighbouring lines of a theme, are in one fold; tests/dialogue/blind.txt, written by somebody else, has no part in any
-of it.
+shipped file was made with it. In the cross-validation all sentences of a template, and neighbouring lines of a theme,
+are in one fold. Both bounds were chosen on everyday messages (the validation part of CLINC150,
+benchmarks/chinese.yaml, the tests of the dialogue). tests/dialogue/blind.txt, written by somebody else, has no part in
+any of it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BLOCK = 5  # neighbouring lines of a theme that are in one fold
 DRAWN = 8  # sentences from one template at most
 EVERYDAY = 6000  # sentences of CLINC150
 STRENGTH = 20.0  # inverse of the penalty
-SURE, MAYBE = 0.042, 0.08  # of the harmless sentences written for this, in cross-validation
+SURE, MAYBE = 0.58, 0.45  # chances: on everyday messages the script at most 0.5 %, either at most 2 %
 MARKS = {"-": 0, "+": 1, "!": 2, "?": 3}
 Row = tuple[str, int, int, float]
 _SLOT = re.compile(r"\{([^{}]*)\}")
@@ -82,6 +83,8 @@ def borrowed(group: int, everyday: Path | None) -> list[Row]:
                 rows += [(text, 0, group, 0.5) for text in drawn(line, chance)[:4]]
     said = [line.split("|")[0] for line in (ROOT / "tests/dialogue/entities.txt").read_text("utf-8").splitlines()]
     said += [line.split("=>")[0] for line in (ROOT / "tests/dialogue/facts.txt").read_text("utf-8").splitlines()]
+    moods = (ROOT / "scripts/moods.txt").read_text("utf-8").splitlines()
+    said += [line for line in moods if not line.startswith("#")]
     said += yaml.safe_load((ROOT / "tests/dialogue/wishes.yaml").read_text("utf-8"))
     rows += [(text, 0, group + number, 0.7) for number, text in enumerate(said) if text.strip() and text[0] != "#"]
     group += len(said)
@@ -122,11 +125,6 @@ def fitted(rows: Any, labels: Any, weights: Any) -> Any:
     return model.fit(rows, labels, sample_weight=weights)
 
 
-def bound(scores: Any, share: float) -> float:
-    """The score that no more than a share of all reach."""
-    return float(np.sort(scores)[::-1][int(share * len(scores))])
-
-
 def kept(target: Path, model: Any, rarity: Any, found: tuple[float, float]) -> str:
     """Write a model to a file with its bounds; returns what it weighs."""
     scale = np.abs(model.coef_).max(axis=1) / 127
@@ -156,10 +154,9 @@ def main() -> None:
     mine = np.arange(len(texts)) < len(own)
     harmless = mine & (labels == 0)
     score = chance[:, 1] + chance[:, 2]
-    sure, maybe = bound(score[harmless], SURE), bound(1 - chance[harmless, 0], MAYBE)
     ruled = np.array([bool(at < len(own) and endangered(text)) for at, text in enumerate(texts)])
-    danger, asked = score >= sure, 1 - chance[:, 0] >= maybe
-    print(f"{len(texts)} sentences, {len(own)} written, {groups[mine].max()} themes; {sure=:.3f} {maybe=:.3f}")
+    danger, asked = score >= SURE, 1 - chance[:, 0] >= MAYBE
+    print(f"{len(texts)} sentences, {len(own)} written, {groups[mine].max()} blocks")
     for place, name in [*enumerate(LABELS), (0, "borrowed")]:
         part = (labels == place) & (mine if name != "borrowed" else ~mine)
         found = [float(one[part].mean()) for one in (ruled, danger, danger | ruled, danger | ruled | asked)]
@@ -167,7 +164,7 @@ def main() -> None:
     if given.show:
         for at in np.flatnonzero((harmless & danger) | (np.isin(labels, (1, 2)) & ~asked & ~ruled)):
             print(LABELS[labels[at]], np.round(chance[at], 2), texts[at])
-    print(kept(TARGET, fitted(rows, labels, weights), rarity, (sure, maybe)))
+    print(kept(TARGET, fitted(rows, labels, weights), rarity, (SURE, MAYBE)))
 
 
 if __name__ == "__main__":
