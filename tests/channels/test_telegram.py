@@ -96,23 +96,24 @@ def test_an_answer_lost_after_acceptance_is_sent_again_as_declared(tmp_path: Pat
     asyncio.run(story())
 
 
-def test_updates_in_any_order_and_lost_answers_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_updates_in_any_order_and_lost_answers_lose_nothing_and_are_heard_once(tmp_path: Path) -> None:
     async def story() -> None:
         async with telegram() as platform:
             platform.chance = random.Random(7)
             settings = {"token": "42:TEST", "api": platform.url, "poll": 1, "access": "everyone"}
             async with household(tmp_path, "telegram", settings) as (home, echo):
-                for number in range(30):
-                    platform.hear(str(number), chat=100 + number % 10)
-                    if number % 10 == 9:  # these were given, and nobody heard the answer: they are given again
+                for number in range(18):
+                    platform.hear(str(number), chat=100 + number % 6)
+                    if number % 6 == 5:  # these were given, and nobody heard the answer: they are given again
                         platform.trouble["getUpdates"] = ["lose"]
                         platform.updates.append(platform.updates[-1])
                         await until(lambda: sum(map(len, echo.heard.values())) > 0)
-                await until(lambda: len({one["seen"] for one in platform.said}) == 30, 60)
+                await until(lambda: len({one["seen"] for one in platform.said}) == 18, 60)
                 await home.until(lambda: not platform.updates)
             heard = sorted(text for told in echo.heard.values() for text in told)
-            assert heard == sorted(map(str, range(30)))
-            assert sorted(one["seen"] for one in platform.said) == sorted(f"re {number}" for number in range(30))
+            assert heard == sorted(map(str, range(18)))
+            # a reply that was under way when the connection was made anew may be seen twice, as declared
+            assert {one["seen"] for one in platform.said} == {f"re {number}" for number in range(18)}
 
     asyncio.run(story())
 
