@@ -119,7 +119,7 @@ def test_a_question_is_answered_piece_by_piece(open_house: Any) -> None:
             *_, last = [event async for event in client.ask("instead of another")]
             assert last.done.fallback
             assert (done.usage.prompt, done.usage.completion, done.usage.cached) == (7, 3, 2)
-            assert house.talk.envelopes[-1].account == "owner" and house.talk.histories == [None]
+            assert house.talk.envelopes[-1].account == "owner" and house.talk.histories == [None, None]
             past = [WORDS("Past")(role="user", text="before")]
             whole = [event async for event in client.ask("One. Two.", stateless=True, history=past, sentences=True)]
             assert "".join(event.text for event in whole) == "One. Two. "
