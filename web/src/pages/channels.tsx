@@ -71,6 +71,7 @@ function Card({ one, again }: { one: Channel; again: () => void }) {
         {one.errors > 0 && ` · ${t("channels.errors", { n: one.errors })}`}{one.lag > 1 && ` · ${t("channels.lag", { n: Math.round(one.lag) })}`}
       </p>
       {one.scan && one.state === "failed" && <Scan one={one} done={again} />}
+      {!fixed && one.state === "ready" && !(one.last_in && one.last_out) && <p className="hint">{t(one.last_in ? "channels.unsaid" : "channels.unheard")}</p>}
       {told && <p className="good-note" role="status">{told}</p>}
       {Boolean(refused) && <Wrong error={refused} />}
       <div className="row">

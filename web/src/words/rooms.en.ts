@@ -164,6 +164,8 @@ export const rooms = {
   "personas.large": "A card may have 5 MiB at most.",
   "channels.title": "Channels",
   "channels.text": "Where people meet Kith. Settings are checked, written to kith.yaml, and take effect at once.",
+  "channels.unheard": "Connected, and not tried yet: write a message to it, and this page says when it came.",
+  "channels.unsaid": "A message came; the answer to it has not gone out yet.",
   "channels.others": "Add a channel",
   "channels.find": "Find a channel",
   "channels.in": "Last in:",

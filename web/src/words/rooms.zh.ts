@@ -166,6 +166,8 @@ export const rooms: Record<keyof typeof english, string> = {
   "personas.large": "角色卡最大 5 MiB。",
   "channels.title": "渠道",
   "channels.text": "人们在哪里遇见 Kith。设置会先检查，再写入 kith.yaml 并立即生效。",
+  "channels.unheard": "已连接，还没试过：给它发一条消息，收到后这里会显示。",
+  "channels.unsaid": "消息收到了，回复还没发出。",
   "channels.others": "添加渠道",
   "channels.find": "查找渠道",
   "channels.in": "最近收到：",
