@@ -5,12 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, cast
 
 from kith.core.errors import Invalid
-from kith.core.message import Text
+from kith.core.message import Envelope, Message, Part, Text
 
 _ID_LIMIT = 128
+
+
+class More(TypedDict, total=False):
+    """What some messages have besides; see `Envelope`."""
+
+    sender_name: str
+    reply_to: str
+    locale: str
+    mentioned: bool
+    bot: bool
+    thread: str
+    edits: str
+    reaction: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +33,15 @@ class Arrival:
     account: str
     at: float
     sender: str = ""
+
+    def envelope(
+        self, channel: str, name: str, parts: tuple[Part, ...], *, sender: str, conversation: str, direct: bool,
+        **more: Unpack[More],
+    ) -> Envelope:  # fmt: skip
+        """What came, as an envelope; `name` is the platform's id of it."""
+        said = Message(message_id(channel, self.account, name), "user", parts, self.at)
+        kind = "direct" if direct else "group"
+        return Envelope(channel, self.account, name, sender, conversation, said, kind, **more)
 
 
 def message_id(channel: str, account: str, platform_id: str) -> str:
@@ -59,7 +81,23 @@ def inner(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def word(fields: Mapping[str, Any], key: str) -> str:
     """The string at `key` as it can be kept: of well-formed Unicode, without NUL; empty where there is none."""
     found = fields.get(key)
-    return found.encode("utf-8", "replace").decode("utf-8").replace("\x00", "") if isinstance(found, str) else ""
+    return clean(found) if isinstance(found, str) else ""
+
+
+def clean(text: str) -> str:
+    """A text as it can be kept and sent: of well-formed Unicode, without NUL."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
+
+
+def printable(text: str, most: int) -> str:
+    """The first `most` printable characters of a name."""
+    return "".join(char for char in text if char.isprintable())[:most]
+
+
+def natural(fields: Mapping[str, Any], key: str, below: int = 1 << 40) -> int:
+    """The whole number at `key` from 0 to `below`; 0 where there is none."""
+    found = fields.get(key)
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < below else 0
 
 
 def quotes(text: str, mark: str = ">") -> list[Text]:

@@ -10,13 +10,39 @@ from typing import Any, Literal, Protocol, TypeVar
 import httpx
 from pydantic import Field
 
-from kith.channels.arrival import Arrival, check_name, check_text, inner, mapping, message_id, quotes, rows, word
+from kith.channels.arrival import (
+    Arrival,
+    check_name,
+    check_text,
+    clean,
+    inner,
+    mapping,
+    message_id,
+    natural,
+    printable,
+    quotes,
+    rows,
+    word,
+)
+from kith.channels.asking import (
+    Flights,
+    Stale,
+    Token,
+    answered,
+    decoded,
+    decoded_fields,
+    download_again,
+    reaching,
+    seconds_of,
+)
+from kith.channels.bodies import bodies, cut, drawable
+from kith.channels.calls import body_of, keep, same, tended
 from kith.channels.letters import Desk, Office, Post, Seal, read_letter, tags
 from kith.channels.marks import Dialect, convert, pieces
-from kith.channels.media import PENDING, Limits, download, media_parts, part_for, wordless
+from kith.channels.media import PENDING, Limits, download, gathered, media_parts, part_for, telling, wordless
 from kith.channels.replay import Replay
 from kith.channels.scan import Scan
-from kith.channels.session import Bookmark, Event, Session, Usage
+from kith.channels.session import Bookmark, Event, Session, Usage, gateway
 from kith.channels.text import Unit, measure, split
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
@@ -290,6 +316,7 @@ __all__ = [
     "Desk",
     "Dialect",
     "Event",
+    "Flights",
     "Hook",
     "HookReply",
     "Kit",
@@ -301,34 +328,55 @@ __all__ = [
     "Scan",
     "Seal",
     "Session",
+    "Stale",
+    "Token",
     "Unit",
     "Usage",
+    "answered",
+    "bodies",
+    "body_of",
     "check_name",
     "check_text",
+    "clean",
     "collect",
     "convert",
+    "cut",
+    "decoded",
+    "decoded_fields",
     "deliver",
     "describe",
     "download",
+    "download_again",
+    "drawable",
+    "gateway",
+    "gathered",
     "hand_over",
     "inner",
+    "keep",
     "let_go",
     "load_cursor",
     "mapping",
     "measure",
     "media_parts",
     "message_id",
+    "natural",
     "origin",
     "part_for",
     "pieces",
     "plain",
+    "printable",
     "quotes",
+    "reaching",
     "read_letter",
     "rows",
+    "same",
     "save_cursor",
+    "seconds_of",
     "sorry",
     "split",
     "tags",
+    "telling",
+    "tended",
     "word",
     "wordless",
 ]

@@ -136,6 +136,22 @@ def shown(size: int) -> str:
     return f"{size / 1_000_000:.1f} MB" if size >= 100_000 else f"{max(1, round(size / 1000))} kB"
 
 
+async def gathered(answer: httpx.Response, most: int) -> bytes:
+    """The bytes of an answer that streams. Raises `Invalid` (code ``too_large``) behind `most`."""
+    data = bytearray()
+    async for chunk in answer.aiter_bytes():
+        data += chunk
+        if len(data) > most:
+            raise Invalid("the file is too large", code="too_large")
+    return bytes(data)
+
+
+def telling(answer: httpx.Response) -> str:
+    """The type of an answer's bytes, if it is one of pictures, sounds or films; others tell nothing."""
+    mime = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return mime if re.fullmatch(r"(image|audio|video)/[\w.+-]{1,60}", mime) else ""
+
+
 async def download(
     client: httpx.AsyncClient, url: str, most: int, headers: Mapping[str, str] | None = None
 ) -> tuple[bytes, str]:
@@ -143,7 +159,6 @@ async def download(
 
     Raises `Invalid` (code ``too_large`` for more than `most` bytes), `Refused`, `Unavailable` to be tried again.
     """
-    data = bytearray()
     try:
         async with client.stream("GET", url, headers=dict(headers or {})) as answer:
             if answer.status_code == 429 or answer.status_code >= 500:
@@ -154,16 +169,13 @@ async def download(
                 raise NotFound("this file is not there any more")
             if answer.status_code != 200:
                 raise Invalid(f"a file cannot be fetched ({answer.status_code})", code="not_wanted")
-            async for chunk in answer.aiter_bytes():
-                data += chunk
-                if len(data) > most:
-                    raise Invalid("the file is too large", code="too_large")
+            data = await gathered(answer, most)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise Invalid("this is no address of a file", code="not_wanted") from None
     except httpx.HTTPError as error:
         raise Unavailable(f"a file cannot be fetched ({type(error).__name__})", retry_after=2.0) from None
-    return bytes(data), kind if re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,60}", kind, re.ASCII) else ""
+    return data, kind if re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,60}", kind, re.ASCII) else ""
 
 
 def part_for(mime: str, blob: str, name: str = "", size: int = 0) -> Image | Audio | File:

@@ -13,10 +13,11 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
 
+from kith.channels.arrival import inner
 from kith.core.clock import Clock
 from kith.core.errors import KithError, Refused, Unavailable
 from kith.runtime.telemetry import get_logger
@@ -66,6 +67,20 @@ class Event:
         return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
 
 
+def gateway(told: Any, platform: str) -> str:
+    """The gateway's address, as the platform names it. Raises `Unavailable`, also when no session may be begun today
+    any more."""
+    fields = cast("Mapping[str, Any]", told) if isinstance(told, Mapping) else dict[str, Any]()
+    limit, url = inner(fields, "session_start_limit"), fields.get("url")
+    if limit.get("remaining") == 0:
+        after = limit.get("reset_after")
+        wait = after / 1000 if isinstance(after, int | float) else 60.0
+        raise Unavailable(f"{platform} lets this bot begin no more sessions today", retry_after=min(wait, 86_400.0))
+    if not isinstance(url, str) or not url.startswith(("wss://", "ws://")):
+        raise Unavailable(f"{platform} gives no address of its gateway", retry_after=5.0)
+    return url
+
+
 class Session:
     """One connection at a time. `alive` is called for whatever is heard of the platform."""
 
@@ -97,6 +112,22 @@ class Session:
             await self.close()
             if not again or before == (self.mark.session, self.mark.url):
                 raise error
+
+    async def listen(
+        self, url: str, heard: Callable[[Event], Awaitable[None]], left: Callable[[], None] = lambda: None
+    ) -> NoReturn:
+        """Hear, keep with `heard`, and only then move on. After a broken connection `left` is told, and the session is
+        taken up once more at once. Raises as `open` and `heard`."""
+        while True:
+            try:
+                event = await self.next()
+            except Unavailable as error:
+                _log.info("gateway left", reason=error.message)
+                left()
+                await self.close()
+                await self.open(url)
+                continue
+            await heard(event)
 
     async def next(self) -> Event:
         """The next event, in order. Raises `Unavailable` or `Refused` when the connection has ended."""

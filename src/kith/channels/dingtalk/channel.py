@@ -12,14 +12,12 @@ import wave
 from collections import OrderedDict
 from typing import Any, cast
 
-import msgspec
-
 from kith.channels.dingtalk.line import Line
 from kith.channels.dingtalk.parse import parse, session
 from kith.channels.dingtalk.render import Piece, kind_of, param, render
 from kith.channels.dingtalk.settings import DingtalkSettings
 from kith.channels.dingtalk.wire import Wire
-from kith.channels.kit import Arrival, Kit, collect, deliver, hand_over, let_go
+from kith.channels.kit import Arrival, Kit, body_of, collect, deliver, hand_over, keep, let_go, tended
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 from kith.core.message import Envelope
 from kith.core.people import Parcel
@@ -60,7 +58,7 @@ class DingtalkChannel:
             raise
         self._accept = accept
         self._kit.alive()
-        self._task = asyncio.create_task(self._run(line))
+        self._task = asyncio.create_task(tended("DingTalk", self._kit.lost, lambda: self._run(line)))
 
     async def stop(self) -> None:
         """Hear nothing more; what was not acknowledged comes again."""
@@ -126,19 +124,14 @@ class DingtalkChannel:
         if self._queue.qsize() < (_QUEUE if frame is not None else _QUEUE + 1):
             self._queue.put_nowait(frame)
 
-    async def _run(self, line: Line) -> None:
-        try:
-            while (frame := await self._queue.get()) is not None:
-                try:
-                    if await self._take(frame):
-                        await line.acknowledge(frame)
-                except Unavailable as error:
-                    _log.info("message not acknowledged", reason=error.message)
-            reason = "DingTalk wants the connection replaced"  # what came before was answered on it
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("dingtalk loop failed", error=type(error).__name__)
-            reason = f"the DingTalk channel failed ({type(error).__name__})"
-        self._kit.lost(reason)
+    async def _run(self, line: Line) -> str:
+        while (frame := await self._queue.get()) is not None:
+            try:
+                if await self._take(frame):
+                    await line.acknowledge(frame)
+            except Unavailable as error:
+                _log.info("message not acknowledged", reason=error.message)
+        return "DingTalk wants the connection replaced"  # what came before was answered on it
 
     async def _take(self, frame: dict[str, Any]) -> bool:
         """While the inbox cannot take it, nothing after it is heard. What can never be accepted is passed over."""
@@ -157,19 +150,13 @@ class DingtalkChannel:
         """Where this conversation may be answered for a while."""
         url, until = session(raw)
         if self._wire is not None and self._wire.belongs(url):
-            self._sessions[conversation] = url, until
-            self._sessions.move_to_end(conversation)
-        while len(self._sessions) > _KNOWN:
-            self._sessions.popitem(last=False)
+            keep(self._sessions, conversation, (url, until), _KNOWN)
 
 
 def _data(frame: dict[str, Any]) -> dict[str, Any]:
     """A callback's data, which is JSON as text. Raises `Invalid`."""
     raw = frame.get("data")
-    try:
-        found: object = msgspec.json.decode(raw) if isinstance(raw, str) else None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        found = None
+    found = body_of(raw, "a callback's data is no JSON") if isinstance(raw, str) else None
     if not isinstance(found, dict):
         raise Invalid("a callback's data is no JSON object", code="bad_frame")
     return cast("dict[str, Any]", found)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
+from kith.channels.kit import decoded_fields, inner, word
 from kith.core.errors import Unavailable
 from kith.runtime.telemetry import get_logger
 
@@ -65,7 +66,7 @@ class Line:
     async def _answer(self, frame: dict[str, Any], data: str) -> None:
         if self._socket is None:
             raise Unavailable("DingTalk's socket is closed")
-        name = _header(frame, "messageId")
+        name = word(inner(frame, "headers"), "messageId")
         answer = {
             "code": 200,
             "headers": {"contentType": "application/json", "messageId": name},
@@ -91,12 +92,8 @@ class Line:
         self._lost(reason)
 
     async def _take(self, raw: str | bytes) -> None:
-        try:
-            found: object = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            found = None
-        frame = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-        match frame.get("type"), _header(frame, "topic"):
+        frame = decoded_fields(raw)
+        match frame.get("type"), word(inner(frame, "headers"), "topic"):
             case "SYSTEM", "disconnect":
                 self._hear(None)
             case "SYSTEM", _:
@@ -106,9 +103,3 @@ class Line:
                 self._hear(frame)
             case _:
                 _log.info("frame not understood")
-
-
-def _header(frame: dict[str, Any], key: str) -> str:
-    headers = frame.get("headers")
-    found = cast("dict[str, Any]", headers).get(key) if isinstance(headers, dict) else None
-    return found if isinstance(found, str) else ""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kith.channels.kit import PENDING, Arrival, check_name, inner, mapping, message_id, rows, word
+from kith.channels.kit import PENDING, Arrival, check_name, inner, mapping, natural, printable, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Audio, Envelope, File, Image, Part, Text
 
 NAME = "dingtalk"
 _LONGEST = 65_536
@@ -33,25 +33,17 @@ def parse(raw: Any, arrival: Arrival) -> Envelope | None:
         case other:
             raise Invalid(f"{other[:20]!r} is no kind of conversation", code="bad_field")
     answered = word(said, "originalProcessQueryKey") or word(said, "originalMsgId")
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=sender,
-        conversation=conversation,
-        message=Message(message_id(NAME, arrival.account, name), "user", parts, arrival.at),
-        kind="direct" if direct else "group",
-        sender_name=_clean(word(said, "senderNick"))[:128],
+    return arrival.envelope(
+        NAME, name, parts, sender=sender, conversation=conversation, direct=direct,
+        sender_name=printable(word(said, "senderNick"), 128),
         reply_to=answered if len(answered) <= 128 and answered.isprintable() else "",
         mentioned=direct or said.get("isInAtList") is True,
-    )
+    )  # fmt: skip
 
 
 def session(raw: Mapping[str, Any]) -> tuple[str, float]:
     """The address at which this conversation may be answered for a while, and until when."""
-    until = raw.get("sessionWebhookExpiredTime")
-    good = isinstance(until, int) and not isinstance(until, bool) and 0 < until < 1 << 53
-    return word(raw, "sessionWebhook")[:_CODE], until / 1000.0 if isinstance(until, int) and good else 0.0
+    return word(raw, "sessionWebhook")[:_CODE], natural(raw, "sessionWebhookExpiredTime", 1 << 53) / 1000.0
 
 
 def _parts(said: Mapping[str, Any]) -> tuple[Part, ...]:
@@ -72,7 +64,7 @@ def _parts(said: Mapping[str, Any]) -> tuple[Part, ...]:
         case "":
             raise Invalid("the message has no type", code="bad_field")
         case _:
-            return (Text(f"[{_clean(kind)[:40]}]", outside=True),)
+            return (Text(f"[{printable(kind, 40)}]", outside=True),)
 
 
 def _rich(content: Mapping[str, Any]) -> tuple[Part, ...]:
@@ -95,8 +87,4 @@ def _media(cls: type[Image | Audio | File], fields: Mapping[str, Any], mime: str
     code = word(fields, "downloadCode")
     if not 0 < len(code) <= _CODE or not code.isascii() or not code.isprintable():
         raise Invalid("the file has no download code", code="bad_field")
-    return cls(f"{PENDING}{code}", mime, _clean(word(fields, "fileName"))[:200])
-
-
-def _clean(text: str) -> str:
-    return "".join(char for char in text if char.isprintable())
+    return cls(f"{PENDING}{code}", mime, printable(word(fields, "fileName"), 200))

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from kith.channels.kit import convert, split
-from kith.core.message import Audio, Image, Media, Message, Text
+from kith.channels.kit import bodies, convert, cut, drawable
+from kith.core.message import Audio, Image, Media, Message
 
 LIMIT = 6000  # ``msgParam`` may have 15,000 bytes with everything escaped
 _BODY = 14_000
 _TITLE = 60
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_PICTURE = re.compile(r"!(?=\[[^\]\n]{0,300}\]\([^)\s]{1,2000}\))")
 _FILES = ("xlsx", "pdf", "zip", "rar", "doc", "docx")
 
 
@@ -35,24 +33,22 @@ class Piece:
 
 def render(message: Message) -> list[Piece]:
     """The messages that say `message`, in order. A file of a kind that DingTalk does not take is named."""
-    found: list[Piece] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                text = lines(_PICTURE.sub("", _CONTROL.sub("", part.text)))
-                found += [Piece(_title(piece), piece) for piece in _cut(text)]
-            case Image() if part.mime in ("image/jpeg", "image/png", "image/gif", "image/bmp"):
-                found.append(Piece(kind="image", media=part))
-            case Audio() if part.mime in ("audio/wav", "audio/x-wav"):
-                found.append(Piece(kind="voice", media=part))
-            case Media() if _ending(part.name) in _FILES:
-                found.append(Piece(kind="file", media=part))
-            case Media():
-                named = _CONTROL.sub("", f"[{part.mime} {part.name}]".replace(" ]", "]"))
-                found.append(Piece(named[:_TITLE], named))
-            case _:
-                continue
-    return found
+
+    def texts(text: str) -> list[Piece]:
+        return [Piece(_title(piece), piece) for piece in cut(lines(drawable(text)), LIMIT, _fits)]
+
+    return bodies(message, texts, lambda media: [_file(media)])
+
+
+def _file(media: Media) -> Piece:
+    if isinstance(media, Image) and media.mime in ("image/jpeg", "image/png", "image/gif", "image/bmp"):
+        return Piece(kind="image", media=media)
+    if isinstance(media, Audio) and media.mime in ("audio/wav", "audio/x-wav"):
+        return Piece(kind="voice", media=media)
+    if _ending(media.name) in _FILES:
+        return Piece(kind="file", media=media)
+    named = drawable(f"[{media.mime} {media.name}]".replace(" ]", "]"))
+    return Piece(named[:_TITLE], named)
 
 
 def lines(text: str) -> str:
@@ -82,13 +78,8 @@ def _ending(name: str) -> str:
     return name.rpartition(".")[2].lower()
 
 
-def _cut(text: str) -> list[str]:
-    """Pieces that also fit when most of what is in them has to be escaped."""
-    found: list[str] = []
-    for piece in split(text, LIMIT, "bytes"):
-        fits = len(param(title="", text=piece).encode()) < _BODY - 4 * _TITLE
-        found += [piece] if fits else split(piece, LIMIT // 4, "bytes")
-    return found
+def _fits(text: str) -> bool:
+    return len(param(title="", text=text).encode()) < _BODY - 4 * _TITLE
 
 
 def _title(text: str) -> str:

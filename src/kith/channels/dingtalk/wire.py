@@ -6,23 +6,19 @@ log; what it does is four calls.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote_plus, urlsplit
 
 import httpx
-import msgspec
 
 from kith.channels.dingtalk.settings import DingtalkSettings
+from kith.channels.kit import Flights, Stale, Token, decoded, gathered, seconds_of, telling
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 
 MESSAGES = "/v1.0/im/bot/messages/get"
 _EARLY = 300.0
-_GRACE = 2.0
 _STALE = ("InvalidAuthentication", "invalidauthentication", "40014", "42001", "40001")
 _SECRET = ("invalidClient", "authFailed", "AuthenticationFailed", "invalidParameter.appKey", "appKeyNotExist")
 _SLOW = ("Throttling", "flowControl", "ServiceUnavailable", "system", "unknown")
@@ -37,33 +33,25 @@ class Wire:
     def __init__(
         self, client: httpx.AsyncClient, outside: httpx.AsyncClient, clock: Clock, settings: DingtalkSettings
     ) -> None:
-        self._client, self._outside, self._clock, self._settings = client, outside, clock, settings
+        self._client, self._outside, self._settings = client, outside, settings
         self._robot = settings.robot or settings.app
-        self._token, self._until = "", 0.0
-        self._lock = asyncio.Lock()
-        self._flying, self._closing, self._landed = 0, False, asyncio.Event()
+        self._token, self._flights = Token(clock, self._new), Flights("DingTalk")
 
     async def close(self) -> None:
         """Close the connections, after what is under way has had a moment to end."""
-        self._closing = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE):
-                while self._flying:
-                    self._landed.clear()
-                    await self._landed.wait()
-        await asyncio.gather(self._client.aclose(), self._outside.aclose())
+        await self._flights.close(self._client, self._outside)
 
     async def token(self) -> str:
         """A token that is good. Raises `Refused` for a wrong id or secret, `Unavailable`."""
-        async with self._lock:
-            if not self._token or self._clock.now() >= self._until:
-                given = {"appKey": self._settings.app, "appSecret": self._settings.secret.get_secret_value()}
-                told = await self._first("/v1.0/oauth2/accessToken", given)
-                token, lasts = told.get("accessToken"), told.get("expireIn")
-                if not isinstance(token, str) or not token or not isinstance(lasts, int):
-                    raise Unavailable("DingTalk gave no token", retry_after=5.0)
-                self._token, self._until = token, self._clock.now() + max(lasts - _EARLY, 30.0)
-            return self._token
+        return await self._token.get()
+
+    async def _new(self) -> tuple[str, float]:
+        given = {"appKey": self._settings.app, "appSecret": self._settings.secret.get_secret_value()}
+        told = await self._first("/v1.0/oauth2/accessToken", given)
+        token, lasts = told.get("accessToken"), told.get("expireIn")
+        if not isinstance(token, str) or not token or not isinstance(lasts, int):
+            raise Unavailable("DingTalk gave no token", retry_after=5.0)
+        return token, max(lasts - _EARLY, 30.0)
 
     async def endpoint(self) -> str:
         """The address of a new connection in Stream mode. Raises as `token`."""
@@ -118,18 +106,14 @@ class Wire:
         """The bytes behind a download code, and their type where it tells something. Raises as `say`, `Invalid` (code
         ``too_large``) behind `most` bytes."""
         told = await self._known("/v1.0/robot/messageFiles/download", {"downloadCode": code, "robotCode": self._robot})
-        url, data = str(told.get("downloadUrl", "")), bytearray()
+        url = str(told.get("downloadUrl", ""))
         ours = urlsplit(url).netloc == urlsplit(self._settings.api).netloc
-        with self._flight():
+        with self._flights.one():
             async with (self._client if ours else self._outside).stream("GET", url) as answer:
-                async for chunk in answer.aiter_bytes():
-                    data += chunk
-                    if len(data) > most:
-                        raise Invalid("the file is too large", code="too_large")
+                data = await gathered(answer, most)
         if not answer.is_success:
             raise Invalid(f"the file is not to be had ({answer.status_code})", code="not_wanted")
-        mime = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return bytes(data), mime if re.fullmatch(r"(image|audio|video)/[\w.+-]{1,60}", mime) else ""
+        return data, telling(answer)
 
     async def _known(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         def ask(token: str) -> dict[str, Any]:
@@ -141,44 +125,21 @@ class Wire:
         """A call that shows our secret and needs no token."""
         try:
             return await self._ask("POST", self._settings.api + path, json=dict(given))
-        except _Stale:
+        except Stale:
             raise Refused("DingTalk does not know this app", hint=_HINT) from None
 
     async def _twice(self, url: str, ask: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
         """A call with a token; with a new one when DingTalk does not know this one any more."""
-        token = await self.token()
-        try:
-            return await self._ask("POST", url, **ask(token))
-        except _Stale:
-            if self._token == token:
-                self._token = ""
-        try:
-            return await self._ask("POST", url, **ask(await self.token()))
-        except _Stale:
-            self._token = ""
-            raise
 
-    @contextlib.contextmanager
-    def _flight(self) -> Generator[None]:
-        """One request under way. Raises `Unavailable` once this is being closed, and for a connection that failed."""
-        if self._closing:
-            raise Unavailable("the DingTalk channel is not connected")
-        self._flying += 1
-        try:
-            yield
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"DingTalk cannot be reached ({type(error).__name__})", retry_after=2.0) from None
-        finally:
-            self._flying -= 1
-            self._landed.set()
+        async def once(token: str) -> dict[str, Any]:
+            return await self._ask("POST", url, **ask(token))
+
+        return await self._token.use(once)
 
     async def _ask(self, method: str, url: str, **given: Any) -> dict[str, Any]:
-        with self._flight():
+        with self._flights.one():
             answer = await self._client.request(method, url, **given)
-        try:
-            found: object = msgspec.json.decode(answer.content)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            found = None
+        found: Any = decoded(answer.content)
         told = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
         code = str(told.get("code", told.get("errcode", "")) or "")
         if answer.is_success and code in ("", "0", "200") and found is not None:
@@ -186,18 +147,16 @@ class Wire:
         raise _verdict(answer, code, str(told.get("message", told.get("errmsg", "")))[:200])
 
 
-class _Stale(Unavailable):
-    """The token is not known any more."""
-
-
 def _verdict(answer: httpx.Response, code: str, said: str) -> KithError:
     status = answer.status_code
     if code.startswith(_SECRET):
         return Refused(f"DingTalk does not know this app: {code} {said}", hint=_HINT)
     if status == 429 or status >= 500 or "Qps" in code or code in _BUSY or code.startswith(_SLOW):
-        return Unavailable(f"DingTalk says {status} {code}", retry_after=_wait(answer))
+        return Unavailable(
+            f"DingTalk says {status} {code}", retry_after=seconds_of(answer.headers.get("retry-after", ""), 5.0, 1.0)
+        )
     if code in _STALE:
-        return _Stale(f"DingTalk does not know the token any more ({code})", retry_after=2.0)
+        return Stale(f"DingTalk does not know the token any more ({code})", retry_after=2.0)
     if code.startswith(_RIGHTS) or status in (401, 403):
         return Refused(
             f"DingTalk refuses this: {code} {said}", hint="grant the app's permissions (qyapi_robot_sendmsg)"
@@ -205,11 +164,6 @@ def _verdict(answer: httpx.Response, code: str, said: str) -> KithError:
     if not code:
         return Unavailable(f"DingTalk's answer makes no sense ({status})", retry_after=5.0)
     return Invalid(f"DingTalk does not want this: {code} {said}".rstrip(), code="not_wanted")
-
-
-def _wait(answer: httpx.Response) -> float:
-    found = answer.headers.get("retry-after", "")
-    return min(max(float(found), 1.0), 3600.0) if found.isascii() and found.isdigit() and len(found) < 6 else 5.0
 
 
 def _list(told: Mapping[str, Any], key: str) -> list[Any]:

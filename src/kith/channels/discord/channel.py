@@ -26,9 +26,11 @@ from kith.channels.kit import (
     collect,
     deliver,
     hand_over,
+    keep,
     let_go,
     load_cursor,
     save_cursor,
+    tended,
 )
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.message import Envelope
@@ -145,24 +147,10 @@ class DiscordChannel:
         return Bookmark(str(kept.get("session", "")), str(kept.get("url", "")), int(kept.get("seq", 0)))
 
     async def _run(self, session: Session, url: str) -> None:
-        """Hear, keep, and only then move on. After a broken connection the session is taken up once more at once."""
-        reason = ""
-        try:
-            while True:
-                try:
-                    event = await session.next()
-                except Unavailable as error:
-                    _log.info("gateway left", reason=error.message)
-                    await session.close()
-                    await session.open(url)
-                    continue
-                await self._heard(session, event)
-        except KithError as error:
-            reason = error.message
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("discord loop failed", error=type(error).__name__)
-            reason = f"the Discord channel failed ({type(error).__name__})"
-        self._kit.lost(reason)
+        async def heard(event: Event) -> None:
+            await self._heard(session, event)
+
+        await tended("Discord", self._kit.lost, lambda: session.listen(url, heard))
 
     async def _heard(self, session: Session, event: Event) -> None:
         """One event, kept with what it leads to. Nothing is kept of what says nothing to us: it may come again."""
@@ -245,15 +233,11 @@ class DiscordChannel:
         """Remember whose message it was, the room, and that everything up to it is kept."""
         if not envelope.message.parts or envelope.edits:
             return
-        self._authors[envelope.platform_id] = envelope.sender
-        while len(self._authors) > _AUTHORS:
-            self._authors.popitem(last=False)
+        keep(self._authors, envelope.platform_id, envelope.sender, _AUTHORS)
         self._latest = max(self._latest, int(envelope.platform_id.rpartition("/")[2]))
         guild = str(cast("dict[str, Any]", event["d"]).get("guild_id", ""))
         if self._rooms.get(envelope.conversation) != guild:
-            self._rooms[envelope.conversation] = guild
-            while len(self._rooms) > _ROOMS:
-                self._rooms.popitem(last=False)
+            keep(self._rooms, envelope.conversation, guild, _ROOMS)
             await save_cursor(self._kit, NAME, f"{self._settings.account}/rooms", self._rooms)
 
 

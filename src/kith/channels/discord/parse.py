@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from kith.channels.kit import PENDING, Arrival, inner, mapping, message_id, part_for, rows, word
+from kith.channels.kit import PENDING, Arrival, inner, mapping, natural, part_for, printable, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Envelope, Message, Part, Text
+from kith.core.message import Envelope, Part, Text
 
 NAME = "discord"
 _LONGEST = 65_536
@@ -66,21 +66,13 @@ def _message(said: Mapping[str, Any], arrival: Arrival, known: Known, edited: bo
     name = f"{base}/{stamp}" if edited else base
     direct, answered = not word(said, "guild_id"), inner(said, "referenced_message")
     to_us = bool(known.own) and word(inner(answered, "author"), "id") == known.own
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=sender,
-        conversation=channel,
-        message=Message(message_id(NAME, arrival.account, name), "user", parts, arrival.at),
-        kind="direct" if direct else "group",
-        sender_name=_called(said, author),
+    return arrival.envelope(
+        NAME, name, parts, sender=sender, conversation=channel, direct=direct, sender_name=_called(said, author),
         reply_to=f"{channel}/{_number(answered, 'id')}" if answered else "",
         mentioned=direct or to_us or _mentioned(said, known),
         bot=author.get("bot") is True or bool(said.get("webhook_id")),
-        thread=channel if said.get("channel_type") in _THREADS else "",
-        edits=base if edited else "",
-    )
+        thread=channel if said.get("channel_type") in _THREADS else "", edits=base if edited else "",
+    )  # fmt: skip
 
 
 def _deleted(gone: Mapping[str, Any], arrival: Arrival, known: Known) -> Envelope | None:
@@ -90,17 +82,10 @@ def _deleted(gone: Mapping[str, Any], arrival: Arrival, known: Known) -> Envelop
     if not (sender := known.authors.get(base, "")):
         return None
     name, direct = f"{base}/deleted", not word(gone, "guild_id")
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=sender,
-        conversation=channel,
-        message=Message(message_id(NAME, arrival.account, name), "user", (), arrival.at),
-        kind="direct" if direct else "group",
+    return arrival.envelope(
+        NAME, name, (), sender=sender, conversation=channel, direct=direct, edits=base,
         mentioned=True,  # else a group's rule would keep a message that was taken back from being stopped
-        edits=base,
-    )
+    )  # fmt: skip
 
 
 def _reaction(event: Mapping[str, Any], arrival: Arrival, known: Known) -> Envelope | None:
@@ -112,18 +97,11 @@ def _reaction(event: Mapping[str, Any], arrival: Arrival, known: Known) -> Envel
     number = event.get("s")
     name = f"{channel}/r/{known.session[:64]}/{number if isinstance(number, int) and abs(number) < 1 << 53 else 0}"
     direct, taken = not word(put, "guild_id"), "-" if word(event, "t").endswith("REMOVE") else ""
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=sender,
-        conversation=channel,
-        message=Message(message_id(NAME, arrival.account, name), "user", (), arrival.at),
-        kind="direct" if direct else "group",
+    return arrival.envelope(
+        NAME, name, (), sender=sender, conversation=channel, direct=direct,
         reply_to=f"{channel}/{_number(put, 'message_id')}",
-        bot=inner(inner(put, "member"), "user").get("bot") is True,
-        reaction=f"{taken}{emoji}",
-    )
+        bot=inner(inner(put, "member"), "user").get("bot") is True, reaction=f"{taken}{emoji}",
+    )  # fmt: skip
 
 
 def _mentioned(said: Mapping[str, Any], known: Known) -> bool:
@@ -164,14 +142,14 @@ def _files(said: Mapping[str, Any]) -> list[Part]:
     for file in rows(said, "attachments", _FILES):
         if url := word(file, "url")[:2000]:
             mime = word(file, "content_type").partition(";")[0]
-            found.append(part_for(mime, f"{PENDING}{url}", word(file, "filename"), _size(file)))
+            found.append(part_for(mime, f"{PENDING}{url}", word(file, "filename"), natural(file, "size")))
     return found
 
 
 def _called(said: Mapping[str, Any], author: Mapping[str, Any]) -> str:
     """What somebody is called there: by their nickname, else their name."""
     whole = word(inner(said, "member"), "nick") or word(author, "global_name") or word(author, "username")
-    return "".join(char for char in whole if char.isprintable())[:128]
+    return printable(whole, 128)
 
 
 def _number(fields: Mapping[str, Any], key: str) -> str:
@@ -180,8 +158,3 @@ def _number(fields: Mapping[str, Any], key: str) -> str:
     if not isinstance(found, str) or not re.fullmatch(r"\d{1,20}", found, re.ASCII):
         raise Invalid(f"{key!r} is not a snowflake", code="bad_field")
     return found
-
-
-def _size(fields: Mapping[str, Any]) -> int:
-    found = fields.get("size")
-    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 1 << 40 else 0

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from kith.channels.kit import pieces
-from kith.core.message import Media, Message, Text
+from kith.channels.kit import bodies, clean, pieces
+from kith.core.message import Media, Message
 
 LIMIT = 2000  # "content: message contents (up to 2000 characters)"; counted as UTF-16, which is never less
 _SUPPRESS_EMBEDS = 1 << 2
@@ -23,22 +23,12 @@ class Piece:
 
 def render(message: Message) -> list[Piece]:
     """The messages that say `message`, in order."""
-    found: list[Piece] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                found += [Piece(text) for text in texts(part.text)]
-            case Media():
-                found.append(Piece(media=part))
-            case _:
-                continue
-    return found
+    return bodies(message, lambda text: [Piece(one) for one in texts(text)], lambda media: [Piece(media=media)])
 
 
 def texts(text: str) -> list[str]:
     """A text in pieces that Discord takes."""
-    clean = text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
-    return pieces(clean, LIMIT, "utf16", "markdown")
+    return pieces(clean(text), LIMIT, "utf16", "markdown")
 
 
 def content(text: str) -> dict[str, Any]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, cast
+from typing import Any
 
-import httpx
 import msgspec
 
 from kith.channels.discord.settings import DiscordSettings
-from kith.channels.kit import Kit, download
+from kith.channels.kit import Kit, answered, download_again, gateway, inner, reaching, seconds_of
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 
-_PAUSE = 0.5
 _INTENTS = 1 << 0 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 15  # guilds, messages, reactions, texts
 _LOOK = "look at channels.discord.token; the Developer Portal makes a new one"
 
@@ -50,14 +48,7 @@ class Wire:
 
     async def gateway(self) -> str:
         """The Gateway's address. Raises as `call`, `Unavailable` when no session may be begun today any more."""
-        told = _mapping(await self.call("GET", "/gateway/bot"))
-        limit, url = _mapping(told.get("session_start_limit")), told.get("url")
-        if limit.get("remaining") == 0:
-            after = limit.get("reset_after")
-            wait = after / 1000 if isinstance(after, int | float) else 60.0
-            raise Unavailable("Discord lets this bot begin no more sessions today", retry_after=min(wait, 86_400.0))
-        if not isinstance(url, str) or not url.startswith(("wss://", "ws://")):
-            raise Unavailable("Discord gives no address of its Gateway", retry_after=5.0)
+        url = gateway(await self.call("GET", "/gateway/bot"), "Discord")
         return f"{url.rstrip('/')}/?v=10&encoding=json"
 
     async def call(
@@ -72,13 +63,11 @@ class Wire:
         elif body is not None:
             headers["content-type"] = "application/json"
             sent = {"content": msgspec.json.encode(body)}
-        try:
+        with reaching("Discord", 1.0):
             answer = await self._client.request(method, f"{self._base}{path}", headers=headers, **sent)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"Discord cannot be reached ({type(error).__name__})", retry_after=1.0) from None
-        told = _decoded(answer)
+        told = answered(answer, "Discord")
         if not answer.is_success:
-            raise judge(answer.status_code, _mapping(told), answer.headers.get("retry-after", ""))
+            raise judge(answer.status_code, inner({"told": told}, "told"), answer.headers.get("retry-after", ""))
         return told
 
     async def fetch(self, url: str, most: int) -> tuple[bytes, str]:
@@ -86,16 +75,7 @@ class Wire:
         is not to be had when asked for twice: the rest of its message is still heard."""
         if not url.startswith(f"{self._settings.cdn}/"):
             raise Invalid("the file does not lie where Discord keeps its files", code="not_wanted")
-        for again in (True, False):
-            try:
-                data, mime = await download(self._files, url, most)  # without our token: the address itself is signed
-            except Unavailable as error:
-                if not again:
-                    raise Invalid(error.message, code="not_wanted") from None
-                await self._clock.sleep(_PAUSE)
-            else:
-                return data, "" if mime == "application/octet-stream" else mime  # the message may know better
-        raise AssertionError
+        return await download_again(self._files, self._clock, url, most)  # without our token: the address is signed
 
 
 def judge(status: int, told: Mapping[str, Any], header: str = "") -> KithError:
@@ -105,7 +85,7 @@ def judge(status: int, told: Mapping[str, Any], header: str = "") -> KithError:
     if status == 429:
         wait = told.get("retry_after")
         if not isinstance(wait, int | float) or isinstance(wait, bool):
-            wait = float(header) if header.isdecimal() and len(header) < 6 else 5.0
+            wait = seconds_of(header, 5.0)
         return Unavailable("Discord asks us to wait", retry_after=min(max(float(wait), 0.0), 3600.0))
     if status == 401:
         return Refused(f"Discord does not know this bot: {text}", hint=_LOOK)
@@ -116,16 +96,3 @@ def judge(status: int, told: Mapping[str, Any], header: str = "") -> KithError:
     if 400 <= status < 500 and status != 408:
         return Invalid(f"Discord does not want this: {text} ({code})", code="not_wanted")
     return Unavailable(f"Discord does not answer as it should ({status})", retry_after=2.0)
-
-
-def _decoded(answer: httpx.Response) -> Any:
-    try:
-        return msgspec.json.decode(answer.content) if answer.content else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if answer.is_success:
-            raise Unavailable("Discord's answer makes no sense", retry_after=2.0) from None
-        return None
-
-
-def _mapping(found: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -22,7 +21,20 @@ from kith.channels.feishu.render import Piece, render, safe, shown, simple
 from kith.channels.feishu.seal import Seal, mapping
 from kith.channels.feishu.settings import FeishuSettings
 from kith.channels.feishu.wire import CARD, GONE, Unwanted, Wire
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, collect, deliver, hand_over, inner, let_go
+from kith.channels.kit import (
+    Arrival,
+    Hook,
+    HookReply,
+    Kit,
+    Replay,
+    collect,
+    deliver,
+    hand_over,
+    inner,
+    let_go,
+    same,
+    tended,
+)
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 from kith.core.message import Envelope
 from kith.core.people import Parcel
@@ -66,7 +78,7 @@ class FeishuChannel:
             if given.mode == "socket":
                 line = self._line = Line(self._hear, self._kit.alive, self._kit.lost)
                 await line.open(*await wire.endpoint())
-                self._task = asyncio.create_task(self._run(line))
+                self._task = asyncio.create_task(tended("Feishu", self._kit.lost, lambda: self._run(line)))
         except KithError:
             await self.stop()
             raise
@@ -136,7 +148,7 @@ class FeishuChannel:
 
     def _shown(self, token: Any) -> None:
         wanted = self._settings.verification.get_secret_value()
-        if wanted and not hmac.compare_digest(str(token).encode("utf-8", "replace"), wanted.encode()):
+        if wanted and not same(str(token), wanted):
             raise Refused("the token of this call is not ours", code="bad_signature")
 
     def _connected(self) -> Wire:
@@ -181,18 +193,14 @@ class FeishuChannel:
         if not self._queue.full():
             self._queue.put_nowait((frame, payload))
 
-    async def _run(self, line: Line) -> None:
-        try:
-            while True:
-                frame, payload = await self._queue.get()
-                try:
-                    if await self._take(payload):
-                        await line.acknowledge(frame)
-                except Unavailable as error:
-                    _log.info("event not acknowledged", reason=error.message)
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("feishu loop failed", error=type(error).__name__)
-            self._kit.lost(f"the Feishu channel failed ({type(error).__name__})")
+    async def _run(self, line: Line) -> NoReturn:
+        while True:
+            frame, payload = await self._queue.get()
+            try:
+                if await self._take(payload):
+                    await line.acknowledge(frame)
+            except Unavailable as error:
+                _log.info("event not acknowledged", reason=error.message)
 
     async def _take(self, payload: bytes) -> bool:
         """While the inbox cannot take it, nothing after it is heard. What can never be accepted is passed over."""

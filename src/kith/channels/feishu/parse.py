@@ -10,11 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
 
-import msgspec
-
-from kith.channels.kit import PENDING, Arrival, inner, mapping, message_id, rows, word
+from kith.channels.kit import PENDING, Arrival, body_of, inner, mapping, printable, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Audio, Envelope, File, Image, Part, Text
 
 NAME = "feishu"
 _LONGEST = 65_536
@@ -70,19 +68,11 @@ def _message(event: Mapping[str, Any], arrival: Arrival, own: str, known: Mappin
     thread = (_optional(said, "root_id") or name) if _optional(said, "thread_id") else ""
     answered, direct = _optional(said, "parent_id"), word(said, "chat_type") == "p2p"
     to_us = answered in known and not known[answered].sender
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=sender,
-        conversation=f"{chat}:{thread}" if thread else chat,
-        message=Message(message_id(NAME, arrival.account, name), "user", parts, arrival.at),
-        kind="direct" if direct else "group",
-        reply_to=answered,
-        mentioned=direct or called or to_us,
-        bot=word(author, "sender_type") not in ("", "user"),
+    return arrival.envelope(
+        NAME, name, parts, sender=sender, conversation=f"{chat}:{thread}" if thread else chat, direct=direct,
+        reply_to=answered, mentioned=direct or called or to_us, bot=word(author, "sender_type") not in ("", "user"),
         thread=thread,
-    )
+    )  # fmt: skip
 
 
 def _recalled(event: Mapping[str, Any], arrival: Arrival, known: Mapping[str, Heard]) -> Envelope | None:
@@ -91,17 +81,10 @@ def _recalled(event: Mapping[str, Any], arrival: Arrival, known: Mapping[str, He
     if (heard := known.get(goal)) is None or not heard.sender:
         return None
     name = f"{goal}/recalled"
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=heard.sender,
-        conversation=heard.conversation,
-        message=Message(message_id(NAME, arrival.account, name), "user", (), arrival.at),
-        kind=heard.kind,
-        mentioned=True,
-        edits=goal,
-    )
+    return arrival.envelope(
+        NAME, name, (), sender=heard.sender, conversation=heard.conversation, direct=heard.kind == "direct",
+        mentioned=True, edits=goal,
+    )  # fmt: skip
 
 
 def _reaction(
@@ -113,18 +96,11 @@ def _reaction(
         return None
     if not kind or not kind.isprintable():
         return None
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=_open(inner(event, "user_id")),
-        conversation=heard.conversation,
-        message=Message(message_id(NAME, arrival.account, name), "user", (), arrival.at),
-        kind=heard.kind,
-        reply_to=goal,
-        mentioned=heard.kind == "direct",
+    return arrival.envelope(
+        NAME, name, (), sender=_open(inner(event, "user_id")), conversation=heard.conversation,
+        direct=heard.kind == "direct", reply_to=goal, mentioned=heard.kind == "direct",
         reaction=f"{sign}{_SIGNS.get(kind.upper(), kind.lower())}",
-    )
+    )  # fmt: skip
 
 
 def _named(said: Mapping[str, Any], own: str) -> tuple[bool, dict[str, str]]:
@@ -167,10 +143,7 @@ def _parts(said: Mapping[str, Any], name: str, names: Mapping[str, str]) -> tupl
 
 def _content(said: Mapping[str, Any]) -> Mapping[str, Any]:
     """``content`` is JSON as text."""
-    try:
-        found: Any = msgspec.json.decode(word(said, "content"))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise Invalid("the message's content is not JSON", code="bad_field") from None
+    found = body_of(word(said, "content"), "the message's content is not JSON", "bad_field")
     return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 
 
@@ -229,7 +202,7 @@ def _media(
     found = word(fields, key)
     if not _KEY.fullmatch(found):
         raise Invalid(f"{key!r} is no key of a file", code="bad_field")
-    called = "".join(char for char in word(fields, "file_name") if char.isprintable())[:200]
+    called = printable(word(fields, "file_name"), 200)
     return cls(f"{PENDING}{kind}:{name}:{found}", mime, called)
 
 

@@ -8,15 +8,13 @@ from typing import Any
 
 import msgspec
 
-from kith.channels.kit import convert, split
-from kith.core.message import Audio, Image, Media, Message, Text
+from kith.channels.kit import bodies, convert, cut, drawable
+from kith.core.message import Audio, Image, Media, Message
 
 # A card or post may have 30 KB as JSON ("Send message"); where a quote takes up to four bytes.
 LIMIT = 12_000
 _BODY = 29_000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _CALL = re.compile(r"<(?=/?at\b)", re.IGNORECASE)
-_PICTURE = re.compile(r"!(?=\[[^\]\n]{0,300}\]\([^)\s]{1,2000}\))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +29,12 @@ class Piece:
 
 def render(message: Message, cards: bool = True) -> list[Piece]:
     """The messages that say `message`, in order."""
-    found: list[Piece] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                found += [shown(piece, cards) for piece in _cut(safe(part.text))]
-            case Image():
-                found.append(Piece("image", media=part))
-            case Audio() if part.mime in ("audio/ogg", "audio/opus"):
-                found.append(Piece("audio", media=part))
-            case Media():
-                found.append(Piece("file", media=part))
-            case _:
-                continue
-    return found
+
+    def file(media: Media) -> list[Piece]:
+        sound = isinstance(media, Audio) and media.mime in ("audio/ogg", "audio/opus")
+        return [Piece("image" if isinstance(media, Image) else "audio" if sound else "file", media=media)]
+
+    return bodies(message, lambda text: [shown(piece, cards) for piece in cut(safe(text), LIMIT, _fits)], file)
 
 
 def shown(text: str, cards: bool) -> Piece:
@@ -66,16 +56,11 @@ def simple(text: str) -> Piece:
 
 def safe(text: str) -> str:
     """Markdown in which nobody is called with ``<at>`` and no picture is named that Feishu does not have."""
-    return _PICTURE.sub("", _CALL.sub("<\u200b", _CONTROL.sub("", text)))
+    return _CALL.sub("<\u200b", drawable(text))
 
 
-def _cut(text: str) -> list[str]:
-    """Pieces that also fit when most of what is in them has to be escaped."""
-    found: list[str] = []
-    for piece in split(text, LIMIT, "bytes"):
-        fits = len(msgspec.json.encode(_json(piece))) < _BODY
-        found += [piece] if fits else split(piece, LIMIT // 4, "bytes")
-    return found
+def _fits(text: str) -> bool:
+    return len(msgspec.json.encode(_json(text))) < _BODY
 
 
 def _json(value: Any) -> str:

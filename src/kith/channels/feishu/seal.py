@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 import secrets
 from typing import Any, cast
 
-import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from kith.channels.kit import body_of, same
 from kith.core.errors import Invalid, Refused
 
 _BLOCK = 16
@@ -33,7 +32,7 @@ class Seal:
 
     def check(self, shown: str, stamp: str, nonce: str, body: bytes) -> None:
         """Raises `Refused` (code ``bad_signature``) when `shown` is not the signature of a call."""
-        if not hmac.compare_digest(shown.encode("utf-8", "replace"), self.sign(stamp, nonce, body).encode()):
+        if not same(shown, self.sign(stamp, nonce, body)):
             raise Refused("the signature of this call is not good", code="bad_signature")
 
     def open(self, body: bytes) -> dict[str, Any]:
@@ -67,10 +66,7 @@ class Seal:
 
 def mapping(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`. Raises `Invalid` (code ``bad_frame``)."""
-    try:
-        found: Any = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = None
+    found = body_of(raw, "not a JSON object")
     if not isinstance(found, dict):
         raise Invalid("not a JSON object", code="bad_frame")
     return cast("dict[str, Any]", found)

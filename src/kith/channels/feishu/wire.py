@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import re
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -13,12 +10,11 @@ import httpx
 import msgspec
 
 from kith.channels.feishu.settings import FeishuSettings
-from kith.channels.kit import inner
+from kith.channels.kit import Flights, Stale, Token, decoded, gathered, inner, seconds_of, telling
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 
 _EARLY = 300.0
-_GRACE = 2.0
 _STALE = frozenset({99991661, 99991663, 99991664, 99991665, 99991668, 99991671, 99991677})
 _WAIT = {
     1: 5.0, 99991400: 5.0, 230020: 1.0, 230049: 1.0, 11232: 5.0, 11233: 5.0, 11247: 5.0, 1000040343: 5.0,
@@ -43,34 +39,12 @@ class Wire:
     """One app's client."""
 
     def __init__(self, client: httpx.AsyncClient, clock: Clock, settings: FeishuSettings) -> None:
-        self._client, self._clock, self._settings = client, clock, settings
-        self._token, self._until = "", 0.0
-        self._lock = asyncio.Lock()
-        self._flying, self._closing, self._landed = 0, False, asyncio.Event()
+        self._client, self._settings = client, settings
+        self._token, self._flights = Token(clock, self._new), Flights("Feishu")
 
     async def close(self) -> None:
         """Close the connections, after what is under way has had a moment to end."""
-        self._closing = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE):
-                while self._flying:
-                    self._landed.clear()
-                    await self._landed.wait()
-        await self._client.aclose()
-
-    @contextlib.contextmanager
-    def _flight(self) -> Generator[None]:
-        """One request under way. Raises `Unavailable` once this is being closed, and for a connection that failed."""
-        if self._closing:
-            raise Unavailable("the Feishu channel is not connected")
-        self._flying += 1
-        try:
-            yield
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"Feishu cannot be reached ({type(error).__name__})", retry_after=2.0) from None
-        finally:
-            self._flying -= 1
-            self._landed.set()
+        await self._flights.close(self._client)
 
     async def call(self, method: str, path: str, body: Any = None, **query: str) -> dict[str, Any]:
         """What the API answers, ``data`` in it. Raises `Unavailable` with the seconds to wait, `Refused`, `Unwanted`.
@@ -94,25 +68,18 @@ class Wire:
         """The bytes of a file in a message, and their type where Feishu says one that tells something. Raises as
         `call`, `Invalid` (code ``too_large``) behind `most` bytes."""
         path = f"/open-apis/im/v1/messages/{quote(message)}/resources/{quote(key)}"
-        for last in (False, True):
-            token = await self.token()
-            head = {"authorization": f"Bearer {token}"}
-            url, data = self._settings.base + path, bytearray()
-            with self._flight():
+
+        async def once(token: str) -> tuple[bytes, str]:
+            url, head = self._settings.base + path, {"authorization": f"Bearer {token}"}
+            with self._flights.one():
                 async with self._client.stream("GET", url, params={"type": kind}, headers=head) as answer:
-                    async for chunk in answer.aiter_bytes():
-                        data += chunk
-                        if len(data) > most:
-                            raise Invalid("the file is too large", code="too_large")
+                    data = await gathered(answer, most)
             if answer.is_success:
-                mime = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-                return bytes(data), mime if re.fullmatch(r"(image|audio|video)/[\w.+-]{1,60}", mime) else ""
-            told = _read(answer, bytes(data))
-            if told.get("code") not in _STALE or last:
-                self._judge(answer, told)
-                break
-            self._forget(token)
-        raise Unavailable("Feishu gave no file", retry_after=5.0)
+                return data, telling(answer)
+            self._judge(answer, _read(answer, data))
+            raise Unavailable("Feishu gave no file", retry_after=5.0)
+
+        return await self._token.use(once)
 
     async def endpoint(self) -> tuple[str, float]:
         """The address of a new long connection, and how often Feishu wants a ping, in seconds. Raises as `call`."""
@@ -136,41 +103,34 @@ class Wire:
 
     async def token(self) -> str:
         """A token that is good. Raises `Refused` for a wrong id or secret, `Unavailable`."""
-        async with self._lock:
-            if not self._token or self._clock.now() >= self._until:
-                given = {"app_id": self._settings.app, "app_secret": self._settings.secret.get_secret_value()}
-                path = "/open-apis/auth/v3/tenant_access_token/internal"
-                answer = await self._ask("POST", path, {"json": given}, {})
-                told = _read(answer, answer.content)
-                if (code := told.get("code")) != 0 and code not in _WAIT:
-                    raise Refused(f"Feishu does not know this app: {code} {str(told.get('msg', ''))[:200]}", hint=_HINT)
-                self._judge(answer, told)
-                token, lasts = told.get("tenant_access_token"), told.get("expire")
-                if not isinstance(token, str) or not token or not isinstance(lasts, int):
-                    raise Unavailable("Feishu gave no token", retry_after=5.0)
-                self._token, self._until = token, self._clock.now() + max(lasts - _EARLY, 30.0)
-            return self._token
+        return await self._token.get()
+
+    async def _new(self) -> tuple[str, float]:
+        given = {"app_id": self._settings.app, "app_secret": self._settings.secret.get_secret_value()}
+        answer = await self._ask("POST", "/open-apis/auth/v3/tenant_access_token/internal", {"json": given}, {})
+        told = _read(answer, answer.content)
+        if (code := told.get("code")) != 0 and code not in _WAIT:
+            raise Refused(f"Feishu does not know this app: {code} {str(told.get('msg', ''))[:200]}", hint=_HINT)
+        self._judge(answer, told)
+        token, lasts = told.get("tenant_access_token"), told.get("expire")
+        if not isinstance(token, str) or not token or not isinstance(lasts, int):
+            raise Unavailable("Feishu gave no token", retry_after=5.0)
+        return token, max(lasts - _EARLY, 30.0)
 
     async def _known(self, method: str, path: str, given: Mapping[str, Any], query: dict[str, str]) -> dict[str, Any]:
-        for last in (False, True):
-            token = await self.token()
+        async def once(token: str) -> dict[str, Any]:
             head = {"authorization": f"Bearer {token}"}
             if "content" in given:
                 head["content-type"] = "application/json; charset=utf-8"
             answer = await self._ask(method, path, {**given, "headers": head}, query)
             told = _read(answer, answer.content)
-            if told.get("code") not in _STALE or last:
-                self._judge(answer, told)
-                return told
-            self._forget(token)
-        raise AssertionError
+            self._judge(answer, told)
+            return told
 
-    def _forget(self, token: str) -> None:
-        if self._token == token:
-            self._token = ""
+        return await self._token.use(once)
 
     async def _ask(self, method: str, path: str, given: Mapping[str, Any], query: dict[str, str]) -> httpx.Response:
-        with self._flight():
+        with self._flights.one():
             return await self._client.request(method, self._settings.base + path, params=query, **given)
 
     def _judge(self, answer: httpx.Response, told: Mapping[str, Any]) -> None:
@@ -180,8 +140,7 @@ class Wire:
         if code == 0 and answer.is_success:
             return
         if code in _STALE:
-            self._token = ""
-            raise Unavailable(f"Feishu does not know the token any more ({code})", retry_after=2.0)
+            raise Stale(f"Feishu does not know the token any more ({code})", retry_after=2.0)
         raise _verdict(code, said)
 
 
@@ -207,19 +166,15 @@ def seconds(config: Mapping[str, Any]) -> float:
 def _wait(answer: httpx.Response, code: int) -> float:
     """How long: ``x-ogw-ratelimit-reset`` or ``retry-after``, in seconds (open.feishu.cn, "Frequency control")."""
     for header in ("x-ogw-ratelimit-reset", "retry-after"):
-        found = answer.headers.get(header, "")
-        if found.isascii() and found.isdigit() and len(found) < 6:
-            return min(max(float(found), 1.0), 3600.0)
+        if wait := seconds_of(answer.headers.get(header, ""), 0.0, 1.0):
+            return wait
     return _WAIT.get(code, 5.0)
 
 
 def _read(answer: httpx.Response, content: bytes) -> dict[str, Any]:
-    try:
-        told: object = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+    found: Any = decoded(content)
+    if not isinstance(found, dict):
         raise Unavailable(f"Feishu's answer makes no sense ({answer.status_code})", retry_after=_wait(answer, 0))
-    found = cast("dict[str, Any]", told)
+    found = cast("dict[str, Any]", found)
     code = found.get("code")
     return {**found, "code": code if isinstance(code, int) and not isinstance(code, bool) else -1}

@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import hmac
 import re
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
-
-import msgspec
 
 from kith.channels.imessage.parse import NAME, address, created, parse
 from kith.channels.imessage.render import Piece, failed, render
@@ -26,14 +23,18 @@ from kith.channels.kit import (
     Hook,
     HookReply,
     Kit,
+    body_of,
     collect,
     deliver,
     hand_over,
     inner,
+    keep,
     let_go,
     load_cursor,
     mapping,
+    same,
     save_cursor,
+    tended,
     word,
 )
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
@@ -94,7 +95,7 @@ class ImessageChannel:
         self._own = frozenset(address(one) for one in ids if address(one))
         self._kit.alive()
         self._accept = accept
-        self._task = asyncio.create_task(self._run(wire, after))
+        self._task = asyncio.create_task(tended("iMessage", self._kit.lost, lambda: self._run(wire, after)))
 
     async def stop(self) -> None:
         """Ask no more; what was not accepted is there the next time."""
@@ -111,7 +112,7 @@ class ImessageChannel:
         """Show that we have read it and write, where the Private API is on."""
         wire, now = self._connected(), self._kit.clock.monotonic()
         if self._settings.signs and self._private and now - self._signs.get(conversation, -_SIGN) >= _SIGN:
-            _keep(self._signs, conversation, now)
+            keep(self._signs, conversation, now, _KNOWN)
             await self._guarded(wire.write(conversation))
 
     async def send(self, parcel: Parcel) -> Sent:
@@ -122,7 +123,7 @@ class ImessageChannel:
             name = await self._guarded(self._say(wire, parcel, index, piece))
             self._kit.alive()
             if name:
-                _keep(self._said, name, parcel.id)
+                keep(self._said, name, parcel.id, _KNOWN)
             return name
 
         return await deliver(self._kit, parcel, render(parcel.message), say)
@@ -140,7 +141,7 @@ class ImessageChannel:
             foreign = self._said.get(name, parcel.id) != parcel.id
             if ours and not foreign and len(names) < len(wanted) and wanted[len(names)].shown(message):
                 names.append(name)
-                _keep(self._said, name, parcel.id)
+                keep(self._said, name, parcel.id, _KNOWN)
         if 0 < len(names) < len(wanted):
             await self._kit.records.put("pieces", parcel.id, {"at": self._kit.clock.now(), "receipts": names})
         return len(names) == len(wanted)
@@ -152,12 +153,9 @@ class ImessageChannel:
         if request.method != "POST":
             return HookReply(405, {"allow": "POST"})
         ours, shown = self._settings.secret.get_secret_value(), request.query.get("secret", "")
-        if not hmac.compare_digest(shown.encode("utf-8", "replace"), ours.encode()):
+        if not same(shown, ours):
             raise Refused("the secret of this call is not ours", code="bad_signature")
-        try:
-            event = mapping(msgspec.json.decode(request.body), "not an event")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Invalid("the call's body is not JSON", code="bad_frame") from None
+        event = mapping(body_of(request.body), "not an event")
         self._kit.alive()
         match word(event, "type"):
             case "new-message" | "updated-message":
@@ -208,23 +206,15 @@ class ImessageChannel:
 
     async def _run(self, wire: Wire, after: int) -> None:
         """Ask, accept, and only then go on; at once when the server calls."""
-        try:
-            while self._accept is not None:
-                self._news.clear()
-                after = await self._catch_up(wire, after)
-                while self._calls and await self._take(self._calls[0]):
-                    self._calls.popleft()
-                self._kit.alive()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.poll):
-                        await self._news.wait()
-            return
-        except KithError as error:
-            reason = error.message
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("imessage loop failed", error=type(error).__name__)
-            reason = f"the iMessage channel failed ({type(error).__name__})"
-        self._kit.lost(reason)
+        while self._accept is not None:
+            self._news.clear()
+            after = await self._catch_up(wire, after)
+            while self._calls and await self._take(self._calls[0]):
+                self._calls.popleft()
+            self._kit.alive()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.poll):
+                    await self._news.wait()
 
     async def _catch_up(self, wire: Wire, after: int) -> int:
         """Accept every message that was made since `after`, or shortly before; the instant of the latest."""
@@ -258,7 +248,7 @@ class ImessageChannel:
 
         done = await hand_over(self._kit, lambda: self._accept, made)
         if done and new and guid:
-            _keep(self._seen, guid, None)
+            keep(self._seen, guid, None, _KNOWN)
         return done
 
     async def _fetched(self, envelope: Envelope) -> Envelope:
@@ -272,11 +262,3 @@ class ImessageChannel:
             return await self._guarded(self._connected().fetch(name, most))
 
         return await collect(self._kit, envelope, fetch)
-
-
-def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:
-    """The latest of many."""
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > _KNOWN:
-        kept.popitem(last=False)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from kith.channels.kit import PENDING, Arrival, check_name, inner, mapping, message_id, part_for, rows, word
+from kith.channels.kit import PENDING, Arrival, check_name, inner, mapping, natural, part_for, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Envelope, Message, Part, Text
+from kith.core.message import Envelope, Part, Text
 
 NAME = "imessage"
 _LONGEST = 65_536
@@ -49,19 +49,11 @@ def parse(raw: Any, arrival: Arrival, own: Collection[str] = ()) -> Envelope | N
     place = check_name(word(chat, "guid"), "chats[0].guid")
     group = chat.get("style") == _GROUP or ";+;" in place
     platform_id = f"{guid}/{changed}" if changed else guid
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=platform_id,
-        sender=_sender(data, chat, group),
-        conversation=place,
-        message=Message(message_id(NAME, arrival.account, platform_id), "user", parts, arrival.at),
-        kind="group" if group else "direct",
-        reply_to=target or word(data, "threadOriginatorGuid")[:128],
-        mentioned=not group or _mentioned(data, own),
-        edits=guid if changed else "",
-        reaction=reaction,
-    )
+    return arrival.envelope(
+        NAME, platform_id, parts, sender=_sender(data, chat, group), conversation=place, direct=not group,
+        reply_to=target or word(data, "threadOriginatorGuid")[:128], mentioned=not group or _mentioned(data, own),
+        edits=guid if changed else "", reaction=reaction,
+    )  # fmt: skip
 
 
 def address(text: str) -> str:
@@ -72,8 +64,7 @@ def address(text: str) -> str:
 
 def created(message: Mapping[str, Any]) -> int:
     """When a message was made, in milliseconds since 1970; 0 when it does not say."""
-    found: Any = message.get("dateCreated")
-    return found if isinstance(found, int) and not isinstance(found, bool) and 0 < found < 1 << 53 else 0
+    return natural(message, "dateCreated", 1 << 53)
 
 
 def _sender(data: Mapping[str, Any], chat: Mapping[str, Any], group: bool) -> str:
@@ -118,9 +109,7 @@ def _parts(data: Mapping[str, Any]) -> tuple[Part, ...]:
             continue  # the picture of a link, and the like
         if not re.fullmatch(r"[\w.:/-]{1,200}", guid, re.ASCII) or ".." in guid:
             raise Invalid("'attachments.guid' is no id", code="bad_field")
-        size: Any = file.get("totalBytes")
-        good = isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 1 << 40
-        parts.append(part_for(word(file, "mimeType"), PENDING + guid, name, size if good else 0))
+        parts.append(part_for(word(file, "mimeType"), PENDING + guid, name, natural(file, "totalBytes")))
     balloon = word(data, "balloonBundleId")[:200].rpartition(".")[2]
     if not parts and balloon:
         parts.append(Text(f"[{balloon}]", outside=True))

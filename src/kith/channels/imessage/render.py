@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kith.channels.kit import pieces, rows, word
-from kith.core.message import Media, Message, Text
+from kith.channels.kit import bodies, clean, pieces, rows, word
+from kith.core.message import Media, Message
 
 LIMIT = 8000  # Apple names no limit; bubbles much longer than this are folded away
 
@@ -37,17 +37,11 @@ class Piece:
 
 def render(message: Message) -> list[Piece]:
     """The messages that say `message`, in order."""
-    found: list[Piece] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                text = part.text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "").replace("\ufffc", "")
-                found += [Piece(piece) for piece in pieces(text, LIMIT, "chars", "plain")]
-            case Media():
-                found.append(Piece(media=part))
-            case _:
-                continue
-    return found
+
+    def texts(text: str) -> list[Piece]:
+        return [Piece(piece) for piece in pieces(clean(text).replace("\ufffc", ""), LIMIT, "chars", "plain")]
+
+    return bodies(message, texts, lambda media: [Piece(media=media)])
 
 
 def failed(message: Mapping[str, Any]) -> int:

@@ -7,11 +7,10 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
-import msgspec
 
 from kith.channels.imessage.render import failed
 from kith.channels.imessage.settings import ImessageSettings
-from kith.channels.kit import inner, rows, word
+from kith.channels.kit import decoded_fields, gathered, inner, reaching, rows, seconds_of, word
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 
 PAGE = 1000  # the most that the server gives at once
@@ -59,21 +58,18 @@ class Wire:
     async def fetch(self, name: str, most: int) -> tuple[bytes, str]:
         """The bytes of a file that somebody sent, and their type where the server says it. Raises `Invalid` for one
         that is larger than `most` (code ``too_large``), `NotFound` for one that the server does not have (yet)."""
-        url, data = f"{self._base}/attachment/{quote(name, safe='')}/download", bytearray()
+        url = f"{self._base}/attachment/{quote(name, safe='')}/download"
         try:
             async with self._client.stream("GET", url, params=self._query, headers=self._headers) as answer:
                 if not answer.is_success:
                     await answer.aread()
                     if answer.status_code in (404, 500):
                         raise NotFound("the server does not have this file", code="blob_gone")
-                    raise judge(answer, _read(answer))
-                async for chunk in answer.aiter_bytes():
-                    data += chunk
-                    if len(data) > most:
-                        raise Invalid("the file is too large", code="too_large")
+                    raise judge(answer, decoded_fields(answer.content))
+                data = await gathered(answer, most)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise Unavailable(f"a file could not be fetched ({type(error).__name__})", retry_after=2.0) from None
-        return bytes(data), answer.headers.get("content-type", "").partition(";")[0].strip()[:100]
+        return data, answer.headers.get("content-type", "").partition(";")[0].strip()[:100]
 
     async def write(self, chat: str) -> None:
         """Mark a chat as read, and show that we write in it (Private API)."""
@@ -93,33 +89,21 @@ class Wire:
             await self._ask("POST", "/webhook", json={"url": whole, "events": list(events)})
 
     async def _ask(self, method: str, path: str, **more: Any) -> Mapping[str, Any]:
-        try:
+        with reaching("the BlueBubbles server"):
             answer = await self._client.request(
                 method, self._base + path, params=self._query, headers=self._headers, **more
             )
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            reason = f"the BlueBubbles server cannot be reached ({type(error).__name__})"
-            raise Unavailable(reason, retry_after=2.0) from None
-        told = _read(answer)
+        told = decoded_fields(answer.content)
         if answer.is_success and told:
             return told
         raise judge(answer, told)
-
-
-def _read(answer: httpx.Response) -> Mapping[str, Any]:
-    try:
-        told: Any = msgspec.json.decode(answer.content)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        told = None
-    return cast("dict[str, Any]", told) if isinstance(told, dict) else {}
 
 
 def judge(answer: httpx.Response, told: Mapping[str, Any]) -> KithError:
     """What an answer means: `Refused` where somebody has to do something, `Unavailable` where waiting helps, `Invalid`
     where nothing does."""
     status, why = answer.status_code, word(inner(told, "error"), "message")[:200]
-    wait = answer.headers.get("retry-after", "")
-    after = min(float(wait), 3600.0) if wait.isascii() and wait.isdecimal() and len(wait) < 6 else 0.0
+    after = seconds_of(answer.headers.get("retry-after", ""), 0.0)
     if status in (401, 403):
         return Refused(
             f"the BlueBubbles server does not take our password ({status}): put the one of its settings into "

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 from collections import OrderedDict
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 
-from kith.channels.kit import Arrival, Kit, collect, deliver, hand_over, let_go, load_cursor, save_cursor
+from kith.channels.kit import Arrival, Kit, collect, deliver, hand_over, let_go, load_cursor, save_cursor, tended
 from kith.channels.matrix.files import Files
 from kith.channels.matrix.parse import NAME, parse
 from kith.channels.matrix.render import render
@@ -57,7 +57,9 @@ class MatrixChannel:
         except KithError:
             await self.stop()
             raise
-        self._task = asyncio.create_task(self._run(wire, str(first.next_batch)))
+        self._task = asyncio.create_task(
+            tended("Matrix", self._kit.lost, lambda: self._run(wire, str(first.next_batch)))
+        )
 
     async def stop(self) -> None:
         """Stop listening; the session stays."""
@@ -115,18 +117,11 @@ class MatrixChannel:
             raise Unavailable("the Matrix channel is not connected")
         return self._wire
 
-    async def _run(self, wire: Wire, since: str) -> None:
-        try:
-            while True:
-                news = await wire.sync(since)
-                await self._take(wire, news, since)
-                since = str(news.next_batch)
-        except KithError as error:
-            reason = error.message
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("matrix loop failed", error=type(error).__name__)
-            reason = f"the Matrix channel failed ({type(error).__name__})"
-        self._kit.lost(reason)
+    async def _run(self, wire: Wire, since: str) -> NoReturn:
+        while True:
+            news = await wire.sync(since)
+            await self._take(wire, news, since)
+            since = str(news.next_batch)
 
     async def _take(self, wire: Wire, news: Any, since: str) -> None:
         """Hand over what came since a token, then keep the new one. At the very first sync nothing old is heard."""

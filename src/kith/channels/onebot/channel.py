@@ -11,11 +11,23 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
-import msgspec
-
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, deliver, inner, let_go, word
+from kith.channels.kit import (
+    Arrival,
+    Hook,
+    HookReply,
+    Kit,
+    Replay,
+    body_of,
+    deliver,
+    inner,
+    let_go,
+    mapping,
+    same,
+    tended,
+    word,
+)
 from kith.channels.onebot.door import Porch
 from kith.channels.onebot.hearing import Ear
 from kith.channels.onebot.parse import parse
@@ -60,8 +72,8 @@ class OnebotChannel:
         except KithError:
             await self.stop()
             raise
-        self._ear = Ear(self._settings, self._kit, caller, own, accept)
-        self._task = asyncio.create_task(self._run(self._ear))
+        ear = self._ear = Ear(self._settings, self._kit, caller, own, accept)
+        self._task = asyncio.create_task(tended("OneBot", self._kit.lost, lambda: self._run(ear)))
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -115,15 +127,9 @@ class OnebotChannel:
         secret = self._settings.secret.get_secret_value().encode()
         signed = hmac.new(secret, request.body, hashlib.sha1).hexdigest()
         shown = request.headers.get("x-signature", "")
-        if not hmac.compare_digest(shown.encode("utf-8", "replace"), f"sha1={signed}".encode()):
+        if not same(shown, f"sha1={signed}"):
             raise Refused("the signature of this call is not good", code="bad_signature")
-        try:
-            event: Any = msgspec.json.decode(request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Invalid("the call's body is not JSON", code="bad_frame") from None
-        if not isinstance(event, dict):
-            raise Invalid("the call is not an event", code="bad_frame")
-        told = cast("dict[str, Any]", event)
+        told = mapping(body_of(request.body), "the call is not an event")
         self._replay.check(float(whole(told, "time")), signed)
         parse(told, Arrival(self._settings.account, self._kit.clock.now()), ear.own)  # raises what is to be told
         if self._living(told):
@@ -187,12 +193,8 @@ class OnebotChannel:
             else:
                 self._queue.put_nowait(event)
 
-    async def _run(self, ear: Ear) -> None:
-        try:
-            if self._settings.mode != "calls":
-                await ear.catch_up()
-            while True:
-                await ear.take(await self._queue.get())
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("onebot loop failed", error=type(error).__name__)
-            self._kit.lost(f"the OneBot channel failed ({type(error).__name__})")
+    async def _run(self, ear: Ear) -> NoReturn:
+        if self._settings.mode != "calls":
+            await ear.catch_up()
+        while True:
+            await ear.take(await self._queue.get())

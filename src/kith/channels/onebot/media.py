@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from kith.channels.kit import inner, word
+from kith.channels.kit import gathered, inner, word
 from kith.channels.onebot.wire import Caller
 from kith.core.errors import Invalid, Unavailable
 from kith.core.message import Audio, File, Image
@@ -81,20 +81,15 @@ class Fetcher:
 
     async def _download(self, address: str) -> bytes:
         ours = urlsplit(address).netloc == self._home
-        data = bytearray()
         try:
             async with self._client(public=not ours) as client, client.stream("GET", address) as answer:
                 if answer.status_code >= 500 or answer.status_code == 429:
                     raise Unavailable(f"a file is not given ({answer.status_code})", retry_after=2.0)
                 if not answer.is_success:
                     raise Invalid(f"a file is not given ({answer.status_code})", code="not_wanted")
-                async for chunk in answer.aiter_bytes():
-                    data += chunk
-                    if len(data) > BIGGEST:
-                        raise Invalid("the file is larger than 20 MB", code="too_large")
+                return await gathered(answer, BIGGEST)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"a file could not be fetched ({type(error).__name__})", retry_after=2.0) from None
-        return bytes(data)
 
 
 def _decoded(encoded: str) -> bytes:

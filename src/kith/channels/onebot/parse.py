@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from kith.channels.kit import Arrival, inner, mapping, message_id, rows, word
+from kith.channels.kit import Arrival, inner, mapping, rows, word
 from kith.channels.onebot.segments import lines, read, whole
 from kith.core.errors import Invalid
-from kith.core.message import Envelope, Message, Part, Text
+from kith.core.message import Envelope, Part, Text
 
 NAME = "onebot"
 # QQ's official bots, as NapCat's get_robot_uin_range lists them
@@ -60,19 +60,11 @@ def _message(event: Mapping[str, Any], arrival: Arrival, own: str, bots: Sequenc
     number = whole(event, "message_id")
     name = f"{conversation}/{number}"
     direct = conversation.startswith("private:")
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=sender,
-        conversation=conversation,
-        message=Message(message_id(NAME, arrival.account, name), "user", found.parts, arrival.at),
-        kind="direct" if direct else "group",
-        sender_name=_name(event),
-        reply_to=f"{conversation}/{found.reply}" if found.reply else "",
-        mentioned=direct or found.called,
+    return arrival.envelope(
+        NAME, name, found.parts, sender=sender, conversation=conversation, direct=direct, sender_name=_name(event),
+        reply_to=f"{conversation}/{found.reply}" if found.reply else "", mentioned=direct or found.called,
         bot=_is_bot(sender, bots),
-    )
+    )  # fmt: skip
 
 
 def _notice(event: Mapping[str, Any], arrival: Arrival, own: str, bots: Sequence[str]) -> Envelope | None:
@@ -123,18 +115,10 @@ def _sign(
     if sender == own:
         return None
     direct = conversation.startswith("private:")
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=sender,
-        conversation=conversation,
-        message=Message(message_id(NAME, arrival.account, name), "user", parts, arrival.at),
-        kind="direct" if direct else "group",
-        mentioned=direct or bool(parts),
-        bot=_is_bot(sender, bots),
-        edits=edits,
-    )
+    return arrival.envelope(
+        NAME, name, parts, sender=sender, conversation=conversation, direct=direct, mentioned=direct or bool(parts),
+        bot=_is_bot(sender, bots), edits=edits,
+    )  # fmt: skip
 
 
 def quoted(raw: Any, own: str) -> tuple[str, str]:

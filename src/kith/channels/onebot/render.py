@@ -6,8 +6,8 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-from kith.channels.kit import pieces
-from kith.core.message import Audio, Image, Media, Message, Text
+from kith.channels.kit import bodies, clean, pieces
+from kith.core.message import Audio, Image, Media, Message
 
 LIMIT = 3000  # OneBot names no limit; QQ takes about 4,500 bytes of text
 
@@ -23,21 +23,15 @@ class Piece:
 
 def render(message: Message) -> list[Piece]:
     """The calls that say `message`, in order."""
-    found: list[Piece] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                text = part.text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
-                found += [Piece(piece, "text") for piece in pieces(text, LIMIT)]
-            case Image():
-                found.append(Piece(segment="image", media=part))
-            case Audio():
-                found.append(Piece(segment="record", media=part))
-            case Media():
-                found.append(Piece(media=part))
-            case _:
-                continue
-    return found
+
+    def texts(text: str) -> list[Piece]:
+        return [Piece(piece, "text") for piece in pieces(clean(text), LIMIT)]
+
+    def file(media: Media) -> list[Piece]:
+        segment = "image" if isinstance(media, Image) else "record" if isinstance(media, Audio) else ""
+        return [Piece(segment=segment, media=media)]
+
+    return bodies(message, texts, file)
 
 
 def place(target: str) -> tuple[str, dict[str, int]]:

@@ -15,6 +15,7 @@ import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 
+from kith.channels.kit import decoded_fields, seconds_of
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 
 PATIENCE = 20.0
@@ -93,13 +94,7 @@ class Link:
             self._end(Unavailable(f"the WebSocket was closed ({type(error).__name__})"))
 
     def _take(self, raw: str | bytes) -> None:
-        try:
-            frame: Any = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return
-        if not isinstance(frame, dict):
-            return
-        told = cast("dict[str, Any]", frame)
+        told = decoded_fields(raw)
         answer = self._asked.get(str(told.get("echo")))
         if "post_type" in told:
             self._heard(told)
@@ -157,16 +152,11 @@ class Phone:
         if status in (401, 403):
             raise Refused(f"the OneBot program refuses us ({status})", hint=_HINT)
         if status == 429 or status >= 500:
-            wait = answer.headers.get("retry-after", "")
-            after = min(float(wait), 3600.0) if wait.isdecimal() and len(wait) < 6 else 5.0
+            after = seconds_of(answer.headers.get("retry-after", ""), 5.0)
             raise Unavailable(f"the OneBot program answers {status}", retry_after=after)
         if not answer.is_success:
             raise Invalid(f"the OneBot program does not want {action!r} ({status})", code="not_wanted")
-        try:
-            told: Any = msgspec.json.decode(answer.content)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            told = None
-        return judge(cast("Mapping[str, Any]", told) if isinstance(told, dict) else {})
+        return judge(decoded_fields(answer.content))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -16,12 +16,14 @@ import msgspec
 from kith.channels.kit import (
     Arrival,
     Bookmark,
+    Event,
     Hook,
     HookReply,
     Kit,
     Replay,
     Session,
     Usage,
+    body_of,
     collect,
     deliver,
     hand_over,
@@ -30,6 +32,7 @@ from kith.channels.kit import (
     load_cursor,
     mapping,
     save_cursor,
+    tended,
     word,
 )
 from kith.channels.qqbot.ledger import Ledger
@@ -126,10 +129,7 @@ class QqChannel:
         accept = self._accept
         if accept is None or self._settings.mode != "calls":
             raise Unavailable("the QQ channel takes no calls now")
-        try:
-            told = mapping(msgspec.json.decode(request.body), "not a call")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Invalid("the call's body is not JSON", code="bad_frame") from None
+        told = mapping(body_of(request.body), "not a call")
         if told.get("op") == 13:
             stamp, token = word(inner(told, "d"), "event_ts"), word(inner(told, "d"), "plain_token")
             return _reply({"plain_token": token, "signature": self._seal.answer(stamp, token)})
@@ -177,28 +177,14 @@ class QqChannel:
         raise Unavailable("QQ takes no answer now", retry_after=5.0)
 
     async def _run(self, wire: Wire, session: Session, url: str) -> None:
-        """Hear, keep, and only then move on. After a broken connection the session is taken up once more at once."""
-        try:
-            while True:
-                try:
-                    event = await session.next()
-                except Unavailable as error:
-                    _log.info("gateway left", reason=error.message)
-                    wire.forget()
-                    await session.close()
-                    await session.open(url)
-                    continue
-                await self._take(event.whole)
-                session.done(event)
-                if event.name not in ("RESUMED", ""):
-                    mark = {"session": session.mark.session, "seq": session.mark.seq}
-                    await save_cursor(self._kit, NAME, self._settings.account, mark)
-        except KithError as error:
-            reason = error.message
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("qq loop failed", error=type(error).__name__)
-            reason = f"the QQ channel failed ({type(error).__name__})"
-        self._kit.lost(reason)
+        async def heard(event: Event) -> None:
+            await self._take(event.whole)
+            session.done(event)
+            if event.name not in ("RESUMED", ""):
+                mark = {"session": session.mark.session, "seq": session.mark.seq}
+                await save_cursor(self._kit, NAME, self._settings.account, mark)
+
+        await tended("QQ", self._kit.lost, lambda: session.listen(url, heard, wire.forget))
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         """While the inbox cannot take it, nothing after it is heard. What can never be accepted is passed over."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from kith.channels.kit import PENDING, Arrival, inner, mapping, message_id, part_for, rows, word
+from kith.channels.kit import PENDING, Arrival, inner, mapping, natural, part_for, printable, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Envelope, Message, Part, Text
+from kith.core.message import Envelope, Part, Text
 
 NAME = "qqbot"
 _LONGEST = 65_536
@@ -44,18 +44,11 @@ def parse(raw: Any, arrival: Arrival) -> Envelope | None:
     if not parts:
         return None
     called = any(one.get("is_you") is True for one in rows(said, "mentions"))
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=number,
-        sender=sender,
-        conversation=place,
-        message=Message(message_id(NAME, arrival.account, number), "user", parts, arrival.at),
-        kind="direct" if direct else "group",
-        sender_name="".join(char for char in word(author, "username") if char.isprintable())[:128],
-        mentioned=called or name != "GROUP_MESSAGE_CREATE",
+    return arrival.envelope(
+        NAME, number, parts, sender=sender, conversation=place, direct=direct,
+        sender_name=printable(word(author, "username"), 128), mentioned=called or name != "GROUP_MESSAGE_CREATE",
         bot=author.get("bot") is True,
-    )
+    )  # fmt: skip
 
 
 def check_openid(value: str) -> str:
@@ -110,7 +103,7 @@ def _face(ext: str) -> str:
 def _files(said: Mapping[str, Any]) -> list[Part]:
     found: list[Part] = []
     for file in rows(said, "attachments", _FILES):
-        kind, name, size = word(file, "content_type"), word(file, "filename"), _size(file)
+        kind, name, size = word(file, "content_type"), word(file, "filename"), natural(file, "size")
         url = _address(word(file, "url"))
         if kind == "voice" or kind.startswith("audio/"):
             if heard := word(file, "asr_refer_text").strip():  # QQ has listened to it already
@@ -130,8 +123,3 @@ def _address(url: str) -> str:
     """QQ leaves out the protocol now and then."""
     url = url.strip()[:2000]
     return url if not url or url.startswith(("http://", "https://")) else f"https://{url.lstrip('/')}"
-
-
-def _size(fields: Mapping[str, Any]) -> int:
-    found = fields.get("size")
-    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 1 << 40 else 0

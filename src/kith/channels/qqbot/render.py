@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from kith.channels.kit import pieces
-from kith.core.message import Media, Message, Text
+from kith.channels.kit import bodies, clean, pieces
+from kith.core.message import Media, Message
 
 # QQ names no limit; its own SDK cuts at 5,000 characters. A message is answered five times at most: few, long pieces.
 LIMIT = 4000
@@ -40,18 +40,12 @@ class Piece:
 
 def render(message: Message, markdown: bool = False) -> list[Piece]:
     """The messages that say `message`, in order."""
-    found: list[Piece] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                text = part.text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
-                dialect = "markdown" if markdown else "plain"
-                found += [Piece(piece, markdown=markdown) for piece in pieces(text, LIMIT, "utf16", dialect)]
-            case Media():
-                found.append(Piece(media=part))
-            case _:
-                continue
-    return found
+
+    def texts(text: str) -> list[Piece]:
+        found = pieces(clean(text), LIMIT, "utf16", "markdown" if markdown else "plain")
+        return [Piece(piece, markdown=markdown) for piece in found]
+
+    return bodies(message, texts, lambda media: [Piece(media=media)])
 
 
 def file_type(media: Media) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Mapping
 from typing import Any, cast
@@ -11,13 +10,12 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from kith.channels.kit import Kit, download
+from kith.channels.kit import Kit, Token, answered, download_again, gateway, reaching, seconds_of
 from kith.channels.qqbot.render import file_type
 from kith.channels.qqbot.settings import QqSettings
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 from kith.core.message import Media
 
-_PAUSE = 0.5
 _EARLY = 45.0  # a new token is given out only within the last 60 s of the old one, which stays good
 _INTENTS = 1 << 25  # GROUP_AND_C2C_EVENT
 _LOOK = "look at app and secret under channels.qqbot"
@@ -51,33 +49,31 @@ class Wire:
         if not settings.app or not self._secret:
             raise Refused("QQ needs the bot's AppID and AppSecret", hint=_LOOK)
         self._client, self._files = kit.http(timeout=20.0), kit.http(timeout=30.0)
-        self._token, self._until = "", 0.0
-        self._lock = asyncio.Lock()
+        self._token = Token(kit.clock, self._new)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
         await self._files.aclose()
 
-    def forget(self, shown: str = "") -> None:
-        """The token `shown` (whatever it is, where empty) may not be good any more: ask for it again."""
-        if shown in ("", f"QQBot {self._token}"):
-            self._token = ""
+    def forget(self) -> None:
+        """The token may not be good any more: ask for it again."""
+        self._token.forget()
 
     async def token(self) -> str:
         """What QQ wants to see. Raises `Refused` for a wrong AppID or secret, `Unavailable` to be tried again."""
-        async with self._lock:
-            if not self._token or self._clock.now() >= self._until:
-                body = {"appId": self._settings.app, "clientSecret": self._secret}
-                url = f"{self._settings.tokens.rstrip('/')}/app/getAppAccessToken"
-                told = _mapping(_decoded(await self._ask("POST", url, {}, body)))
-                if (code := _code(told)) in _UNKNOWN:
-                    raise Refused(f"QQ does not know this bot ({code})", hint=_LOOK)
-                token, lasts = told.get("access_token"), str(told.get("expires_in", ""))
-                if not isinstance(token, str) or not token or not lasts.isdecimal() or len(lasts) > 9:
-                    raise Unavailable(f"QQ gave no token ({code})", retry_after=5.0)
-                self._token, self._until = token, self._clock.now() + max(float(lasts) - _EARLY, 5.0)
-            return f"QQBot {self._token}"
+        return await self._token.get()
+
+    async def _new(self) -> tuple[str, float]:
+        body = {"appId": self._settings.app, "clientSecret": self._secret}
+        url = f"{self._settings.tokens.rstrip('/')}/app/getAppAccessToken"
+        told = _mapping(answered(await self._ask("POST", url, {}, body), "QQ"))
+        if (code := _code(told)) in _UNKNOWN:
+            raise Refused(f"QQ does not know this bot ({code})", hint=_LOOK)
+        token, lasts = told.get("access_token"), str(told.get("expires_in", ""))
+        if not isinstance(token, str) or not token or not lasts.isdecimal() or len(lasts) > 9:
+            raise Unavailable(f"QQ gave no token ({code})", retry_after=5.0)
+        return f"QQBot {token}", max(float(lasts) - _EARLY, 5.0)
 
     async def identify(self) -> Mapping[str, Any]:
         """Who we are, for the gateway."""
@@ -85,15 +81,7 @@ class Wire:
 
     async def gateway(self) -> str:
         """The gateway's address. Raises as `call`, `Unavailable` when no session may be begun today any more."""
-        told = _mapping(await self.call("GET", "/gateway/bot"))
-        limit, url = _mapping(told.get("session_start_limit")), told.get("url")
-        if limit.get("remaining") == 0:
-            after = limit.get("reset_after")
-            wait = after / 1000 if isinstance(after, int | float) else 60.0
-            raise Unavailable("QQ lets this bot begin no more sessions today", retry_after=min(wait, 86_400.0))
-        if not isinstance(url, str) or not url.startswith(("wss://", "ws://")):
-            raise Unavailable("QQ gives no address of its gateway", retry_after=5.0)
-        return url
+        return gateway(await self.call("GET", "/gateway/bot"), "QQ")
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """What the API answers, as JSON says it. Raises as `judge` says."""
@@ -101,13 +89,13 @@ class Wire:
         for last in (False, True):
             shown = await self.token()
             answer = await self._ask(method, url, {"authorization": shown}, body)
-            told = _decoded(answer)
+            told = answered(answer, "QQ")
             if answer.is_success:
                 return told
             stale = answer.status_code == 401 or _code(_mapping(told)) in _STALE
             if last or not stale:
                 raise judge(answer.status_code, _mapping(told), answer.headers.get("retry-after", ""))
-            self.forget(shown)
+            self._token.forget(shown)
         raise AssertionError
 
     async def upload(self, place: str, media: Media, data: bytes) -> str:
@@ -128,26 +116,15 @@ class Wire:
         host = (urlsplit(url).hostname or "").lower() if url.isascii() else ""
         if not any(host == one or host.endswith(f".{one}") for one in self._settings.media):
             raise Invalid("the file does not lie where QQ keeps its files", code="not_wanted")
-        for again in (True, False):
-            try:
-                data, mime = await download(self._files, url, most)
-            except Unavailable as error:
-                if not again:
-                    raise Invalid(error.message, code="not_wanted") from None
-                await self._clock.sleep(_PAUSE)
-            else:
-                return data, "" if mime == "application/octet-stream" else mime  # the message may know better
-        raise AssertionError
+        return await download_again(self._files, self._clock, url, most)
 
     async def _ask(
         self, method: str, url: str, headers: dict[str, str], body: Mapping[str, Any] | None
     ) -> httpx.Response:
         content = None if body is None else msgspec.json.encode(body)
         more = {"accept": "application/json", "x-union-appid": self._settings.app, "content-type": "application/json"}
-        try:
+        with reaching("QQ", 1.0):
             return await self._client.request(method, url, headers=headers | more, content=content)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"QQ cannot be reached ({type(error).__name__})", retry_after=1.0) from None
 
 
 def judge(status: int, told: Mapping[str, Any], header: str = "") -> KithError:
@@ -161,8 +138,7 @@ def judge(status: int, told: Mapping[str, Any], header: str = "") -> KithError:
     if code == _LINK:
         return Linked(f"QQ does not take this link: {text}", code="not_wanted")
     if status == 429 or code in _SLOW:
-        wait = float(header) if header.isdecimal() and len(header) < 6 else 5.0
-        return Unavailable("QQ asks us to wait", retry_after=min(wait, 3600.0))
+        return Unavailable("QQ asks us to wait", retry_after=seconds_of(header, 5.0))
     if status == 401 or code in _STALE:
         return Refused(f"QQ does not know this bot: {text} ({code})", hint=_LOOK)
     if status == 403 or code in _BANNED:
@@ -175,15 +151,6 @@ def judge(status: int, told: Mapping[str, Any], header: str = "") -> KithError:
 def _code(told: Mapping[str, Any]) -> int:
     found = told.get("code", told.get("err_code", 0))
     return found if isinstance(found, int) else 0
-
-
-def _decoded(answer: httpx.Response) -> Any:
-    try:
-        return msgspec.json.decode(answer.content) if answer.content else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if answer.is_success:
-            raise Unavailable("QQ's answer makes no sense", retry_after=2.0) from None
-        return None
 
 
 def _mapping(found: Any) -> Mapping[str, Any]:

@@ -8,12 +8,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import httpx
-import msgspec
 
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, Replay, collect, deliver, hand_over, let_go
+from kith.channels.kit import (
+    Arrival,
+    Hook,
+    HookReply,
+    Kit,
+    Replay,
+    body_of,
+    collect,
+    deliver,
+    hand_over,
+    let_go,
+    tended,
+)
 from kith.channels.slack.parse import parse
 from kith.channels.slack.render import render
 from kith.channels.slack.settings import SlackSettings
@@ -54,7 +65,7 @@ class SlackChannel:
             self._accept = accept
             if given.app_token.get_secret_value():
                 await wire.listen(self._hear)
-                self._task = asyncio.create_task(self._run(wire))
+                self._task = asyncio.create_task(tended("Slack", self._kit.lost, lambda: self._run(wire)))
         except KithError:
             await self.stop()
             raise
@@ -97,10 +108,7 @@ class SlackChannel:
         if self._accept is None:
             raise Unavailable("the Slack channel is not connected")
         mark = self._checked(request)
-        try:
-            told: Any = msgspec.json.decode(request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Invalid("the call's body is not JSON", code="bad_frame") from None
+        told = body_of(request.body)
         self._kit.alive()
         if isinstance(told, dict) and cast("dict[str, Any]", told).get("type") == "url_verification":
             challenge = str(cast("dict[str, Any]", told).get("challenge", ""))[:1000]
@@ -139,18 +147,14 @@ class SlackChannel:
         if message.get("envelope_id") and not self._queue.full():
             self._queue.put_nowait(message)
 
-    async def _run(self, wire: Wire) -> None:
-        try:
-            while True:
-                message = await self._queue.get()
-                try:
-                    if await self._take(message.get("payload")):
-                        await wire.acknowledge(str(message["envelope_id"]))
-                except Unavailable as error:
-                    _log.info("event not acknowledged", reason=error.message)
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("slack loop failed", error=type(error).__name__)
-            self._kit.lost(f"the Slack channel failed ({type(error).__name__})")
+    async def _run(self, wire: Wire) -> NoReturn:
+        while True:
+            message = await self._queue.get()
+            try:
+                if await self._take(message.get("payload")):
+                    await wire.acknowledge(str(message["envelope_id"]))
+            except Unavailable as error:
+                _log.info("event not acknowledged", reason=error.message)
 
     async def _read(self, payload: Any) -> Envelope | None:
         """An event with the bytes of its files. Raises `Invalid`, `Unavailable`."""

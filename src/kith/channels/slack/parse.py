@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kith.channels.kit import PENDING, Arrival, check_name, inner, message_id, part_for, quotes, rows, word
+from kith.channels.kit import PENDING, Arrival, check_name, inner, part_for, quotes, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Envelope, Message, Part, Text
+from kith.core.message import Envelope, Part, Text
 
 NAME = "slack"
 _LONGEST = 65_536
@@ -46,19 +46,12 @@ def _message(event: Mapping[str, Any], arrival: Arrival, own: str) -> Envelope |
         return None
     direct, thread = word(event, "channel_type") == "im", _thread(said)
     name = f"{channel}/{stamp}{ending}"
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=check_name(sender, "user"),
-        conversation=f"{channel}:{thread}" if thread else channel,
-        message=Message(message_id(NAME, arrival.account, name), "user", parts, arrival.at),
-        kind="direct" if direct else "group",
-        mentioned=direct or (bool(own) and f"<@{own}>" in word(said, "text")),
-        bot=bool(word(said, "bot_id")),
-        thread=thread,
-        edits=f"{channel}/{stamp}" if ending else "",
-    )
+    return arrival.envelope(
+        NAME, name, parts, sender=check_name(sender, "user"),
+        conversation=f"{channel}:{thread}" if thread else channel, direct=direct,
+        mentioned=direct or (bool(own) and f"<@{own}>" in word(said, "text")), bot=bool(word(said, "bot_id")),
+        thread=thread, edits=f"{channel}/{stamp}" if ending else "",
+    )  # fmt: skip
 
 
 def _reading(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool, str] | None:
@@ -86,17 +79,11 @@ def _reaction(event: Mapping[str, Any], arrival: Arrival, own: str) -> Envelope 
     channel = check_name(word(item, "channel"), "channel")
     taken = "-" if word(event, "type") == "reaction_removed" else ""
     name = f"{channel}/r/{_stamp(event, 'event_ts')}"
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=sender,
-        conversation=channel,
-        message=Message(message_id(NAME, arrival.account, name), "user", (), arrival.at),
-        kind="direct" if channel.startswith("D") else "group",
+    return arrival.envelope(
+        NAME, name, (), sender=sender, conversation=channel, direct=channel.startswith("D"),
         reply_to=f"{channel}/{_stamp(item, 'ts')}",
         reaction=f"{taken}{check_name(word(event, 'reaction'), 'reaction')[:64]}",
-    )
+    )  # fmt: skip
 
 
 def _parts(said: Mapping[str, Any], own: str) -> tuple[Part, ...]:

@@ -6,22 +6,22 @@ Asking for updates with an offset acknowledges all before it (``getUpdates``), s
 from __future__ import annotations
 
 import asyncio
-import hmac
-from typing import Any, cast
-
-import msgspec
+from typing import Any, NoReturn, cast
 
 from kith.channels.kit import (
     Arrival,
     Hook,
     HookReply,
     Kit,
+    body_of,
     collect,
     deliver,
     hand_over,
     let_go,
     load_cursor,
+    same,
     save_cursor,
+    tended,
 )
 from kith.channels.telegram.parse import NAME, parse
 from kith.channels.telegram.render import Piece, place, render
@@ -68,7 +68,9 @@ class TelegramChannel:
             raise
         self._accept = accept
         if given.mode == "polling":
-            self._task = asyncio.create_task(self._run(wire, int(kept.get("offset", 0))))
+            self._task = asyncio.create_task(
+                tended("Telegram", self._kit.lost, lambda: self._run(wire, int(kept.get("offset", 0))))
+            )
 
     async def stop(self) -> None:
         """Ask no more; what was not acknowledged comes again."""
@@ -102,12 +104,9 @@ class TelegramChannel:
         if self._accept is None or self._settings.mode != "calls":
             raise Unavailable("the Telegram channel takes no calls now")
         shown = request.headers.get("x-telegram-bot-api-secret-token", "")
-        if not hmac.compare_digest(shown.encode("utf-8", "replace"), self._settings.secret.get_secret_value().encode()):
+        if not same(shown, self._settings.secret.get_secret_value()):
             raise Refused("the secret of this call is not ours", code="bad_signature")
-        try:
-            update: Any = msgspec.json.decode(request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Invalid("the call's body is not JSON", code="bad_frame") from None
+        update = body_of(request.body)
         self._kit.alive()
         if (envelope := self._read(update)) is not None:
             await self._accept(await self._fetched(envelope))
@@ -129,24 +128,17 @@ class TelegramChannel:
         number = found.get("message_id", "")
         return f"{where['chat_id']}/{number}" if number else ""  # as reactions and answers name it
 
-    async def _run(self, wire: Wire, offset: int) -> None:
+    async def _run(self, wire: Wire, offset: int) -> NoReturn:
         """Ask, accept, and only then acknowledge."""
         poll = self._settings.poll
-        try:
-            while True:
-                wanted = {"offset": offset, "timeout": poll, "allowed_updates": _KINDS}
-                updates = cast("list[dict[str, Any]]", await wire.call("getUpdates", wanted, poll + 15))
-                self._kit.alive()
-                for update in updates:
-                    await self._take(update)
-                    offset = max(offset, int(update["update_id"]) + 1)
-                    await save_cursor(self._kit, NAME, self._settings.account, {"offset": offset})
-        except KithError as error:
-            reason = error.message
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("telegram loop failed", error=type(error).__name__)
-            reason = f"the Telegram channel failed ({type(error).__name__})"
-        self._kit.lost(reason)
+        while True:
+            wanted = {"offset": offset, "timeout": poll, "allowed_updates": _KINDS}
+            updates = cast("list[dict[str, Any]]", await wire.call("getUpdates", wanted, poll + 15))
+            self._kit.alive()
+            for update in updates:
+                await self._take(update)
+                offset = max(offset, int(update["update_id"]) + 1)
+                await save_cursor(self._kit, NAME, self._settings.account, {"offset": offset})
 
     def _read(self, update: Any) -> Envelope | None:
         return parse(update, Arrival(self._settings.account, self._kit.clock.now()), self._own)

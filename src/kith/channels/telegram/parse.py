@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from kith.channels.kit import PENDING, Arrival, inner, mapping, message_id, rows, word
+from kith.channels.kit import PENDING, Arrival, inner, mapping, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Audio, Envelope, File, Image, Part, Text
 
 NAME = "telegram"
 _LONGEST = 65_536
@@ -45,22 +45,14 @@ def parse(raw: Any, arrival: Arrival, own: str = "") -> Envelope | None:
     thread = str(_whole(message, "message_thread_id")) if message.get("is_topic_message") is True else ""
     to_us = bool(own) and word(inner(answered, "from"), "username").lower() == own.lower()
     called, parts = _called(parts, own)
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=edit_id,
-        sender=str(_whole(author, "id")),
-        conversation=f"{_whole(chat, 'id')}:{thread}" if thread else str(_whole(chat, "id")),
-        message=Message(message_id(NAME, arrival.account, edit_id), "user", parts, arrival.at),
-        kind="direct" if direct else "group",
+    return arrival.envelope(
+        NAME, edit_id, parts, sender=str(_whole(author, "id")),
+        conversation=f"{_whole(chat, 'id')}:{thread}" if thread else str(_whole(chat, "id")), direct=direct,
         sender_name=_name(author),
         reply_to=f"{_whole(chat, 'id')}/{_whole(answered, 'message_id')}" if answered else "",
-        locale=word(author, "language_code")[:32],
-        mentioned=direct or called or to_us,
-        bot=author.get("is_bot") is True,
-        thread=thread,
-        edits=base if edited else "",
-    )
+        locale=word(author, "language_code")[:32], mentioned=direct or called or to_us,
+        bot=author.get("is_bot") is True, thread=thread, edits=base if edited else "",
+    )  # fmt: skip
 
 
 def _reaction(found: Mapping[str, Any], arrival: Arrival, number: int) -> Envelope | None:
@@ -74,19 +66,11 @@ def _reaction(found: Mapping[str, Any], arrival: Arrival, number: int) -> Envelo
     if not reaction:
         return None
     direct = chat.get("type") == "private"
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=f"u{number}",
-        sender=str(_whole(user, "id")),
-        conversation=str(_whole(chat, "id")),
-        message=Message(message_id(NAME, arrival.account, f"u{number}"), "user", (), arrival.at),
-        kind="direct" if direct else "group",
-        reply_to=f"{_whole(chat, 'id')}/{_whole(found, 'message_id')}",
-        mentioned=direct,
-        bot=user.get("is_bot") is True,
-        reaction=reaction,
-    )
+    return arrival.envelope(
+        NAME, f"u{number}", (), sender=str(_whole(user, "id")), conversation=str(_whole(chat, "id")), direct=direct,
+        reply_to=f"{_whole(chat, 'id')}/{_whole(found, 'message_id')}", mentioned=direct,
+        bot=user.get("is_bot") is True, reaction=reaction,
+    )  # fmt: skip
 
 
 def _emoji(value: Any) -> list[str]:

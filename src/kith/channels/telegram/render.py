@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from kith.channels.kit import pieces
-from kith.core.message import Audio, Image, Media, Message, Text
+from kith.channels.kit import bodies, clean, pieces
+from kith.core.message import Audio, Image, Media, Message
 
 LIMIT = 4096  # UTF-16 units, "after entities parsing" (sendMessage)
 
@@ -23,21 +23,15 @@ class Piece:
 
 def render(message: Message) -> list[Piece]:
     """The calls that say `message`, in order."""
-    found: list[Piece] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                text = part.text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
-                found += [Piece("sendMessage", piece) for piece in pieces(text, LIMIT, "utf16", "html")]
-            case Image():
-                found.append(Piece("sendPhoto", key="photo", media=part))
-            case Audio():
-                found.append(Piece("sendAudio", key="audio", media=part))
-            case Media():
-                found.append(Piece("sendDocument", key="document", media=part))
-            case _:
-                continue
-    return found
+
+    def texts(text: str) -> list[Piece]:
+        return [Piece("sendMessage", piece) for piece in pieces(clean(text), LIMIT, "utf16", "html")]
+
+    def file(media: Media) -> list[Piece]:
+        kind = "photo" if isinstance(media, Image) else "audio" if isinstance(media, Audio) else "document"
+        return [Piece(f"send{kind.title()}", key=kind, media=media)]
+
+    return bodies(message, texts, file)
 
 
 def place(target: str, reply_to: str) -> dict[str, Any]:

@@ -14,9 +14,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
-import msgspec
-
-from kith.channels.kit import Arrival, Hook, HookReply, Kit, collect, deliver
+from kith.channels.kit import Arrival, Hook, HookReply, Kit, body_of, collect, deliver, keep, same
 from kith.channels.whatsapp.ledger import Ledger
 from kith.channels.whatsapp.parse import NAME, Receipt, read, receipts, singles, values
 from kith.channels.whatsapp.render import Piece, place, render
@@ -88,7 +86,7 @@ class WhatsappChannel:
         now, (shown, at) = self._kit.clock.monotonic(), self._signs.get(conversation, ("", 0.0))
         if shown == latest and now - at < _SIGN:
             return
-        _keep(self._signs, conversation, (latest, now))
+        keep(self._signs, conversation, (latest, now), _CHATS)
         sign = {"status": "read", "message_id": latest, "typing_indicator": {"type": "text"}}
         await self._guarded(wire.say({"messaging_product": "whatsapp", **sign}))
 
@@ -123,10 +121,7 @@ class WhatsappChannel:
         if request.method != "POST":
             return HookReply(405, {"allow": "GET, POST"})
         self._checked(request)
-        try:
-            call: Any = msgspec.json.decode(request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Invalid("the call's body is not JSON", code="bad_frame") from None
+        call = body_of(request.body)
         self._kit.alive()
         for value in values(call, self._settings.number):
             for receipt in receipts(value):
@@ -138,8 +133,7 @@ class WhatsappChannel:
     def _greeted(self, query: Mapping[str, str]) -> HookReply:
         """Meta asks once, at the set-up, whether this address is ours."""
         shown, ours = query.get("hub.verify_token", ""), self._settings.verify.get_secret_value()
-        good = hmac.compare_digest(shown.encode("utf-8", "replace"), ours.encode())
-        if not good or query.get("hub.mode") != "subscribe":
+        if not same(shown, ours) or query.get("hub.mode") != "subscribe":
             raise Refused("the verify token of this call is not ours", code="bad_signature")
         return HookReply(200, _PLAIN, query.get("hub.challenge", "")[:1000].encode("utf-8", "replace"))
 
@@ -148,7 +142,7 @@ class WhatsappChannel:
         secret = self._settings.secret.get_secret_value().encode()
         wanted = "sha256=" + hmac.new(secret, request.body, hashlib.sha256).hexdigest()
         shown = request.headers.get("x-hub-signature-256", "")
-        if not hmac.compare_digest(shown.encode("utf-8", "replace"), wanted.encode()):
+        if not same(shown, wanted):
             raise Refused("the signature of this call is not good", code="bad_signature")
 
     def _connected(self) -> Wire:
@@ -187,7 +181,7 @@ class WhatsappChannel:
         now = self._kit.clock.now()
         if now - self._heard.get(conversation, 0.0) > _HOUR:
             await self._kit.records.put("window", self._place(conversation), {"at": now})
-            _keep(self._heard, conversation, now)
+            keep(self._heard, conversation, now, _CHATS)
 
     def _place(self, conversation: str) -> str:
         return f"{NAME}:{self._settings.account}:{conversation}"
@@ -210,7 +204,7 @@ class WhatsappChannel:
             if envelope.reaction:
                 envelope = self._named(envelope)
             elif not envelope.edits:
-                _keep(self._latest, envelope.conversation, envelope.platform_id)
+                keep(self._latest, envelope.conversation, envelope.platform_id, _CHATS)
             await self._opened(envelope.conversation)
             await accept(await self._fetched(envelope))
         except Unavailable:
@@ -230,14 +224,6 @@ class WhatsappChannel:
         """WhatsApp does not say which reaction was taken away; we do, as far as we have seen it put."""
         place = f"{envelope.sender} {envelope.reply_to}"
         if envelope.reaction != "-":
-            _keep(self._reactions, place, envelope.reaction)
+            keep(self._reactions, place, envelope.reaction, _CHATS)
             return envelope
         return dataclasses.replace(envelope, reaction=f"-{self._reactions.pop(place, '')}")
-
-
-def _keep(kept: OrderedDict[str, T], key: str, value: T) -> None:
-    """The latest of many chats."""
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > _CHATS:
-        kept.popitem(last=False)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from kith.channels.kit import PENDING, Arrival, check_name, inner, mapping, message_id, quotes, rows, word
+from kith.channels.kit import PENDING, Arrival, check_name, inner, mapping, printable, quotes, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Audio, Envelope, File, Image, Part, Text
 
 NAME = "whatsapp"
 State = Literal["sent", "delivered", "read", "failed"]
@@ -104,20 +104,12 @@ def read(value: Mapping[str, Any], arrival: Arrival) -> Envelope | None:
     parts = () if reaction or kind == "revoke" else _parts(word(body, "type"), body)
     called, parts = _called(parts, own)
     to_us = bool(own) and word(context, "from").removeprefix("+") == own
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=platform_id,
-        sender=sender,
-        conversation=check_id(group, "group_id") if group else sender,
-        message=Message(message_id(NAME, arrival.account, platform_id), "user", parts, arrival.at),
-        kind="group" if group else "direct",
-        sender_name=_called_so(value, author),
+    return arrival.envelope(
+        NAME, platform_id, parts, sender=sender, conversation=check_id(group, "group_id") if group else sender,
+        direct=not group, sender_name=_called_so(value, author),
         reply_to=word(inner(message, "reaction"), "message_id")[:500] if reaction else answered[:500],
-        mentioned=not group or called or to_us,
-        edits=edits,
-        reaction=reaction,
-    )
+        mentioned=not group or called or to_us, edits=edits, reaction=reaction,
+    )  # fmt: skip
 
 
 def check_id(value: str, field: str) -> str:
@@ -180,7 +172,7 @@ def _media(kind: str, told: Mapping[str, Any], foreign: bool) -> tuple[Part, ...
     mime = word(told, "mime_type").partition(";")[0].strip()[:100] or usual
     if kind == "document" and mime in ("image/png", "image/jpeg", "image/webp"):
         cls = Image
-    file = cls(f"{PENDING}{name}", mime, _printable(word(told, "filename"))[:200])
+    file = cls(f"{PENDING}{name}", mime, printable(word(told, "filename"), 200))
     caption = word(told, "caption")[:_LONGEST]
     return (Text(caption, outside=foreign), file) if caption.strip() else (file,)
 
@@ -233,16 +225,12 @@ def _called_so(value: Mapping[str, Any], author: str) -> str:
     """The author's name as their profile has it."""
     for contact in rows(value, "contacts"):
         if author in (word(contact, "wa_id"), word(contact, "user_id")):
-            return _printable(word(inner(contact, "profile"), "name"))[:128]
+            return printable(word(inner(contact, "profile"), "name"), 128)
     return ""
 
 
 def _digits(metadata: Mapping[str, Any]) -> str:
     return re.sub(r"\D", "", word(metadata, "display_phone_number"), flags=re.ASCII)[:20]
-
-
-def _printable(text: str) -> str:
-    return "".join(char for char in text if char.isprintable())
 
 
 def _first(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from kith.channels.kit import pieces
-from kith.core.message import Audio, File, Image, Media, Message, Text
+from kith.channels.kit import bodies, clean, pieces
+from kith.core.message import Media, Message
 
 LIMIT = 4096  # of a text's body; counted in UTF-16 units, so that it holds however WhatsApp counts
 _MEGA = 1024 * 1024
@@ -47,17 +47,11 @@ class Piece:
 
 def render(message: Message) -> list[Piece]:
     """The messages that say `message`, in order."""
-    found: list[Piece] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                text = part.text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
-                found += [Piece("text", piece) for piece in pieces(text, LIMIT, "utf16", "stars")]
-            case Image() | Audio() | File():
-                found.append(Piece(shown(part), media=part))
-            case _:
-                continue
-    return found
+
+    def texts(text: str) -> list[Piece]:
+        return [Piece("text", piece) for piece in pieces(clean(text), LIMIT, "utf16", "stars")]
+
+    return bodies(message, texts, lambda media: [Piece(shown(media), media=media)])
 
 
 def shown(media: Media) -> str:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import httpx
-import msgspec
 
-from kith.channels.kit import download, word
+from kith.channels.kit import decoded, download, inner, reaching, seconds_of, word
 from kith.channels.whatsapp.settings import WhatsappSettings
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 
@@ -101,21 +100,15 @@ class Wire:
         return {"authorization": f"Bearer {self._settings.token.get_secret_value()}"}
 
     async def _ask(self, method: str, path: str, tries: int = 1, **more: Any) -> Mapping[str, Any]:
-        try:
+        with reaching("WhatsApp"):
             answer = await self._client.request(method, self._base + path, headers=self._shown(), **more)
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise Unavailable(f"WhatsApp cannot be reached ({type(error).__name__})", retry_after=2.0) from None
-        try:
-            told: Any = msgspec.json.decode(answer.content)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            told = None
+        told: Any = decoded(answer.content)
         if answer.is_success and isinstance(told, dict):
             return cast("dict[str, Any]", told)
-        error: Any = cast("dict[str, Any]", told).get("error") if isinstance(told, dict) else None
-        if isinstance(error, dict) and isinstance(code := cast("dict[str, Any]", error).get("code"), int):
-            inner: Any = cast("dict[str, Any]", error).get("error_data")
-            detail: Any = cast("dict[str, Any]", inner).get("details", "") if isinstance(inner, dict) else ""
-            raise judge(code, str(detail or cast("dict[str, Any]", error).get("message", "")), tries, _wait(answer))
+        error = inner(inner({"told": told}, "told"), "error")
+        if isinstance(code := error.get("code"), int):
+            detail = inner(error, "error_data").get("details", "") or error.get("message", "")
+            raise judge(code, str(detail), tries, _wait(answer))
         raise _status(answer)
 
 
@@ -158,5 +151,4 @@ def _status(answer: httpx.Response) -> KithError:
 
 
 def _wait(answer: httpx.Response) -> float:
-    wait = answer.headers.get("retry-after", "")
-    return min(float(wait), 3600.0) if wait.isascii() and wait.isdecimal() and len(wait) < 6 else 0.0
+    return seconds_of(answer.headers.get("retry-after", ""), 0.0)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import OrderedDict
-from typing import Any
+from typing import Any, NoReturn
 
-from kith.channels.kit import Arrival, Kit, collect, deliver, hand_over, let_go, load_cursor, save_cursor
+from kith.channels.kit import Arrival, Kit, collect, deliver, hand_over, let_go, load_cursor, save_cursor, tended
 from kith.channels.xmpp.files import Files, opener
 from kith.channels.xmpp.parse import NAME, Self, Stanza, parse, read
 from kith.channels.xmpp.render import piece_id, render, words
@@ -62,7 +62,7 @@ class XmppChannel:
             await self.stop()
             raise
         self._accept = accept
-        self._task = asyncio.create_task(self._run(wire))
+        self._task = asyncio.create_task(tended("XMPP", self._kit.lost, lambda: self._run(wire)))
 
     async def stop(self) -> None:
         """Log out."""
@@ -164,19 +164,12 @@ class XmppChannel:
         place = {"places": self._place, "at": self._kit.clock.now()}
         await save_cursor(self._kit, NAME, self._settings.account, place)
 
-    async def _run(self, wire: Wire) -> None:
-        try:
-            for room in tuple(self._place):
-                await self._catch_up(wire, room)
-            while True:
-                raw = await self._queue.get()
-                await self._hear(raw, live=True)
-        except KithError as error:
-            reason = error.message
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("xmpp loop failed", error=type(error).__name__)
-            reason = f"the XMPP channel failed ({type(error).__name__})"
-        self._kit.lost(reason)
+    async def _run(self, wire: Wire) -> NoReturn:
+        for room in tuple(self._place):
+            await self._catch_up(wire, room)
+        while True:
+            raw = await self._queue.get()
+            await self._hear(raw, live=True)
 
     async def _catch_up(self, wire: Wire, room: str) -> None:
         """Hear what the archive holds behind our place; an archive that has forgotten the place is read by time."""
