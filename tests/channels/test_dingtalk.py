@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
-import sys
 import wave
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,54 +15,30 @@ import pytest
 from kith.channels.dingtalk.channel import DingtalkChannel
 from kith.channels.dingtalk.settings import DingtalkSettings
 from kith.channels.kit import Kit
-from kith.core.clock import FrozenClock, SystemClock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.ids import Ids
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Audio, Envelope, File, Image, Part
 from kith.core.people import Parcel
-from kith.core.turn import Accepted
-from kith.runtime.streams import Streams
 from tests.channels.emulators.dingtalk import APP, PICTURE, SECRET, Dingtalk, dingtalk
-from tests.channels.proxy import Proxy
-from tests.channels.rig import Stage, household, play, until, up
+from tests.channels.rig import Stage, play, until
+from tests.channels.trial import Story, ear, ends, kit, once, reply, silence_noticed, suite, token_renewed, trial
 
 pytestmark = pytest.mark.server
 
 
 def parcel(text: str, *parts: Part, target: str = "@ann", name: str = "p") -> Parcel:
-    said = Message("m", "assistant", (*((Text(text),) if text else ()), *parts), 0.0)
-    return Parcel(f"{name}{len(text)}", 1, "c", "dingtalk", "local", target, said)
+    return reply("dingtalk", target, text, parts, name=name)
 
 
-Story = Callable[[DingtalkChannel, Dingtalk, list[Envelope]], Awaitable[None]]
-
-
-def tell(story: Story, clock: Any = None, **settings: Any) -> list[str]:
+def tell(story: Story[DingtalkChannel, Dingtalk], clock: Any = None, **settings: Any) -> list[str]:
     """What the channel said when its connection was lost."""
     gone: list[str] = []
 
-    async def whole() -> None:
-        async with dingtalk() as platform:
-            time_, heard, busy = clock or SystemClock(), list[Envelope](), [True]
+    def make(platform: Dingtalk, shelf: Kit) -> DingtalkChannel:
+        given = {"app": APP, "secret": SECRET, "api": platform.url, "oapi": platform.url, **settings}
+        return DingtalkChannel(DingtalkSettings(**given), shelf)
 
-            async def accept(envelope: Envelope) -> Accepted:
-                if envelope.message.text == "busy" and busy.pop():
-                    busy.append(False)
-                    assert not platform.answered
-                    raise Unavailable("no room", retry_after=0.01)
-                heard.append(envelope)
-                return Accepted("t", "c")
-
-            kit = Kit(None, Streams(), time_, Ids(time_), lambda turn: None, lost=gone.append)  # pyright: ignore
-            given = {"app": APP, "secret": SECRET, "api": platform.url, "oapi": platform.url, **settings}
-            channel = DingtalkChannel(DingtalkSettings(**given), kit)
-            try:
-                await channel.start(accept)
-                await story(channel, platform, heard)
-            finally:
-                await channel.stop()
-
-    asyncio.run(whole())
+    shelf = kit(clock, lost=gone.append)
+    trial(dingtalk, make, story, shelf=shelf, door=lambda platform: once(lambda: not platform.answered))
     return gone
 
 
@@ -110,12 +84,7 @@ def test_what_was_not_kept_comes_again_on_the_next_connection() -> None:
             await socket.close()
         await until(line._task.done)
         await platform.hear("while nobody listened")
-
-        async def accept(envelope: Envelope) -> Accepted:
-            heard.append(envelope)
-            return Accepted("t", "c")
-
-        await channel.start(accept)
+        await channel.start(ear(heard))
         await until(lambda: not platform.waiting)
         assert heard[-1].message.text == "while nobody listened" and platform.opened == 2
 
@@ -230,20 +199,7 @@ def test_files_come_and_go() -> None:
 
 
 def test_the_token_is_renewed_before_it_ends_and_when_it_is_stale() -> None:
-    clock = FrozenClock()
-
-    async def story(channel: DingtalkChannel, platform: Dingtalk, heard: list[Envelope]) -> None:
-        clock.advance(6800)
-        await channel.send(parcel("a", name="a"))
-        assert platform.tokens == 1
-        clock.advance(200)
-        await channel.send(parcel("b", name="b"))
-        assert platform.tokens == 2
-        platform.expire()
-        await channel.send(parcel("c", name="c"))
-        assert (platform.tokens, len(platform.said)) == (3, 3)
-
-    tell(story, clock)
+    token_renewed(tell, parcel)
 
 
 @pytest.mark.parametrize(
@@ -255,9 +211,7 @@ def test_the_token_is_renewed_before_it_ends_and_when_it_is_stale() -> None:
 def test_what_dingtalk_says_decides(answer: int | str, kind: type[KithError], after: float | None) -> None:
     async def story(channel: DingtalkChannel, platform: Dingtalk, heard: list[Envelope]) -> None:
         platform.trouble = {"send": [answer]}
-        with pytest.raises(kind) as caught:
-            await channel.send(parcel("hello"))
-        assert getattr(caught.value, "retry_after", None) == after
+        await ends(channel.send(parcel("hello")), kind, after)
 
     tell(story)
 
@@ -330,46 +284,22 @@ def test_nothing_is_lost_while_connections_are_cut(tmp_path: Path) -> None:
 
 
 def test_a_silent_connection_is_noticed(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with (
-            stage() as scene,
-            Proxy(scene.port) as proxy,
-            household(tmp_path, "dingtalk", scene.settings(proxy.port)) as (home, _),
-        ):
-            keeper = home.manager._keepers["dingtalk"]
-            keeper.liveness = 1.0
-            proxy.cut()
-            await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
-            proxy.blackhole()
-            await until(lambda: keeper.watch.restarts == 2)
-            proxy.heal()
-            await up(home, "dingtalk")
-
-    asyncio.run(story())
+    silence_noticed(tmp_path, stage())
 
 
 def test_the_sdk_of_dingtalk_believes_the_emulator() -> None:
     async def story() -> None:
         async with dingtalk() as platform:
-            script = Path(__file__).parent / "emulators" / "dingsuite.py"
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-W", "ignore", str(script), APP, SECRET, stdout=asyncio.subprocess.PIPE,
-                env={**os.environ, "DINGTALK_OPENAPI_ENDPOINT": platform.url},
-            )  # fmt: skip
-            assert process.stdout is not None
-            try:
-                async with asyncio.timeout(60):
-                    await until(lambda: platform.sockets, 60)
-                    await platform.hear("你好")
-                    assert (await process.stdout.readline()).decode().strip() == "heard 你好"
-                    await platform.hear("", msgtype="picture", content={"downloadCode": "code_1"})
-                    told = (await process.stdout.readline()).decode().strip()
-                    assert told == f"heard {platform.url}/files/code_1"
-                    await until(lambda: not platform.waiting)  # answered by the SDK
-                    assert platform.said == [{"to": "ann", "key": "session", "text": "re 你好"}]
-            finally:
-                process.kill()
-                await process.wait()
+            address = {"DINGTALK_OPENAPI_ENDPOINT": platform.url}
+            async with suite("dingsuite.py", APP, SECRET, **address) as out:
+                await until(lambda: platform.sockets, 60)
+                await platform.hear("你好")
+                assert (await out.readline()).decode().strip() == "heard 你好"
+                await platform.hear("", msgtype="picture", content={"downloadCode": "code_1"})
+                told = (await out.readline()).decode().strip()
+                assert told == f"heard {platform.url}/files/code_1"
+                await until(lambda: not platform.waiting)  # answered by the SDK
+                assert platform.said == [{"to": "ann", "key": "session", "text": "re 你好"}]
 
     asyncio.run(story())
 

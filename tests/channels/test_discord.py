@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,25 @@ import yarl
 from kith.channels.discord.channel import DiscordChannel
 from kith.channels.discord.settings import DiscordSettings
 from kith.channels.kit import Kit
-from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.ids import Ids
-from kith.core.message import Envelope, Image, Message, Part, Text
+from kith.core.message import Envelope, Image, Part, Text
 from kith.core.people import Parcel
-from kith.core.turn import Accepted
-from kith.runtime.streams import Streams
 from tests.channels.emulators.discord import ANN, CONTENT, GUILD, KITH, OTHER, PEER, ROLE, TOKEN, Discord, discord
 from tests.channels.proxy import Proxy
-from tests.channels.rig import household, until, up
+from tests.channels.rig import household, until
+from tests.channels.trial import (
+    Story,
+    cannot_work,
+    ends,
+    into_the_void,
+    kept_for_the_next_process,
+    kit,
+    reply,
+    trial,
+    welcome,
+)
 
 pytestmark = pytest.mark.server
-Story = Callable[[DiscordChannel, Discord, list[Envelope]], Awaitable[None]]
-
-
-def kit(**more: Any) -> Kit:
-    clock = SystemClock()
-    return Kit(None, Streams(), clock, Ids(clock), lambda turn: None, **more)  # pyright: ignore
 
 
 def given(platform: Discord, **more: Any) -> dict[str, Any]:
@@ -39,32 +40,17 @@ def given(platform: Discord, **more: Any) -> dict[str, Any]:
 
 
 def parcel(text: str, *more: Part, target: str = "7", reply_to: str = "") -> Parcel:
-    said = Message("m", "assistant", (Text(text), *more) if text else more, 0.0)
-    return Parcel(f"p{len(text)}", 1, "c", "discord", "local", target, said, reply_to=reply_to)
+    return reply("discord", target, text, more, reply_to=reply_to)
 
 
-async def welcome(envelope: Envelope) -> Accepted:
-    return Accepted("t", "c")
+def made(platform: Discord, shelf: Kit, **settings: Any) -> DiscordChannel:
+    return DiscordChannel(DiscordSettings(**given(platform, **settings)), shelf)
 
 
-def tell(story: Story, ready: Callable[[Discord], None] = lambda _: None, **settings: Any) -> None:
-    async def whole() -> None:
-        async with discord() as platform:
-            heard: list[Envelope] = []
-
-            async def accept(envelope: Envelope) -> Accepted:
-                heard.append(envelope)
-                return Accepted("t", "c")
-
-            ready(platform)
-            channel = DiscordChannel(DiscordSettings(**given(platform, **settings)), kit())
-            try:
-                await channel.start(accept)
-                await story(channel, platform, heard)
-            finally:
-                await channel.stop()
-
-    asyncio.run(whole())
+def tell(
+    story: Story[DiscordChannel, Discord], ready: Callable[[Discord], None] = lambda _: None, **settings: Any
+) -> None:
+    trial(discord, lambda platform, shelf: made(platform, shelf, **settings), story, ready=ready)
 
 
 def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
@@ -90,35 +76,7 @@ def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
 
 
 def test_what_was_not_kept_comes_again_in_the_next_process() -> None:
-    async def story() -> None:
-        async with discord() as platform:
-            shelf, tried, heard = kit(), list[str](), list[str]()
-
-            async def full(envelope: Envelope) -> Accepted:
-                tried.append(envelope.message.text)
-                if envelope.message.text == "second":
-                    raise Unavailable("no room", retry_after=60.0)
-                return Accepted("t", "c")
-
-            async def room(envelope: Envelope) -> Accepted:
-                heard.append(envelope.message.text)
-                return Accepted("t", "c")
-
-            first = DiscordChannel(DiscordSettings(**given(platform)), shelf)
-            await first.start(full)
-            for text in ("first", "second", "third"):
-                await platform.hear(text)
-            await until(lambda: tried == ["first", "second"])
-            await first.stop()
-            await platform.hear("meanwhile")
-            second = DiscordChannel(DiscordSettings(**given(platform)), shelf)
-            await second.start(room)
-            await until(lambda: len(heard) == 3)
-            assert heard == ["second", "third", "meanwhile"]
-            assert platform.begun == 1 and platform.resumed == [2]
-            await second.stop()
-
-    asyncio.run(story())
+    kept_for_the_next_process(discord, made)
 
 
 def test_when_the_session_is_gone_the_history_is_read() -> None:
@@ -179,16 +137,7 @@ def test_silence_is_noticed_within_the_bound(tmp_path: Path) -> None:
             platform.gateway = f"ws://127.0.0.1:{proxy.port}"
             settings = given(platform, api=f"http://127.0.0.1:{proxy.port}/api/v10", access="everyone")
             async with household(tmp_path, "discord", settings) as (home, echo):
-                keeper = home.manager._keepers["discord"]
-                keeper.liveness = 1.0
-                keeper.watch.sign -= 100
-                keeper._lost.set()  # the keeper looks at the new bound from the next connection on
-                await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
-                proxy.blackhole()
-                await platform.hear("into the void")
-                await until(lambda: keeper.watch.restarts >= 2)
-                proxy.heal()
-                await up(home, "discord")
+                await into_the_void(home, "discord", proxy, lambda: platform.hear("into the void"))
                 await until(lambda: echo.heard == {"7": ["into the void"]})
 
     asyncio.run(story())
@@ -235,9 +184,7 @@ def test_a_reply_says_what_it_answers_is_edited_and_keeps_to_the_limit() -> None
 def test_what_discord_says_decides(answer: int | str, kind: type[KithError], after: float | None) -> None:
     async def story(channel: DiscordChannel, platform: Discord, heard: list[Envelope]) -> None:
         platform.trouble = [answer]
-        with pytest.raises(kind) as caught:
-            await channel.send(parcel("hello"))
-        assert getattr(caught.value, "retry_after", None) == after
+        await ends(channel.send(parcel("hello")), kind, after)
 
     tell(story)
 
@@ -322,15 +269,8 @@ def test_repeated_reordered_and_strange_events_harm_nothing() -> None:
      ({"starts": 0}, Unavailable, "no more sessions")],
 )  # fmt: skip
 def test_what_cannot_work_is_said_at_once(wrong: dict[str, Any], kind: type[KithError], said: str) -> None:
-    async def story(*_: Any) -> None:
-        raise AssertionError
-
-    def ready(platform: Discord) -> None:
-        for key in ("forbidden", "starts"):
-            setattr(platform, key, wrong.get(key, getattr(platform, key)))
-
-    with pytest.raises(kind, match=said):
-        tell(story, ready, **({"token": wrong["token"]} if "token" in wrong else {}))
+    platform = {key: wrong[key] for key in ("forbidden", "starts") if key in wrong}
+    cannot_work(tell, kind, said, platform, **{key: wrong[key] for key in wrong if key not in platform})
 
 
 def test_a_token_that_was_made_anew_ends_the_connection() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,56 +17,45 @@ from kith.channels.feishu.seal import Seal
 from kith.channels.feishu.settings import FeishuSettings
 from kith.channels.kit import Kit
 from kith.core.channel import Hook
-from kith.core.clock import FrozenClock, SystemClock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.ids import Ids, conversation_id
+from kith.core.ids import conversation_id
 from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
 from kith.core.people import Parcel
-from kith.core.turn import Accepted, Done, Turn
-from kith.runtime.streams import Streams
+from kith.core.turn import Done, Turn
 from tests.channels.conftest import House, open_house
 from tests.channels.emulators.feishu import APP, BOT, PICTURE, SECRET, Feishu, feishu
-from tests.channels.proxy import Proxy
-from tests.channels.rig import Stage, household, play, until, up
+from tests.channels.rig import Stage, play, until, up
+from tests.channels.trial import (
+    Story,
+    ear,
+    ends,
+    kit,
+    once,
+    reply,
+    silence_noticed,
+    suite,
+    token_renewed,
+    trial,
+)
 
 pytestmark = pytest.mark.server
 KEY = "kudryavka"
 
 
 def parcel(text: str, *parts: Part, target: str = "oc_1", reply_to: str = "", name: str = "p") -> Parcel:
-    said = Message("m", "assistant", (*((Text(text),) if text else ()), *parts), 0.0)
-    return Parcel(f"{name}{len(text)}", 1, "c", "feishu", "local", target, said, reply_to=reply_to)
+    return reply("feishu", target, text, parts, name=name, reply_to=reply_to)
 
 
-Story = Callable[[FeishuChannel, Feishu, list[Envelope]], Awaitable[None]]
-
-
-def tell(story: Story, clock: Any = None, **settings: Any) -> list[str]:
+def tell(story: Story[FeishuChannel, Feishu], clock: Any = None, **settings: Any) -> list[str]:
     """What the channel said when its connection was lost."""
     gone: list[str] = []
 
-    async def whole() -> None:
-        async with feishu() as platform:
-            time_, heard, busy = clock or SystemClock(), list[Envelope](), [True]
+    def make(platform: Feishu, shelf: Kit) -> FeishuChannel:
+        given = {"app": APP, "secret": SECRET, "base": platform.url, **settings}
+        return FeishuChannel(FeishuSettings(**given), shelf)
 
-            async def accept(envelope: Envelope) -> Accepted:
-                if envelope.message.text == "busy" and busy.pop():
-                    busy.append(False)
-                    assert not platform.answered
-                    raise Unavailable("no room", retry_after=0.01)
-                heard.append(envelope)
-                return Accepted("t", "c")
-
-            kit = Kit(None, Streams(), time_, Ids(time_), lambda turn: None, lost=gone.append)  # pyright: ignore
-            given = {"app": APP, "secret": SECRET, "base": platform.url, **settings}
-            channel = FeishuChannel(FeishuSettings(**given), kit)
-            try:
-                await channel.start(accept)
-                await story(channel, platform, heard)
-            finally:
-                await channel.stop()
-
-    asyncio.run(whole())
+    shelf = kit(clock, lost=gone.append)
+    trial(feishu, make, story, shelf=shelf, door=lambda platform: once(lambda: not platform.answered))
     return gone
 
 
@@ -112,12 +100,7 @@ def test_what_was_not_kept_comes_again_on_the_next_connection() -> None:
         await platform.drop()
         await until(line._tasks[0].done)
         await platform.hear("while nobody listened")
-
-        async def accept(envelope: Envelope) -> Accepted:
-            heard.append(envelope)
-            return Accepted("t", "c")
-
-        await channel.start(accept)
+        await channel.start(ear(heard))
         await until(lambda: not platform.waiting)
         assert heard[-1].message.text == "while nobody listened" and platform.opened == 2
 
@@ -255,21 +238,7 @@ def test_files_come_and_go() -> None:
 
 
 def test_the_token_is_renewed_before_it_ends_and_when_it_is_stale() -> None:
-    clock = FrozenClock()
-
-    async def story(channel: FeishuChannel, platform: Feishu, heard: list[Envelope]) -> None:
-        assert platform.tokens == 1
-        clock.advance(6800)
-        await channel.send(parcel("a", name="a"))
-        assert platform.tokens == 1
-        clock.advance(200)
-        await channel.send(parcel("b", name="b"))
-        assert platform.tokens == 2
-        platform.expire()
-        await channel.send(parcel("c", name="c"))
-        assert (platform.tokens, len(platform.said)) == (3, 3)
-
-    tell(story, clock)
+    token_renewed(tell, parcel)
 
 
 @pytest.mark.parametrize(
@@ -280,9 +249,7 @@ def test_the_token_is_renewed_before_it_ends_and_when_it_is_stale() -> None:
 def test_what_feishu_says_decides(answer: int, kind: type[KithError], after: float | None) -> None:
     async def story(channel: FeishuChannel, platform: Feishu, heard: list[Envelope]) -> None:
         platform.trouble = {"send": [answer]}
-        with pytest.raises(kind) as caught:
-            await channel.send(parcel("hello"))
-        assert getattr(caught.value, "retry_after", None) == after
+        await ends(channel.send(parcel("hello")), kind, after)
 
     tell(story)
 
@@ -438,47 +405,21 @@ def test_one_card_grows_into_the_reply(tmp_path: Path) -> None:
 
 
 def test_a_silent_connection_is_noticed(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with (
-            stage() as scene,
-            Proxy(scene.port) as proxy,
-            household(tmp_path, "feishu", scene.settings(proxy.port)) as (home, _),
-        ):
-            keeper = home.manager._keepers["feishu"]
-            keeper.liveness = 1.0
-            proxy.cut()
-            await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
-            proxy.blackhole()
-            await until(lambda: keeper.watch.restarts == 2)
-            proxy.heal()
-            await up(home, "feishu")
-
-    asyncio.run(story())
+    silence_noticed(tmp_path, stage())
 
 
 def test_the_sdk_of_feishu_believes_the_emulator() -> None:
     async def story() -> None:
-        async with feishu() as platform:
-            script = Path(__file__).parent / "emulators" / "larksuite.py"
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-W", "ignore", str(script), platform.url, APP, SECRET,
-                stdout=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            assert process.stdout is not None
-            try:
-                async with asyncio.timeout(60):
-                    said = (await process.stdout.readline()).split()
-                    assert said[0] == b"said" and said[1] == said[2] != said[3]
-                    await until(lambda: platform.sockets)
-                    await platform.hear("你好")
-                    platform.parts = 2
-                    await platform.hear("in parts")
-                    texts = {(await process.stdout.readline()).decode().strip() for _ in range(2)}
-                    assert texts == {"heard 你好", "heard in parts"}
-                    await until(lambda: not platform.waiting)  # answered by the SDK
-            finally:
-                process.kill()
-                await process.wait()
+        async with feishu() as platform, suite("larksuite.py", platform.url, APP, SECRET) as out:
+            said = (await out.readline()).split()
+            assert said[0] == b"said" and said[1] == said[2] != said[3]
+            await until(lambda: platform.sockets)
+            await platform.hear("你好")
+            platform.parts = 2
+            await platform.hear("in parts")
+            texts = {(await out.readline()).decode().strip() for _ in range(2)}
+            assert texts == {"heard 你好", "heard in parts"}
+            await until(lambda: not platform.waiting)  # answered by the SDK
 
     asyncio.run(story())
 

@@ -18,31 +18,24 @@ from kith.channels.ilink.wire import opened, sealed
 from kith.channels.kit import Kit
 from kith.channels.scan import Scans, scanner
 from kith.cli import scan as terminal
-from kith.core.clock import FrozenClock, SystemClock
+from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.ids import Ids
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Audio, Envelope, File, Image, Part, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
 from kith.runtime.registry import Registry
-from kith.runtime.streams import Streams
 from tests.channels.emulators.ilink import OWNER, TOKEN, Ilink, confirmed, ilink
 from tests.channels.proxy import Proxy
 from tests.channels.rig import household, until
+from tests.channels.trial import kit, reply, trial
 
 pytestmark = pytest.mark.server
 MANIFEST = Registry("channels").manifest("ilink")
 Story = Callable[[IlinkChannel, Ilink, list[Envelope], Kit], Awaitable[None]]
 
 
-def kit(**more: Any) -> Kit:
-    clock = SystemClock()
-    return Kit(None, Streams(), clock, Ids(clock), lambda turn: None, **more)  # pyright: ignore
-
-
 def parcel(text: str, *more: Part, target: str = OWNER) -> Parcel:
-    said = Message("m", "assistant", (Text(text), *more) if text else more, 0.0)
-    return Parcel(f"p{len(text)}", 1, "c", "ilink", "local", target, said)
+    return reply("ilink", target, text, more)
 
 
 def given(url: str, **more: Any) -> dict[str, Any]:
@@ -50,23 +43,12 @@ def given(url: str, **more: Any) -> dict[str, Any]:
 
 
 def tell(story: Story, shelf: Kit | None = None, before: Callable[[Ilink], Any] = lambda _: None, **more: Any) -> None:
-    async def whole() -> None:
-        async with ilink() as platform:
-            before(platform)
-            own, heard = shelf or kit(), list[Envelope]()
+    own = shelf or kit()
 
-            async def accept(envelope: Envelope) -> Accepted:
-                heard.append(envelope)
-                return Accepted("t", "c")
+    def make(platform: Ilink, own: Kit) -> IlinkChannel:
+        return IlinkChannel(IlinkSettings(**given(platform.url, **more)), own)
 
-            channel = IlinkChannel(IlinkSettings(**given(platform.url, **more)), own)
-            try:
-                await channel.start(accept)
-                await story(channel, platform, heard, own)
-            finally:
-                await channel.stop()
-
-    asyncio.run(whole())
+    trial(ilink, make, lambda *told: story(*told, own), shelf=own, ready=before)
 
 
 def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:

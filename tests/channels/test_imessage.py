@@ -15,19 +15,16 @@ import pytest
 from kith.channels.imessage import channel as module
 from kith.channels.imessage.channel import ImessageChannel
 from kith.channels.imessage.settings import ImessageSettings
-from kith.channels.kit import Kit
 from kith.core.channel import Hook
-from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.ids import Ids
-from kith.core.message import Envelope, File, Image, Message, Part, Text
+from kith.core.message import Envelope, File, Image, Part, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
-from kith.runtime.streams import Streams
 from tests.channels.emulators.bluebubbles import PASSWORD, BlueBubbles, bluebubbles
 from tests.channels.emulators.callback import called
 from tests.channels.proxy import Proxy
 from tests.channels.rig import household, until, up
+from tests.channels.trial import ear, kit, reply
 
 pytestmark = pytest.mark.server
 ANN, FAMILY, SECRET = "iMessage;-;+15551234567", "iMessage;+;chat42", "a-secret-of-the-tests"
@@ -35,13 +32,7 @@ Story = Callable[[ImessageChannel, BlueBubbles, list[Envelope], list[str]], Awai
 
 
 def parcel(text: str, *more: Part, target: str = ANN, reply_to: str = "", attempts: int = 1) -> Parcel:
-    said = Message("m", "assistant", (Text(text), *more) if text else more, time.time())
-    return Parcel(f"p{len(text)}", 1, "c", "imessage", "local", target, said, reply_to=reply_to, attempts=attempts)
-
-
-def new_kit(**more: Any) -> Kit:
-    clock = SystemClock()
-    return Kit(None, Streams(), clock, Ids(clock), lambda turn: None, **more)  # pyright: ignore
+    return reply("imessage", target, text, more, reply_to=reply_to, attempts=attempts, at=time.time())
 
 
 def tell(story: Story, hooked: bool = True, private: bool = True, **settings: Any) -> None:
@@ -50,19 +41,15 @@ def tell(story: Story, hooked: bool = True, private: bool = True, **settings: An
             heard, lost = list[Envelope](), list[str]()
             mac.private, mac.header = private, settings.get("auth") == "header"
 
-            async def accept(envelope: Envelope) -> Accepted:
-                heard.append(envelope)
-                return Accepted("t", "c")
-
             async def hook(request: Hook) -> Any:
                 return await channel.hook(request)
 
             given = {"server": mac.url, "password": PASSWORD, "poll": 60 if hooked else 1}
             if hooked:
                 given |= {"url": await stack.enter_async_context(called(hook)), "secret": SECRET}
-            channel = ImessageChannel(ImessageSettings(**{**given, **settings}), new_kit(lost=lost.append))
+            channel = ImessageChannel(ImessageSettings(**{**given, **settings}), kit(lost=lost.append))
             try:
-                await channel.start(accept)
+                await channel.start(ear(heard))
                 await story(channel, mac, heard, lost)
             finally:
                 mac.slow.set()
@@ -96,7 +83,7 @@ def test_what_came_while_kith_was_off_is_heard_in_order() -> None:
     async def story() -> None:
         async with bluebubbles() as mac:
             mac.hear("before Kith was ever there")
-            shelf, heard, room = new_kit(), list[str](), asyncio.Event()
+            shelf, heard, room = kit(), list[str](), asyncio.Event()
 
             async def accept(envelope: Envelope) -> Accepted:
                 if envelope.message.text == "second" and not room.is_set():

@@ -20,16 +20,14 @@ from kith.channels.onebot import door
 from kith.channels.onebot.channel import OnebotChannel
 from kith.channels.onebot.settings import OnebotSettings
 from kith.core.channel import Hook
-from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.ids import Ids
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Audio, Envelope, File, Image, Part, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
-from kith.runtime.streams import Streams
 from tests.channels.emulators.onebot import TOKEN, Onebot, onebot
 from tests.channels.proxy import Proxy
 from tests.channels.rig import household, until
+from tests.channels.trial import kit, reply, trial
 
 pytestmark = pytest.mark.server
 SECRET = "a-secret-of-the-tests"
@@ -37,14 +35,8 @@ PNG = b"\x89PNG a picture"
 Story = Callable[[OnebotChannel, Onebot, list[Envelope], Kit], Awaitable[None]]
 
 
-def kit(**more: Any) -> Kit:
-    clock = SystemClock()
-    return Kit(None, Streams(), clock, Ids(clock), lambda turn: None, **more)  # pyright: ignore
-
-
 def parcel(text: str, *more: Part, target: str = "private:7", reply_to: str = "") -> Parcel:
-    said = Message("m", "assistant", (Text(text), *more) if text else more, 0.0)
-    return Parcel(f"p{len(text)}", 1, "c", "onebot", "local", target, said, reply_to=reply_to)
+    return reply("onebot", target, text, more, reply_to=reply_to)
 
 
 def settings(platform: Onebot, **more: Any) -> OnebotSettings:
@@ -52,24 +44,13 @@ def settings(platform: Onebot, **more: Any) -> OnebotSettings:
 
 
 def tell(story: Story, shelf: Kit | None = None, before: Callable[[Onebot], Any] = lambda _: None, **more: Any) -> None:
-    async def whole() -> None:
-        async with onebot() as platform:
-            before(platform)
-            shelf_, heard = shelf or kit(), list[Envelope]()
+    own = shelf or kit()
 
-            async def accept(envelope: Envelope) -> Accepted:
-                heard.append(envelope)
-                return Accepted("t", "c", duplicate=False)
+    def make(platform: Onebot, own: Kit) -> OnebotChannel:
+        given = {"url": platform.url} if more.get("mode") == "calls" else {}
+        return OnebotChannel(settings(platform, **given, **more), own)
 
-            given = {"url": platform.url} if more.get("mode") == "calls" else {}
-            channel = OnebotChannel(settings(platform, **given, **more), shelf_)
-            try:
-                await channel.start(accept)
-                await story(channel, platform, heard, shelf_)
-            finally:
-                await channel.stop()
-
-    asyncio.run(whole())
+    trial(onebot, make, lambda *told: story(*told, own), shelf=own, ready=before)
 
 
 def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +15,25 @@ from kith.channels.qqbot.channel import QqChannel
 from kith.channels.qqbot.settings import QqSettings
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.ids import Ids
-from kith.core.message import Envelope, File, Image, Message, Part, Text
+from kith.core.message import Envelope, File, Image, Part, Text
 from kith.core.people import Parcel
-from kith.core.turn import Accepted
-from kith.runtime.streams import Streams
 from tests.channels.emulators.qqbot import ANN, APP, GROUP, SECRET, Qq, call, qq
 from tests.channels.proxy import Proxy
-from tests.channels.rig import household, until, up
+from tests.channels.rig import household, until
+from tests.channels.trial import (
+    Shifted,
+    Story,
+    cannot_work,
+    ends,
+    into_the_void,
+    kept_for_the_next_process,
+    kit,
+    reply,
+    trial,
+)
 
 pytestmark = pytest.mark.server
-Story = Callable[[QqChannel, Qq, list[Envelope]], Awaitable[None]]
 PLACE = f"u:{ANN}"
-
-
-class Shifted(SystemClock):
-    """The machine's clock, moved."""
-
-    ahead = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.ahead
-
-
-def kit(clock: SystemClock | None = None, **more: Any) -> Kit:
-    clock = clock or SystemClock()
-    return Kit(None, Streams(), clock, Ids(clock), lambda turn: None, **more)  # pyright: ignore
 
 
 def given(platform: Qq, **more: Any) -> dict[str, Any]:
@@ -48,31 +41,26 @@ def given(platform: Qq, **more: Any) -> dict[str, Any]:
 
 
 def parcel(text: str, *more: Part, target: str = PLACE, reply_to: str = "", name: str = "p") -> Parcel:
-    said = Message("m", "assistant", (Text(text), *more) if text else more, 0.0)
-    return Parcel(f"{name}{len(text)}", 1, "c", "qqbot", "local", target, said, reply_to=reply_to)
+    return reply("qqbot", target, text, more, name=name, reply_to=reply_to)
 
 
-def tell(story: Story, ready: Callable[[Qq], None] = lambda _: None, **settings: Any) -> None:
-    async def whole() -> None:
-        async with qq() as platform:
-            heard: list[Envelope] = []
+def full(envelope: Envelope) -> None:
+    if envelope.message.text == "busy":
+        raise Unavailable("the disk is full")
 
-            async def accept(envelope: Envelope) -> Accepted:
-                if envelope.message.text == "busy":
-                    raise Unavailable("the disk is full")
-                heard.append(envelope)
-                return Accepted("t", "c")
 
-            ready(platform)
-            shelf = kit(settings.pop("clock", None))
-            channel = QqChannel(QqSettings(**given(platform, **settings)), shelf)
-            try:
-                await channel.start(accept)
-                await story(channel, platform, heard)
-            finally:
-                await channel.stop()
+def made(platform: Qq, shelf: Kit, **settings: Any) -> QqChannel:
+    return QqChannel(QqSettings(**given(platform, **settings)), shelf)
 
-    asyncio.run(whole())
+
+def tell(
+    story: Story[QqChannel, Qq],
+    ready: Callable[[Qq], None] = lambda _: None,
+    clock: SystemClock | None = None,
+    **settings: Any,
+) -> None:
+    shelf = kit(clock)
+    trial(qq, lambda *found: made(*found, **settings), story, shelf=shelf, ready=ready, door=lambda _: full)
 
 
 def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
@@ -99,35 +87,7 @@ def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
 
 
 def test_what_was_not_kept_comes_again_in_the_next_process() -> None:
-    async def story() -> None:
-        async with qq() as platform:
-            shelf, tried, heard = kit(), list[str](), list[str]()
-
-            async def full(envelope: Envelope) -> Accepted:
-                tried.append(envelope.message.text)
-                if envelope.message.text == "second":
-                    raise Unavailable("no room", retry_after=60.0)
-                return Accepted("t", "c")
-
-            async def room(envelope: Envelope) -> Accepted:
-                heard.append(envelope.message.text)
-                return Accepted("t", "c")
-
-            first = QqChannel(QqSettings(**given(platform)), shelf)
-            await first.start(full)
-            for text in ("first", "second", "third"):
-                await platform.hear(text)
-            await until(lambda: tried == ["first", "second"])
-            await first.stop()
-            await platform.hear("meanwhile")
-            second = QqChannel(QqSettings(**given(platform)), shelf)
-            await second.start(room)
-            await until(lambda: len(heard) == 3)
-            assert heard == ["second", "third", "meanwhile"]
-            assert platform.begun == 1 and platform.resumed == [2]
-            await second.stop()
-
-    asyncio.run(story())
+    kept_for_the_next_process(qq, made)
 
 
 def test_sessions_end_and_begin() -> None:
@@ -157,16 +117,7 @@ def test_silence_is_noticed_within_the_bound(tmp_path: Path) -> None:
         async with qq() as platform, Proxy(int(platform.url.rpartition(":")[2])) as proxy:
             platform.gateway = f"ws://127.0.0.1:{proxy.port}/websocket"
             async with household(tmp_path, "qqbot", given(platform, access="everyone")) as (home, echo):
-                keeper = home.manager._keepers["qqbot"]
-                keeper.liveness = 1.0
-                keeper.watch.sign -= 100
-                keeper._lost.set()  # the keeper looks at the new bound from the next connection on
-                await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
-                proxy.blackhole()
-                await platform.hear("into the void")
-                await until(lambda: keeper.watch.restarts >= 2)
-                proxy.heal()
-                await up(home, "qqbot")
+                await into_the_void(home, "qqbot", proxy, lambda: platform.hear("into the void"))
                 await until(lambda: echo.heard == {PLACE: ["into the void"]})
 
     asyncio.run(story())
@@ -236,9 +187,7 @@ def test_what_qq_says_decides(answer: int | str, kind: type[KithError], after: f
         await platform.hear("question")
         await until(lambda: heard)
         platform.trouble = [answer]
-        with pytest.raises(kind) as caught:
-            await channel.send(parcel("hello"))
-        assert getattr(caught.value, "retry_after", None) == after
+        await ends(channel.send(parcel("hello")), kind, after)
 
     tell(story)
 
@@ -326,15 +275,8 @@ def test_repeated_reordered_and_strange_events_harm_nothing() -> None:
      ({"starts": 0}, Unavailable, "no more sessions")],
 )  # fmt: skip
 def test_what_cannot_work_is_said_at_once(wrong: dict[str, Any], kind: type[KithError], said: str) -> None:
-    async def story(*_: Any) -> None:
-        raise AssertionError
-
-    def ready(platform: Qq) -> None:
-        for key in ("close", "starts"):
-            setattr(platform, key, wrong.get(key, getattr(platform, key)))
-
-    with pytest.raises(kind, match=said):
-        tell(story, ready, **{key: value for key, value in wrong.items() if key in ("secret", "app")})
+    platform = {key: wrong[key] for key in ("close", "starts") if key in wrong}
+    cannot_work(tell, kind, said, platform, **{key: wrong[key] for key in wrong if key not in platform})
 
 
 def test_calls_are_believed_only_when_signed_new_and_in_time() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import hashlib
 import hmac
@@ -17,47 +16,27 @@ from kith.channels.kit import Kit
 from kith.channels.slack.channel import SlackChannel
 from kith.channels.slack.settings import SlackSettings
 from kith.core.channel import Hook
-from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.ids import Ids
 from kith.core.message import Envelope, File, Image, Message, Text
 from kith.core.people import Parcel
-from kith.core.turn import Accepted
-from kith.runtime.streams import Streams
 from tests.channels.emulators.slack import Slack, slack
 from tests.channels.rig import until
+from tests.channels.trial import ends, once, reply, trial
 
 pytestmark = pytest.mark.server
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 
 
 def parcel(text: str, target: str = "D1") -> Parcel:
-    return Parcel(f"p{len(text)}", 1, "c", "slack", "local", target, Message("m", "assistant", (Text(text),), 0.0))
+    return reply("slack", target, text)
 
 
 def tell(story: Callable[[SlackChannel, Slack, list[Envelope]], Awaitable[None]], **settings: Any) -> None:
-    async def whole() -> None:
-        async with slack() as platform:
-            clock, heard, busy = SystemClock(), list[Envelope](), [True]
+    def make(platform: Slack, shelf: Kit) -> SlackChannel:
+        given = {"token": "xoxb-test", "app_token": "xapp-test", "api": f"{platform.url}/api", **settings}
+        return SlackChannel(SlackSettings(**given), shelf)
 
-            async def accept(envelope: Envelope) -> Accepted:
-                if envelope.message.text == "busy" and busy.pop():
-                    busy.append(False)
-                    assert platform.waiting
-                    raise Unavailable("no room", retry_after=0.01)
-                heard.append(envelope)
-                return Accepted("t", "c")
-
-            kit = Kit(None, Streams(), clock, Ids(clock), lambda turn: None)  # pyright: ignore
-            given = {"token": "xoxb-test", "app_token": "xapp-test", "api": f"{platform.url}/api", **settings}
-            channel = SlackChannel(SlackSettings(**given), kit)
-            try:
-                await channel.start(accept)
-                await story(channel, platform, heard)
-            finally:
-                await channel.stop()
-
-    asyncio.run(whole())
+    trial(slack, make, story, door=lambda platform: once(lambda: platform.waiting))
 
 
 def test_events_are_acknowledged_in_order_once_they_are_kept() -> None:
@@ -88,9 +67,7 @@ def test_events_are_acknowledged_in_order_once_they_are_kept() -> None:
 def test_what_slack_says_decides(answer: int | str, kind: type[KithError], after: float | None) -> None:
     async def story(channel: SlackChannel, platform: Slack, heard: list[Envelope]) -> None:
         platform.trouble = [answer]
-        with pytest.raises(kind) as caught:
-            await channel.send(parcel("hello"))
-        assert getattr(caught.value, "retry_after", None) == after
+        await ends(channel.send(parcel("hello")), kind, after)
         assert (await channel.send(parcel("**hi** <&", "C1:17.5"))).receipt == "C1/1700000001.000001"
         assert platform.said[0]["thread_ts"] == "17.5" and platform.said[0]["text"] == "*hi* &lt;&amp;"
 

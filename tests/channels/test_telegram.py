@@ -15,49 +15,31 @@ from kith.channels.kit import Kit
 from kith.channels.telegram.channel import TelegramChannel
 from kith.channels.telegram.settings import TelegramSettings
 from kith.core.channel import Hook
-from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
-from kith.core.ids import Ids
-from kith.core.message import Envelope, Image, Message, Part, Text
+from kith.core.message import Envelope, Image, Part, Text
 from kith.core.people import Parcel
 from kith.core.turn import Accepted
-from kith.runtime.streams import Streams
 from tests.channels.emulators.telegram import Telegram, telegram
 from tests.channels.proxy import Proxy
 from tests.channels.rig import household, until
+from tests.channels.trial import kit, reply, trial
 
 pytestmark = pytest.mark.server
 SECRET = "a-secret-of-the-tests"
 
 
-def kit(**more: Any) -> Kit:
-    clock = SystemClock()
-    return Kit(None, Streams(), clock, Ids(clock), lambda turn: None, **more)  # pyright: ignore
-
-
 def parcel(text: str, *more: Part, target: str = "7", reply_to: str = "") -> Parcel:
-    said = Message("m", "assistant", (Text(text), *more) if text else more, 0.0)
-    return Parcel(f"p{len(text)}", 1, "c", "telegram", "local", target, said, reply_to=reply_to)
+    return reply("telegram", target, text, more, reply_to=reply_to)
 
 
 def tell(story: Callable[[TelegramChannel, Telegram, list[Envelope], Kit], Awaitable[None]], **settings: Any) -> None:
-    async def whole() -> None:
-        async with telegram() as platform:
-            shelf, heard = kit(), list[Envelope]()
+    shelf = kit()
 
-            async def accept(envelope: Envelope) -> Accepted:
-                heard.append(envelope)
-                return Accepted("t", "c")
+    def make(platform: Telegram, shelf: Kit) -> TelegramChannel:
+        given = {"token": "42:TEST", "api": platform.url, "poll": 1, **settings}
+        return TelegramChannel(TelegramSettings(**given), shelf)
 
-            given = {"token": "42:TEST", "api": platform.url, "poll": 1, **settings}
-            channel = TelegramChannel(TelegramSettings(**given), shelf)
-            try:
-                await channel.start(accept)
-                await story(channel, platform, heard, shelf)
-            finally:
-                await channel.stop()
-
-    asyncio.run(whole())
+    trial(telegram, make, lambda *told: story(*told, shelf), shelf=shelf)
 
 
 def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:

@@ -11,21 +11,17 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kith.channels.kit import Kit
 from kith.channels.whatsapp.channel import WhatsappChannel
 from kith.channels.whatsapp.settings import WhatsappSettings
 from kith.core.channel import Hook
-from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.ids import Ids
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Audio, Envelope, File, Image, Part, Text
 from kith.core.people import Parcel
-from kith.core.turn import Accepted
-from kith.runtime.streams import Streams
 from tests.channels.emulators.callback import called
 from tests.channels.emulators.whatsapp import NUMBER, SECRET, TOKEN, VERIFY, Whatsapp, whatsapp
 from tests.channels.proxy import Proxy
 from tests.channels.rig import household, until, up
+from tests.channels.trial import ear, kit, reply
 
 pytestmark = pytest.mark.server
 ANN = "16505551234"
@@ -34,26 +30,23 @@ Story = Callable[[WhatsappChannel, Whatsapp, list[Envelope], list[str]], Awaitab
 
 
 def parcel(text: str, *more: Part, target: str = ANN, reply_to: str = "", attempts: int = 1) -> Parcel:
-    said = Message("m", "assistant", (Text(text), *more) if text else more, 0.0)
-    return Parcel(f"p{len(text)}", 1, "c", "whatsapp", "local", target, said, reply_to=reply_to, attempts=attempts)
+    return reply("whatsapp", target, text, more, reply_to=reply_to, attempts=attempts)
 
 
 def tell(story: Story, **settings: Any) -> None:
     async def whole() -> None:
         async with whatsapp() as platform:
-            clock, heard, lost = SystemClock(), list[Envelope](), list[str]()
-            kit = Kit(None, Streams(), clock, Ids(clock), lambda turn: None, lost=lost.append)  # pyright: ignore
+            heard, lost = list[Envelope](), list[str]()
 
-            async def accept(envelope: Envelope) -> Accepted:
+            def door(envelope: Envelope) -> None:
                 if envelope.message.text == "busy" and not any(one.message.text == "free" for one in heard):
                     raise Unavailable("no room")
-                heard.append(envelope)
-                return Accepted("t", "c")
 
-            channel = WhatsappChannel(WhatsappSettings(**{**GIVEN, "api": platform.url, **settings}), kit)
+            given = {**GIVEN, "api": platform.url, **settings}
+            channel = WhatsappChannel(WhatsappSettings(**given), kit(lost=lost.append))
             async with called(channel.hook) as hook:
                 try:
-                    await channel.start(accept)
+                    await channel.start(ear(heard, door))
                     platform.hook = hook
                     await story(channel, platform, heard, lost)
                 finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from kith.channels.ilink.parse import NAME, PENDING, context, parse
 from kith.channels.ilink.render import Piece, media_item, render, said, text_item
@@ -25,8 +25,9 @@ from kith.channels.kit import (
     load_cursor,
     rows,
     save_cursor,
+    tended,
     word,
-)  # fmt: skip
+)
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 from kith.core.message import Audio, Envelope, File, Image, Part, Text
 from kith.core.people import Parcel
@@ -74,7 +75,7 @@ class IlinkChannel:
             await self.stop()
             raise
         self._accept = accept
-        self._task = asyncio.create_task(self._run(wire, cursor))
+        self._task = asyncio.create_task(tended("iLink", self._kit.lost, lambda: self._run(wire, cursor)))
 
     async def stop(self) -> None:
         """Ask no more; what was not kept comes again."""
@@ -163,29 +164,22 @@ class IlinkChannel:
         """What is new after `cursor`; the answer comes when there is something, or after a good half of a minute."""
         return await wire.post("getupdates", {"get_updates_buf": cursor}, self._poll + 10)
 
-    async def _run(self, wire: Wire, cursor: str) -> None:
+    async def _run(self, wire: Wire, cursor: str) -> NoReturn:
         """Ask, accept, and only then go on."""
         asking = self._asking
-        try:
-            while True:
-                told = await (asking or self._ask(wire, cursor))
-                self._asking = asking = None
-                self._kit.alive()
-                wait: Any = told.get("longpolling_timeout_ms")
-                self._poll = min(max(wait / 1000, 1.0), 60.0) if isinstance(wait, int) and wait > 0 else _POLL
-                messages = rows(told, "msgs", 1000)
-                for message in messages:
-                    await self._take(message)
-                cursor = word(told, "get_updates_buf") or cursor
-                if messages or word(told, "get_updates_buf"):
-                    kept = {"cursor": cursor, "tokens": dict(self._tokens)}
-                    await save_cursor(self._kit, NAME, self._settings.account, kept)
-        except KithError as error:
-            reason = error.message
-        except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
-            _log.exception("ilink loop failed", error=type(error).__name__)
-            reason = f"the iLink channel failed ({type(error).__name__})"
-        self._kit.lost(reason)
+        while True:
+            told = await (asking or self._ask(wire, cursor))
+            self._asking = asking = None
+            self._kit.alive()
+            wait: Any = told.get("longpolling_timeout_ms")
+            self._poll = min(max(wait / 1000, 1.0), 60.0) if isinstance(wait, int) and wait > 0 else _POLL
+            messages = rows(told, "msgs", 1000)
+            for message in messages:
+                await self._take(message)
+            cursor = word(told, "get_updates_buf") or cursor
+            if messages or word(told, "get_updates_buf"):
+                kept = {"cursor": cursor, "tokens": dict(self._tokens)}
+                await save_cursor(self._kit, NAME, self._settings.account, kept)
 
     async def _take(self, message: Mapping[str, Any]) -> None:
         user, token = context(message)

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kith.channels.kit import Arrival, check_name, inner, mapping, message_id, rows, word
+from kith.channels.kit import Arrival, check_name, inner, mapping, rows, word
 from kith.core.errors import Invalid
-from kith.core.message import Audio, Envelope, File, Image, Message, Part, Text
+from kith.core.message import Audio, Envelope, File, Image, Part, Text
 
 NAME = "ilink"
 PENDING = "ilink:"  # in front of a file's key in hex, a colon and its name, in place of the hash of bytes not here yet
@@ -30,15 +30,7 @@ def parse(raw: Any, arrival: Arrival) -> Envelope | None:
         return None
     name = _number(told, "message_id") or word(told, "client_id") or _number(told, "seq")
     name = check_name(name, "message_id")
-    return Envelope(
-        channel=NAME,
-        account=arrival.account,
-        platform_id=name,
-        sender=sender,
-        conversation=sender,
-        message=Message(message_id(NAME, arrival.account, name), "user", parts, arrival.at),
-        mentioned=True,
-    )
+    return arrival.envelope(NAME, name, parts, sender=sender, conversation=sender, direct=True, mentioned=True)
 
 
 def context(raw: Any) -> tuple[str, str]:

@@ -6,8 +6,8 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-from kith.channels.kit import pieces
-from kith.core.message import Image, Media, Message, Text
+from kith.channels.kit import bodies, clean, pieces
+from kith.core.message import Image, Media, Message
 
 LIMIT = 4000  # where Tencent's own client cuts a text
 
@@ -23,19 +23,11 @@ class Piece:
 
 def render(message: Message) -> list[Piece]:
     """The messages that say `message`, in order. Sounds go out as files: WeChat's voice messages are SILK."""
-    found: list[Piece] = []
-    for part in message.parts:
-        match part:
-            case Text():
-                text = part.text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
-                found += [Piece(piece) for piece in pieces(text, LIMIT)]
-            case Image():
-                found.append(Piece(media=part, kind=1))
-            case Media():
-                found.append(Piece(media=part, kind=3))
-            case _:
-                continue
-    return found
+
+    def texts(text: str) -> list[Piece]:
+        return [Piece(piece) for piece in pieces(clean(text), LIMIT)]
+
+    return bodies(message, texts, lambda media: [Piece(media=media, kind=1 if isinstance(media, Image) else 3)])
 
 
 def text_item(text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import msgspec
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from kith.channels.kit import word
+from kith.channels.kit import decoded, gathered, seconds_of, word
 from kith.core.errors import Invalid, Refused, Unavailable
 
 PATIENCE = 15.0
@@ -60,18 +60,14 @@ class Wire:
 
     async def fetch(self, key: str, name: str) -> bytes:
         """A file's bytes. Raises `Unavailable`, and `Invalid` for one that is gone, too big or sealed otherwise."""
-        data = bytearray()
         url = f"{self._cdn}/download?encrypted_query_param={quote(name, safe='')}"
         try:
             async with self._client.stream("GET", url, timeout=30.0) as answer:
                 _status(answer)
-                async for chunk in answer.aiter_bytes():
-                    data += chunk
-                    if len(data) > BIGGEST + 16:
-                        raise Invalid("the file is larger than 20 MB", code="too_large")
+                data = await gathered(answer, BIGGEST + 16)
         except httpx.HTTPError as error:
             raise Unavailable(f"WeChat cannot be reached ({type(error).__name__})") from None
-        return opened(bytes(data), bytes.fromhex(key)) if key else bytes(data)
+        return opened(data, bytes.fromhex(key)) if key else data
 
     async def store(self, data: bytes, kind: int, target: str) -> tuple[str, bytes, int]:
         """Upload a file for somebody: what names it, its key, and its size encrypted. Raises as `post`."""
@@ -108,10 +104,7 @@ def app() -> dict[str, str]:
 
 def read(answer: httpx.Response) -> Mapping[str, Any]:
     """The object that was answered. Raises as `_status`, `Unavailable` for what makes no sense."""
-    try:
-        told: Any = msgspec.json.decode(answer.content)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        told = None
+    told: Any = decoded(answer.content)
     if isinstance(told, dict) and (answer.is_success or "ret" in told or "errcode" in told):
         return cast("Mapping[str, Any]", told)
     _status(answer)
@@ -144,11 +137,8 @@ def _status(answer: httpx.Response) -> None:
     if status in (401, 403):
         raise Refused(f"WeChat does not know this token ({status})", hint=_HINT)
     if status == 429 or status >= 500:
-        wait = answer.headers.get("retry-after", "")
-        raise Unavailable(
-            f"WeChat answers {status}",
-            retry_after=min(float(wait), 3600.0) if wait.isdecimal() and len(wait) < 6 else 5.0,
-        )
+        after = seconds_of(answer.headers.get("retry-after", ""), 5.0)
+        raise Unavailable(f"WeChat answers {status}", retry_after=after)
     if not answer.is_success:
         raise Invalid(f"WeChat does not want this ({status})", code="not_wanted")
 
