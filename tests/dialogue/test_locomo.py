@@ -21,7 +21,7 @@ TALK = {
     },
     "qa": [
         {"question": "Who moved to Oslo?", "answer": "her sister", "evidence": ["D1:3"], "category": 1},
-        {"question": "What was adopted?", "answer": "a kitten", "evidence": ["D1:1", "D9:9"], "category": 2},
+        {"question": "Which kitten was adopted?", "answer": "a kitten", "evidence": ["D1:1", "D9:9"], "category": 2},
         {"question": "Nothing?", "evidence": [], "category": 5},
     ],
 }

@@ -102,11 +102,11 @@ def test_no_more_is_held_than_allowed() -> None:
     async def story() -> None:
         store = Kept()
         for number in range(10):
-            for _ in range(10):
-                store.say(f"c{number}", f"words of room {number}")
+            for line in range(10):
+                store.say(f"c{number}", f"line{line} was said in room{number}")
         past = Past(store, most=35)
         for number in range(10):
-            assert await past.search([f"c{number}"], f"words of room {number}", 99.0, 99.0)
+            assert await past.search([f"c{number}"], "what was line7, line8, line9?", 99.0, 99.0)
         assert sum(map(len, past._rooms.values())) <= 35
 
     asyncio.run(story())

@@ -22,6 +22,7 @@ _DEEP, _PAGE = 20_000, 500  # turns that are read at first, and then at a time
 _MOST = 60_000  # turns in all indexes together
 FOUND = 3  # turns that one message brings up
 _FLOOR, _EXCERPT = 0.2, 220
+_ANSWER = 200  # characters of a reply that are searched: it is mostly about what it replies to
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class _Room:
             known = set(self._names[-len(turns) :])
             for turn in turns:
                 if turn.outcome == "answered" and turn.id not in known:
-                    text = " / ".join(filter(None, (turn.heard.text, *(said.text for said in turn.spoke))))
+                    answer = " ".join(said.text for said in turn.spoke)[:_ANSWER]
+                    text = " / ".join(filter(None, (turn.heard.text, answer)))
                     self._index.add(text)
                     self._texts.append(text[:_EXCERPT])
                     self._names.append(turn.id)

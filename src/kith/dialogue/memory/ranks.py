@@ -21,6 +21,7 @@ _STOP = vocabulary("stop")
 _K1, _B = 1.2, 0.75
 HALF_LIFE = 90 * 86400.0
 _NEWER = 0.15
+_TELLING = 2.0  # what the words that meet have to weigh together; a word in one of ten texts weighs as much
 _MISSED = 0.2  # the weight of a word that nobody ever said; chosen with `benchmarks.memory` on its own sample
 
 
@@ -68,7 +69,8 @@ class Index:
         """The texts in which a word of the query stands, best first; `ages` in seconds favour the newer a little.
 
         With `lenient`, words of the query that stand in no text at all hardly count against one that has the others:
-        people ask in other words than they told, and pairs of Chinese characters fall between words.
+        people ask in other words than they told, and pairs of Chinese characters fall between words. Then what meets
+        has to be telling: a word that is rare among ten texts or more, or two words where fewer were said.
         """
         count, scores = len(self._lengths), dict[int, float]()
         mean, best = self._sum / (count or 1) or 1.0, 0.0
@@ -81,8 +83,11 @@ class Index:
             for number, often in zip(places[::2], places[1::2], strict=True):
                 bulk = _K1 * (1 - _B + _B * self._lengths[number] / mean)
                 scores[number] = scores.get(number, 0.0) + weight * often * (_K1 + 1) / (often + bulk)
+        least = min(_TELLING, 1.25 * _idf(1, count)) if count else 0.0
         rated: list[Rated] = []
         for number, score in scores.items():
+            if lenient and score < least:
+                continue
             newer = _NEWER * 0.5 ** (max(0.0, ages[number]) / HALF_LIFE) if ages else 0.0
             rated.append(Rated(number, min(1.0, score / best) * (1 - _NEWER) + newer))
         return sorted(rated, key=lambda one: (-one.score, one.index))
