@@ -61,6 +61,8 @@ def latency(judge: ContentFilter, samples: list[Sample]) -> dict[str, float]:
 def main() -> None:
     judge, chance = ContentFilter(FilterSettings()), random.Random(21)
     attacks, benign = read_set(SETS / "attacks.txt"), read_set(SETS / "benign.txt")
+    told = (SETS / "knowledge.txt").read_text("utf-8").split("[unseen]\n")[1]  # the part that nothing was fitted to
+    questions = told.splitlines()
     judge.scores("warm")
     hidden = [Sample(change(one.text, chance), one.category, kind)
               for one in attacks for kind, change in disguises(one).items()]  # fmt: skip
@@ -75,6 +77,7 @@ def main() -> None:
         "held-out attacks": share(judge, attacks),
         "held-out attacks, disguised": share(judge, hidden),
         "false alarms": share(judge, benign),
+        "questions about bad things": share(judge, [Sample(line, "") for line in questions]),
         "by disguise": {kind: share(judge, rows) for kind, rows in sorted(by_kind.items())},
         "by category": {kind: share(judge, rows) for kind, rows in by_category.items()},
         "latency": latency(judge, benign),

@@ -1,7 +1,8 @@
 """Trains the classifier of the content filter and writes src/kith/security/filter.npz.
 
-Source: scripts/filter/*.txt, written by hand for Kith, and the handbook as more that is harmless. Attacks are learnt
-plain and disguised; folds are cut between seeds, so that no disguise of a seed judges itself.
+Source: scripts/filter/*.txt, written by hand for Kith, and as more that is harmless the handbook and what
+scripts/care/*.txt calls safe. Attacks are learnt plain and disguised; folds are cut between seeds, so that no disguise
+of a seed judges itself.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ def rows() -> tuple[list[Sample], list[int]]:
             found.append((one, number))
             if chance.random() < 0.4:
                 found += [(other, number) for other in mutated([one], chance, 1)]
+    for template in everyday():
+        number += 1
+        found += [(Sample(text, ""), number) for text in drawn(template, lists, chance, MOST)]
     for page in sorted((ROOT / "src" / "kith" / "knowledge" / "handbook").rglob("*.md")):
         for paragraph in page.read_text("utf-8").split("\n\n"):
             number += 1
@@ -66,6 +70,15 @@ def templates() -> list[Sample]:
             elif line and not line.startswith("#"):
                 found.append(Sample(line, category))
     return found
+
+
+def everyday() -> list[str]:
+    """Templates of what is said every day and harms nobody."""
+    scripts = ROOT / "scripts"
+    lines = (scripts / "filter" / "everyday.txt").read_text("utf-8").splitlines()
+    for path in sorted((scripts / "care").glob("*.txt")):
+        lines += [line[2:] for line in path.read_text("utf-8").splitlines() if line.startswith("- ")]
+    return [line for line in lines if line and not line.startswith("#") and "<" not in line]
 
 
 def matrix(samples: list[Sample]) -> Any:
