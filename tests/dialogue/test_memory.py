@@ -130,7 +130,7 @@ def test_the_newer_word_counts_and_the_older_stays_as_history() -> None:
         assert [fact.value for fact in await memory.facts([ann()])] == ["Kyoto", "coffee"]
         old = [fact for fact in await memory.facts([ann()], history=True) if fact.replaced]
         assert [(fact.kind, fact.value) for fact in old] == [("home", "Bern"), ("like", "coffee")]
-        assert await say(house, 5, "我住在哪里？") == "Lives in Kyoto"
+        assert await say(house, 5, "我住在哪里？") == "你告诉过我，你住在Kyoto。"
 
     live(scene)
 
@@ -143,8 +143,8 @@ def test_people_ask_what_is_known_in_both_languages() -> None:
         told = await say(house, 4, "你知道我什么？")
         assert "名字叫安" in told
         assert "47119358" in told
-        assert await say(house, 5, "我叫什么名字？") == "名字叫安"
-        assert await say(house, 6, "what's my name") == "名字叫安"
+        assert await say(house, 5, "我叫什么名字？") == "你叫安。"
+        assert await say(house, 6, "what's my name") == "You are called 安."
 
     live(scene)
 
@@ -400,3 +400,14 @@ def test_media_are_taken_along_and_erased_but_not_those_of_others(tmp_path: Path
         assert await later.fetch(Media(hashlib.sha256(b"his").hexdigest(), "image/png")) == b"his"
 
     live(scene, blobs=blobs)
+
+
+def test_what_was_not_told_is_said_not_to_be_known() -> None:
+    async def scene(house: House, _: Memory) -> None:
+        assert (
+            await say(house, 1, "what's my name?") == "You have not told me that yet. Tell me, and I will remember it."
+        )
+        assert "Kith" in await say(house, 2, "what is your name?")
+        assert "没告诉过我" in await say(house, 3, "我住在哪里？")
+
+    live(scene)

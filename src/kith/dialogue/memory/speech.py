@@ -19,6 +19,7 @@ _LONGEST = 400
 
 _SHOW, _ALL, _FORGET, _NOT_FORGET = (speech(name) for name in ("show", "all", "forget", "not_forget"))
 _ASKED = asked()
+_PLAIN = ("name", "birthday", "home", "work", "age", "allergy", "like", "pet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,15 @@ async def _shown(memory: Memory, where: Where, locale: str) -> str:
 async def _asked(memory: Memory, plain: str, where: Where, locale: str) -> Said | None:
     kind = next((kind for kind, pattern in _ASKED if pattern.fullmatch(plain)), "")
     facts = [fact for fact in await memory.usable(where) if fact.kind == kind] if kind else []
-    return Said(_rows(facts, locale) if len(facts) > 1 else facts[0].text) if facts else None
+    if not facts:
+        return Said(tr("memory.untold", locale)) if kind and memory.settings.remember and not where.group else None
+    return Said(_rows(facts, locale) if len(facts) > 1 else _answered(facts[0], locale))
+
+
+def _answered(fact: Fact, locale: str) -> str:
+    """A fact as it is told to whom it is about, in the language of the question where it is of a plain kind."""
+    plain = any(fact.text == tr(f"memory.fact.{fact.kind}", lang, value=fact.value) for lang in ("en", "zh"))
+    return tr(f"memory.told.{fact.kind}", locale, value=fact.value) if plain and fact.kind in _PLAIN else fact.text
 
 
 def _rows(facts: Sequence[Fact], locale: str) -> str:
