@@ -51,6 +51,40 @@ async def nobody(envelope: Any) -> Accepted:
     raise AssertionError
 
 
+# First, while nothing was said on this server: a new device hears again what the others had answered, and edits wait.
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_reply_grows_by_edits_until_it_is_whole(server: Server, tmp_path: Path, encrypted: bool) -> None:
+    async def story() -> None:
+        given = matrix_settings(server.port, device=f"GROW{int(encrypted)}")
+        async with open_house(tmp_path, matrix=given) as home:
+            await home.manager.start("w")
+            await up(home, "matrix")
+            bob = MatrixPerson("bob", tmp_path)
+            await bob.open(server, encrypted=encrypted)
+            await bob.joined()
+            topic = conversation_id("matrix", "local", bob.room)
+            await bob.say("tell me of the sea")
+            await until(lambda: home.manager._keepers["matrix"].route.drafts._pending.get(topic))
+            (turn,) = home.manager._keepers["matrix"].route.drafts._pending[topic]
+            for text in ("The sea is wide. ", "It is deep. ", "Whales live in it. "):
+                seen = len(bob.events)
+                home.streams.publish(topic, "delta", {"turn": turn, "text": text})
+                await until(lambda seen=seen: len(bob.events) > seen)
+            whole = "The sea is wide. It is deep. Whales live in it. So do we, for a while."
+            await home.answer(whole)
+            home.manager.nudge()
+            await until(lambda: bob.heard[-1] == f"* {whole}")
+            first, *edits = bob.events
+            contents = [one.source["content"] for one in edits]
+            assert first.body == "The sea is wide." and len(edits) >= 3
+            assert {one["m.relates_to"]["event_id"] for one in contents} == {first.event_id}
+            assert contents[-1]["m.new_content"]["body"] == whole
+            await bob.close()
+            await home.manager.stop()
+
+    asyncio.run(story())
+
+
 def test_encrypted_messages_both_ways_while_the_connection_breaks(server: Server, tmp_path: Path) -> None:
     class Play:
         async def __aenter__(self) -> Stage:
@@ -141,39 +175,6 @@ def test_files_come_and_go(server: Server, tmp_path: Path, sealed: bool) -> None
         assert person.heard == ["here"] and person.files == [("plan.txt", b"a plan")]
         await channel.stop()
         await person.close()
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize("encrypted", [False, True])
-def test_a_reply_grows_by_edits_until_it_is_whole(server: Server, tmp_path: Path, encrypted: bool) -> None:
-    async def story() -> None:
-        given = matrix_settings(server.port, device=f"GROW{int(encrypted)}")
-        async with open_house(tmp_path, matrix=given) as home:
-            await home.manager.start("w")
-            await up(home, "matrix")
-            bob = MatrixPerson("bob", tmp_path)
-            await bob.open(server, encrypted=encrypted)
-            await bob.joined()
-            topic = conversation_id("matrix", "local", bob.room)
-            await bob.say("tell me of the sea")
-            await until(lambda: home.manager._keepers["matrix"].route.drafts._pending.get(topic))
-            (turn,) = home.manager._keepers["matrix"].route.drafts._pending[topic]
-            for text in ("The sea is wide. ", "It is deep. ", "Whales live in it. "):
-                seen = len(bob.events)
-                home.streams.publish(topic, "delta", {"turn": turn, "text": text})
-                await until(lambda seen=seen: len(bob.events) > seen)
-            whole = "The sea is wide. It is deep. Whales live in it. So do we, for a while."
-            await home.answer(whole)
-            home.manager.nudge()
-            await until(lambda: bob.heard[-1] == f"* {whole}")
-            first, *edits = bob.events
-            contents = [one.source["content"] for one in edits]
-            assert first.body == "The sea is wide." and len(edits) >= 3
-            assert {one["m.relates_to"]["event_id"] for one in contents} == {first.event_id}
-            assert contents[-1]["m.new_content"]["body"] == whole
-            await bob.close()
-            await home.manager.stop()
 
     asyncio.run(story())
 

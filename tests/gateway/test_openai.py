@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kith.core.ids import person_id
 from kith.core.message import Delta, Logprob, Usage
 from kith.core.model import ModelCard
 
@@ -107,7 +108,11 @@ def test_a_raw_model_gets_sampling_and_tools_and_its_calls_come_back(build: Any,
             answer = (await client.post(CHAT, json=ask("tool", "small", tools=[tool], **more))).json()
             stream = await client.post(CHAT, json=ask("tool", "small", tools=[tool], stream=True))
         request = house.models.asked[0]
-        assert request.person == "owner" and request.tools[0].name == "weather" and request.tools[0].schema == schema
+        assert (
+            request.person == person_id("api", "owner", "owner")
+            and request.tools[0].name == "weather"
+            and request.tools[0].schema == schema
+        )
         wanted = request.sampling
         assert (wanted.max_tokens, wanted.temperature, wanted.top_p, wanted.seed) == (5, 0, 0.5, 3)
         assert (wanted.stop, wanted.schema) == (("x",), schema)

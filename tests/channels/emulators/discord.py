@@ -47,7 +47,7 @@ class Discord(Gateway):
         self.trouble: list[int | str] = []
         self.forbidden = 0
         self.rate = False
-        self._nonces: dict[tuple[str, str], dict[str, Any]] = {}
+        self._nonces: dict[tuple[str, str], asyncio.Future[dict[str, Any]]] = {}
         self._sent: dict[str, list[float]] = {}
         self._count = itertools.count(1)
 
@@ -162,19 +162,20 @@ class Discord(Gateway):
             return _no(404, 10003, "Unknown Channel")
         key = user["id"], str(body.get("nonce"))
         if body.get("enforce_nonce") and key in self._nonces:
-            return _json(self._nonces[key])
-        self.said.append({**body, "channel": channel, "files": files, "user": user["id"]})
+            return _json(await asyncio.shield(self._nonces[key]))
+        entry = {**body, "channel": channel, "files": files, "user": user["id"]}
+        self.said.append(entry)
         more: dict[str, Any] = {key: body[key] for key in ("message_reference", "nonce") if body.get(key) is not None}
         if body.get("message_reference"):
             wanted = str(body["message_reference"]["message_id"])  # a snowflake may also be given as a number
             found = next((one for one in self.history.get(channel, ()) if one["id"] == wanted), None)
             more |= {"type": 19, "referenced_message": found}
         more["attachments"] = [self.keep(name, data) for name, data in files.items()]
-        message = await self.hear(text, channel=channel, user=user, **more)
-        self.said[-1]["id"] = message["id"]
-        if body.get("enforce_nonce"):
-            self._nonces[key] = message
-        return _json(message)
+        made = asyncio.ensure_future(self.hear(text, channel=channel, user=user, **more))
+        if body.get("enforce_nonce"):  # from now on, however often and soon it is asked again
+            self._nonces[key] = made
+        entry["id"] = (await asyncio.shield(made))["id"]
+        return _json(made.result())
 
     def keep(self, name: str, data: bytes, mime: str = "application/octet-stream") -> dict[str, Any]:
         """A file on the CDN, as an attachment."""
