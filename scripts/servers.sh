@@ -5,6 +5,7 @@ set -eu
 
 # Each as program:package.
 wanted="ngircd:ngircd mosquitto:mosquitto prosody:prosody dovecot:dovecot-imapd openssl:openssl nginx:nginx-light docker-compose:docker-compose"
+[ "$(uname)" != Linux ] || wanted="$wanted systemd-analyze:systemd"
 
 missing() {
     for pair in $wanted; do

@@ -246,7 +246,7 @@ def test_a_connection_that_is_not_given(answer: int | str, kind: type[KithError]
     async def story(channel: DingtalkChannel, platform: Dingtalk, heard: list[Envelope]) -> None:
         platform.trouble = {"open": [answer]}
         with pytest.raises(kind):
-            await channel.start(channel._accept)  # type: ignore[arg-type]
+            await channel.start(ear(heard))
 
     tell(story)
 

@@ -275,7 +275,7 @@ def test_a_refused_handshake_says_why(headers: dict[str, str], kind: type[KithEr
     async def story(channel: FeishuChannel, platform: Feishu, heard: list[Envelope]) -> None:
         platform.refuse = {**headers, "x": "y"}
         with pytest.raises(kind):
-            await channel.start(channel._accept)  # type: ignore[arg-type]
+            await channel.start(ear(heard))
 
     tell(story)
 

@@ -224,15 +224,25 @@ async def _talk(person: Person, place: int, told: list[int], pace: float) -> Non
 
 
 async def answered(stage: Stage, told: list[int], quiet: float) -> None:
+    """Until everybody has been answered. Then a last word each: its answer comes behind every second copy there is."""
+    if await _complete(stage, told, quiet):
+        for place, one in enumerate(stage.people):
+            await one.say(word(told[place] * 8 + place))
+            told[place] += 1
+        await _complete(stage, told, quiet)
+
+
+async def _complete(stage: Stage, told: list[int], quiet: float) -> bool:
+    """Wait until all is answered; False when nothing has come for `quiet` seconds."""
     latest, since = -1, time.monotonic()
     while time.monotonic() - since < quiet:
         counts = [len(set(_answers(one))) for one in stage.people]
         if all(count >= wanted for count, wanted in zip(counts, told, strict=True)):
-            await asyncio.sleep(1.0)  # everything is here; a second copy, if there is one, gets its time to come
-            return
+            return True
         if sum(counts) != latest:
             latest, since = sum(counts), time.monotonic()
         await asyncio.sleep(0.1)
+    return False
 
 
 def numbers(texts: Iterable[str]) -> list[int]:

@@ -20,6 +20,12 @@ from kith.settings import load_settings
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
+def needs(program: str) -> pytest.MarkDecorator:
+    """Left out where a system's program is missing; in CI its absence is a failure."""
+    missing = shutil.which(program) is None and not os.environ.get("CI")
+    return pytest.mark.skipif(missing, reason=f"needs {program}")
+
+
 def compose() -> dict[str, Any]:
     return yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text("utf-8"))
 
@@ -76,7 +82,7 @@ def test_the_unit_is_hardened() -> None:
 
 
 @pytest.mark.server
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@needs("systemd-analyze")
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     text = (DEPLOY / "systemd" / "kith.service").read_text("utf-8").replace("/opt/kith/bin/kith", "/bin/true")
     (tmp_path / "kith.service").write_text(text, "utf-8")
@@ -96,14 +102,14 @@ def test_the_launch_agent_is_a_property_list() -> None:
 
 
 @pytest.mark.server
-@pytest.mark.skipif(shutil.which("docker-compose") is None and not os.environ.get("CI"), reason="needs docker-compose")
+@needs("docker-compose")
 def test_compose_understands_the_file() -> None:
     file = DEPLOY / "compose" / "compose.yaml"
     subprocess.run(["docker-compose", "-f", file, "config", "-q"], check=True, capture_output=True)
 
 
 @pytest.mark.server
-@pytest.mark.skipif(shutil.which("nginx") is None and not os.environ.get("CI"), reason="needs nginx")
+@needs("nginx")
 def test_nginx_understands_its_file(tmp_path: Path) -> None:
     site = (DEPLOY / "nginx" / "kith.conf").read_text("utf-8").replace("kith:8787", "127.0.0.1:8787")
     site = re.sub(r".*ssl_certificate.*\n", "", site).replace("listen 443 ssl", "listen 127.0.0.1:18443")

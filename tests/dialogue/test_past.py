@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Literal
 
 from kith.core.errors import NotFound
 from kith.core.message import Message, Text
@@ -19,12 +20,10 @@ class Kept:
         self.rooms: dict[str, list[Turn]] = {}
         self.read = 0
 
-    def say(self, room: str, text: str, outcome: str = "answered") -> None:
+    def say(self, room: str, text: str, outcome: Literal["answered", "failed"] = "answered") -> None:
         number = len(self.rooms.setdefault(room, []))
         heard = Message(f"m{number}", "user", (Text(text),), float(number))
-        self.rooms[room].append(
-            Turn(f"{room}-{number}", room, "ann", float(number), heard, outcome=outcome)  # type: ignore[arg-type]
-        )
+        self.rooms[room].append(Turn(f"{room}-{number}", room, "ann", float(number), heard, outcome=outcome))
 
     async def turns(self, conversation: str, limit: int = 100, after: str = "") -> Sequence[Turn]:
         await asyncio.sleep(0)

@@ -183,10 +183,10 @@ class Onebot:
             case "get_forward_msg" if given["id"] in self.forwards:
                 return _yes({"messages": self.forwards[given["id"]]})
             case "get_image" if given["file"] in self.files:
-                return _yes({"file": f"/root/{given['file']}", "url": f"{self.url}/files/{given['file']}"})
+                return _yes({"file": f"cache/{given['file']}", "url": f"{self.url}/files/{given['file']}"})
             case "get_record" | "get_file" if given["file"] in self.files:
                 encoded = base64.b64encode(self.files[given["file"]]).decode()
-                return _yes({"file": f"/root/{given['file']}", "base64": encoded})
+                return _yes({"file": f"cache/{given['file']}", "base64": encoded})
             case "get_image" | "get_record" | "get_file" | "get_forward_msg":
                 return {"retcode": 100}
             case _:

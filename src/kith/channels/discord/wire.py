@@ -27,10 +27,10 @@ class Wire:
             raise Refused("this is no token of a Discord bot", hint=_LOOK)
         self._client = kit.http(timeout=15.0)
         self._files = kit.http(timeout=30.0)
-        try:
-            self._agent = f"DiscordBot (https://pypi.org/project/kith, {version('kith')})"
+        try:  # Discord wants an address here; the name is one that stands for none (RFC 2606)
+            self._agent = f"DiscordBot (https://kith.invalid, {version('kith')})"
         except PackageNotFoundError:
-            self._agent = "DiscordBot (https://pypi.org/project/kith, 0)"
+            self._agent = "DiscordBot (https://kith.invalid, 0)"
 
     async def close(self) -> None:
         """Close the connections."""
