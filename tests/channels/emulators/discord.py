@@ -11,6 +11,7 @@ where `rate` is on; a message with a known ``nonce`` is not made again; one's ow
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import time
@@ -47,7 +48,7 @@ class Discord(Gateway):
         self.trouble: list[int | str] = []
         self.forbidden = 0
         self.rate = False
-        self._nonces: dict[tuple[str, str], asyncio.Future[dict[str, Any]]] = {}
+        self._nonces: dict[tuple[str, str], dict[str, Any]] = {}
         self._sent: dict[str, list[float]] = {}
         self._count = itertools.count(1)
 
@@ -56,7 +57,13 @@ class Discord(Gateway):
         return str((int(time.time() * 1000) - 1_420_070_400_000 << 22) + next(self._count))
 
     async def hear(self, text: str, *, channel: str = "7", user: dict[str, Any] = ANN, **more: Any) -> dict[str, Any]:
-        """Somebody writes; the message."""
+        """Somebody writes, and everybody is told; the message."""
+        message = self.write(text, channel=channel, user=user, **more)
+        await self.dispatch("MESSAGE_CREATE", message)
+        return message
+
+    def write(self, text: str, *, channel: str = "7", user: dict[str, Any] = ANN, **more: Any) -> dict[str, Any]:
+        """A message stands in a channel's history."""
         message = {
             "id": self.number(), "channel_id": channel, "author": user, "content": text, "type": 0, "flags": 0,
             "timestamp": "2024-01-01T00:00:00.000000+00:00", "edited_timestamp": None, "tts": False, "pinned": False,
@@ -64,7 +71,6 @@ class Discord(Gateway):
             "components": [], **more,
         }  # fmt: skip
         self.history.setdefault(channel, []).append(message)
-        await self.dispatch("MESSAGE_CREATE", message)
         return message
 
     def admit(self, body: dict[str, Any]) -> int:
@@ -162,7 +168,7 @@ class Discord(Gateway):
             return _no(404, 10003, "Unknown Channel")
         key = user["id"], str(body.get("nonce"))
         if body.get("enforce_nonce") and key in self._nonces:
-            return _json(await asyncio.shield(self._nonces[key]))
+            return _json(self._nonces[key])
         entry = {**body, "channel": channel, "files": files, "user": user["id"]}
         self.said.append(entry)
         more: dict[str, Any] = {key: body[key] for key in ("message_reference", "nonce") if body.get(key) is not None}
@@ -171,11 +177,13 @@ class Discord(Gateway):
             found = next((one for one in self.history.get(channel, ()) if one["id"] == wanted), None)
             more |= {"type": 19, "referenced_message": found}
         more["attachments"] = [self.keep(name, data) for name, data in files.items()]
-        made = asyncio.ensure_future(self.hear(text, channel=channel, user=user, **more))
-        if body.get("enforce_nonce"):  # from now on, however often and soon it is asked again
-            self._nonces[key] = made
-        entry["id"] = (await asyncio.shield(made))["id"]
-        return _json(made.result())
+        message = self.write(text, channel=channel, user=user, **more)
+        entry["id"] = message["id"]
+        if body.get("enforce_nonce"):  # from now on, however soon it is asked again and whatever becomes of this call
+            self._nonces[key] = message
+        with contextlib.suppress(ConnectionError):  # a listener that is gone is no fault of who writes
+            await self.dispatch("MESSAGE_CREATE", message)
+        return _json(message)
 
     def keep(self, name: str, data: bytes, mime: str = "application/octet-stream") -> dict[str, Any]:
         """A file on the CDN, as an attachment."""

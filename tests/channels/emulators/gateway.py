@@ -5,6 +5,7 @@ their answers; a session is taken up again with its name and the last number hea
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ class Session:
     socket: web.WebSocketResponse | None = None
 
 
-class Gateway:
+class Gateway(ABC):
     """With `deaf`, heartbeats are not answered; `interval` is theirs in milliseconds. `gateway` is the address told,
     `begun` and `resumed` say how often a session was begun, and from which number on one was taken up again."""
 
@@ -36,17 +37,17 @@ class Gateway:
         self.deaf = False
         self.url = self.gateway = ""
 
+    @abstractmethod
     def admit(self, body: dict[str, Any]) -> int:
         """The close code for somebody who is not let in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def owner(self, body: dict[str, Any]) -> dict[str, Any]:
         """Who it is that was let in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ready(self, session: Session) -> dict[str, Any]:
         """What READY says."""
-        raise NotImplementedError
 
     async def dispatch(self, name: str, body: Any) -> None:
         """Tell every session."""
