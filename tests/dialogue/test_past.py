@@ -79,6 +79,16 @@ def test_several_conversations_are_searched_and_many_at_once() -> None:
     asyncio.run(story())
 
 
+def test_a_turn_that_two_places_share_is_found_once() -> None:
+    async def story() -> None:
+        store = Kept()
+        store.say("one", "the ferry to Orkney leaves at noon")
+        store.rooms["two"] = store.rooms["one"]
+        assert len(await Past(store).search(["one", "two"], "the Orkney ferry", 9.0, 9.0)) == 1
+
+    asyncio.run(story())
+
+
 def test_what_is_gone_is_not_found_any_more() -> None:
     async def story() -> None:
         store = Kept()

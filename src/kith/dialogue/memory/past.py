@@ -46,11 +46,11 @@ class Past:
         self, rooms: Sequence[str], query: str, until: float, now: float, limit: int = FOUND
     ) -> Sequence[Said]:
         """The turns of these conversations from before `until` that fit a query best."""
-        found: list[Said] = []
+        found: dict[str, Said] = {}  # by turn: a place that goes on with another conversation has the turns of both
         for name in rooms:
             room = await self._fresh(name)
-            found += await asyncio.to_thread(room.search, query, until, now, limit)
-        return sorted(found, key=lambda one: (-one.score, -one.at))[:limit]
+            found |= {one.turn: one for one in await asyncio.to_thread(room.search, query, until, now, limit)}
+        return sorted(found.values(), key=lambda one: (-one.score, -one.at))[:limit]
 
     def drop(self) -> None:
         """Forget everything; what may still be known is read anew when it is needed."""
