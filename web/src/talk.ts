@@ -115,8 +115,8 @@ export class Talk {
       if (known) {
         const found = await call<{ turns: Turn[] }>(`/api/conversations/${path(known.id)}/turns?limit=${KEPT}`);
         const past = found.turns.flatMap(remembered);
-        const old = new Set(past.map((one) => one.id));
-        this.#edit(name, (all) => [...past, ...all.filter((one) => !old.has(one.id))]);
+        // What was said here while the past was fetched may be in it already: what the page saw live stays.
+        this.#edit(name, (all) => [...past.filter((one) => !all.some((other) => other.id === one.id || other.turn === one.turn)), ...all]);
         after = found.turns.at(-1)?.id ?? "";
       }
       this.#patch(name, { loaded: true, error: "" });
@@ -124,15 +124,17 @@ export class Talk {
       this.#patch(name, { loaded: true, error: error instanceof Error ? error.message : String(error) });
     }
     if (!this.#cursor.has(name)) this.#cursor.set(name, after);
-    this.live.send({ type: "resume", conversation: name, after: this.#cursor.get(name) ?? "" });
+    this.#follow(name);
   }
 
   #opened(): void {
-    for (const [name, store] of this.#threads) {
-      if (!store.get().loaded) continue;
-      this.live.send({ type: "resume", conversation: name, after: this.#cursor.get(name) ?? "" });
-      for (const said of store.get().said) if (said.state === "sending") this.#send(name, said);
-    }
+    for (const [name, store] of this.#threads) if (store.get().loaded) this.#follow(name);
+  }
+
+  /** Follow a conversation, and say again what may not have gone out: its id makes a second copy harmless. */
+  #follow(name: string): void {
+    this.live.send({ type: "resume", conversation: name, after: this.#cursor.get(name) ?? "" });
+    for (const said of this.thread(name).get().said) if (said.state === "sending") this.#send(name, said);
   }
 
   /** Frames come faster than a page can be drawn: those of one moment change it once. */

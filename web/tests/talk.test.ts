@@ -3,7 +3,7 @@ import { drawn } from "../src/pages/flow";
 import type { Frame } from "../src/live";
 import { Live } from "../src/live";
 import type { Said } from "../src/talk";
-import { CHANGES, remembered } from "../src/talk";
+import { CHANGES, remembered, Talk } from "../src/talk";
 import { en } from "../src/words/en";
 import { zh } from "../src/words/zh";
 
@@ -126,6 +126,55 @@ describe("the line", () => {
     expect(Socket.all[0]?.sent).toEqual(['{"type":"ping"}']);
     vi.advanceTimersByTime(20_000);
     expect(Socket.all.length).toBeGreaterThan(1);
+  });
+});
+
+describe("a conversation that is being opened", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  const message = (id: string, role: string, text: string) => ({ id, role, parts: [{ type: "text" as const, text }], at: 1 });
+  const turn = (id: string) => ({ id, at: 1, heard: message(`h${id}`, "user", "hi"), spoke: [message(`s${id}`, "assistant", "ho")], passages: [], model: "m", outcome: "answered" });
+
+  /** A page whose two requests, the list and the turns, are answered when the test says so. */
+  function opened(): { talk: Talk; socket: Socket; answer: (body: unknown) => Promise<void> } {
+    Socket.all = [];
+    const waiting: ((body: unknown) => void)[] = [];
+    const asked = (): Promise<Response> => new Promise((done) => waiting.push((body) => done(Response.json(body))));
+    vi.stubGlobal("fetch", asked);
+    const talk = new Talk((url, protocols) => new Socket(url, protocols) as unknown as WebSocket);
+    talk.live.start();
+    talk.thread("main");
+    const answer = async (body: unknown): Promise<void> => {
+      await vi.waitFor(() => expect(waiting).not.toHaveLength(0));
+      waiting.shift()?.(body);
+    };
+    return { talk, socket: Socket.all[0] as Socket, answer };
+  }
+  const sent = (socket: Socket): string[] => socket.sent.map((text) => (JSON.parse(text) as Frame).type);
+
+  test("what is said before the line is open and the past is there goes out all the same", async () => {
+    const { talk, socket, answer } = opened();
+    talk.say("main", "early", "");
+    socket.open();
+    expect(sent(socket)).toEqual([]);
+    await answer({ conversations: [] });
+    await vi.waitFor(() => expect(sent(socket)).toEqual(["resume", "message"]));
+    talk.live.stop();
+  });
+
+  test("what was answered while the past was fetched is shown once", async () => {
+    const { talk, socket, answer } = opened();
+    socket.open();
+    await answer({ conversations: [{ id: "c", name: "main" }] });
+    talk.say("main", "hi", "");
+    const said = JSON.parse(socket.sent[0] ?? "{}") as Frame;
+    for (const frame of [{ type: "accepted", id: said.id, turn: "two" }, { type: "message", id: "stwo", turn: "two", text: "ho" }])
+      socket.onmessage?.({ data: JSON.stringify({ ...frame, conversation: "main", at: "b.1.two" }) });
+    await vi.waitFor(() => expect(talk.thread("main").get().said.map((one) => one.text)).toEqual(["hi", "ho"]));
+    await answer({ turns: [turn("one"), turn("two")] });
+    await vi.waitFor(() => expect(talk.thread("main").get().loaded).toBe(true));
+    expect(talk.thread("main").get().said.map((one) => [one.turn, one.text])).toEqual([["one", "hi"], ["one", "ho"], ["two", "hi"], ["two", "ho"]]);
+    talk.live.stop();
   });
 });
 
