@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 import yaml
-from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from kith.dialogue.crisis import bare, endangered, plain
 from kith.dialogue.danger import COLUMNS, LABELS, RARITY, columns, features
 from kith.dialogue.flow import DEFAULT, load_flow
+from scripts import fitting
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "src" / "kith" / "dialogue" / "danger.npz"
@@ -104,19 +104,12 @@ def borrowed(group: int, everyday: Path | None) -> list[Row]:
 
 def rarities(texts: list[str]) -> Any:
     """How rare each column is, in bytes; 0 where it was never seen."""
-    seen = np.zeros(COLUMNS)
-    for text in texts:
-        seen[np.unique(np.concatenate(columns(text)))] += 1
-    rare = np.log((1 + len(texts)) / (1 + seen)) + 1
-    return np.where(seen > 0, np.clip(np.round(rare * RARITY), 1, 255), 0).astype(np.uint8)
+    return fitting.rarities([columns(text) for text in texts], COLUMNS)
 
 
 def matrix(texts: list[str], rarity: Any) -> Any:
     """The features of plain texts, one row each."""
-    parts = [features(text, rarity.astype(np.float32) / RARITY) for text in texts]
-    ends = np.cumsum([0, *(len(places) for places, _ in parts)])
-    data = np.concatenate([values for _, values in parts])
-    return csr_matrix((data, np.concatenate([places for places, _ in parts]), ends), (len(texts), COLUMNS))
+    return fitting.matrix([features(text, rarity.astype(np.float32) / RARITY) for text in texts], COLUMNS)
 
 
 def fitted(rows: Any, labels: Any, weights: Any) -> Any:
@@ -127,10 +120,9 @@ def fitted(rows: Any, labels: Any, weights: Any) -> Any:
 
 def kept(target: Path, model: Any, rarity: Any, found: tuple[float, float]) -> str:
     """Write a model to a file with its bounds; returns what it weighs."""
-    scale = np.abs(model.coef_).max(axis=1) / 127
-    rows, bias = np.round(model.coef_ / scale[:, None]).astype(np.int8), model.intercept_.astype(np.float32)
+    rows, scale, bias = fitting.pressed(model)
     bounds = np.array(found, np.float32)
-    np.savez_compressed(target, rows=rows, scale=scale.astype(np.float32), bias=bias, rarity=rarity, bounds=bounds)
+    np.savez_compressed(target, rows=rows, scale=scale, bias=bias, rarity=rarity, bounds=bounds)
     return f"{target.name}: {target.stat().st_size / 1000:.0f} KB"
 
 

@@ -9,30 +9,19 @@ Learning", 2009) and weighed by how rare they are. Model: multinomial logistic r
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations, pairwise
 from pathlib import Path
-from zlib import crc32
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one thread: where a neighbour is busy, several spin
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from kith.dialogue import traits
+from kith.dialogue.traits import RARITY, Floats, Places
 
 COLUMNS = 1 << 17
 LABELS = ("safe", "self", "other", "unclear")
 _FILE = "danger.npz"
-RARITY = 20  # steps of rarity for one
-_SHARES = (0.4, 0.4, 0.2)  # of a text's squared length: letters and words, notions, pairs of notions
-_KNOWN = 1.0  # the rarity of what stands in every sentence
-_LONGEST = 4  # characters of a Chinese word, words of an English phrase
-_WORD = re.compile(r"[a-z']+|[0-9]+|[\u3400-\u9fff]+")
-_ENDINGS = ("s", "d", "ed", "ing", "es")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,64 +40,22 @@ class Weights:
 def chances(plain: str, weights: Weights) -> Floats:
     """How probable each label is for one plain sentence; they add up to one."""
     columns, values = features(plain, weights.rarity)
-    scores = (weights.rows[:, columns].astype(np.float32) @ values) * weights.scale + weights.bias
-    grown = np.exp(scores - scores.max())
-    return (grown / grown.sum()).astype(np.float32)
+    return traits.probable((weights.rows[:, columns].astype(np.float32) @ values) * weights.scale + weights.bias)
 
 
-def features(plain: str, rarity: Floats) -> tuple[NDArray[np.int64], Floats]:
+def features(plain: str, rarity: Floats) -> tuple[Places, Floats]:
     """Columns and values of a plain sentence, of length one together."""
-    groups = columns(plain)
-    values = [np.maximum(rarity[group], _KNOWN) for group in groups]
-    lengths = [float(np.sqrt((some * some).sum())) or 1.0 for some in values]
-    parts = [some * np.float32(share**0.5 / size) for some, share, size in zip(values, _SHARES, lengths, strict=True)]
-    return np.concatenate(groups), np.concatenate(parts)
+    return traits.features(columns(plain), rarity)
 
 
-def columns(plain: str) -> tuple[NDArray[np.int64], ...]:
+def columns(plain: str) -> tuple[Places, ...]:
     """The columns of a plain sentence: of letters and words, of notions, of pairs of notions."""
-    words = _WORD.findall(plain)
-    text = f" {' '.join(words)} "
-    letters = {text[at : at + size] for size in (1, 2, 3, 4) for at in range(len(text) - size + 1)}
-    letters |= {f"w:{word}" for word in words} | {f"w:{a} {b}" for a, b in pairwise(words)}
-    about = sorted(notions(words))
-    groups = (sorted(letters), [f"c:{name}" for name in about], [f"c:{a}&{b}" for a, b in combinations(about, 2)])
-    return tuple(
-        np.array([crc32(one.encode("utf-8", "replace")) % COLUMNS for one in group], np.int64) for group in groups
-    )
-
-
-def notions(words: list[str]) -> set[str]:
-    """What the words are about: names of lines of ``concepts.txt``."""
-    found: set[str] = set()
-    known = _known()
-    latin = [word for word in words if word.isascii()]
-    for size in range(1, _LONGEST):
-        for at in range(len(latin) - size + 1):
-            found |= known.get("+".join(latin[at : at + size]), frozenset())
-    for word in latin:
-        for ending in _ENDINGS:
-            if word.endswith(ending):
-                found |= known.get(word.removesuffix(ending), frozenset())
-    for word in words:
-        if not word.isascii():
-            for size in range(1, _LONGEST + 1):
-                for at in range(len(word) - size + 1):
-                    found |= known.get(word[at : at + size], frozenset())
-    return found
+    return traits.columns(plain, _known(), COLUMNS)
 
 
 @cache
-def _known() -> dict[str, frozenset[str]]:
-    """Every word of ``concepts.txt`` with the notions that it belongs to."""
-    found: dict[str, frozenset[str]] = {}
-    for line in (Path(__file__).parent / "concepts.txt").read_text("utf-8").splitlines():
-        name, colon, words = line.partition(":")
-        if colon and not line.startswith("#"):
-            for word in words.split(","):
-                said = word.strip()
-                found[said] = found.get(said, frozenset()) | {name}
-    return found
+def _known() -> traits.Known:
+    return traits.known(Path(__file__).parent / "concepts.txt")
 
 
 @cache

@@ -1,0 +1,33 @@
+"""What the scripts that train the layers of the dialogue have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from kith.dialogue.traits import RARITY
+
+
+def rarities(seen: list[tuple[Any, ...]], count: int) -> Any:
+    """How rare each of `count` columns is among the columns of the texts, in bytes; 0 where it was never seen."""
+    often = np.zeros(count)
+    for groups in seen:
+        often[np.unique(np.concatenate(groups))] += 1
+    rare = np.log((1 + len(seen)) / (1 + often)) + 1
+    return np.where(often > 0, np.clip(np.round(rare * RARITY), 1, 255), 0).astype(np.uint8)
+
+
+def matrix(parts: list[tuple[Any, Any]], count: int) -> Any:
+    """One row of `count` columns for each text's columns and values."""
+    ends = np.cumsum([0, *(len(places) for places, _ in parts)])
+    data = np.concatenate([values for _, values in parts])
+    return csr_matrix((data, np.concatenate([places for places, _ in parts]), ends), (len(parts), count))
+
+
+def pressed(model: Any) -> tuple[Any, Any, Any]:
+    """A fitted logistic regression as rows of bytes, what a step of each row is worth, and the bias."""
+    scale = np.abs(model.coef_).max(axis=1) / 127
+    rows: Any = np.round(model.coef_ / scale[:, None]).astype(np.int8)
+    return rows, scale.astype(np.float32), model.intercept_.astype(np.float32)
