@@ -22,12 +22,11 @@ from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.message import Audio, Envelope, File, Image, Part, Text
 from kith.core.people import Parcel
-from kith.core.turn import Accepted
 from kith.runtime.registry import Registry
 from tests.channels.emulators.ilink import OWNER, TOKEN, Ilink, confirmed, ilink
 from tests.channels.proxy import Proxy
 from tests.channels.rig import household, until
-from tests.channels.trial import kit, reply, trial
+from tests.channels.trial import ear, full, kit, reply, trial
 
 pytestmark = pytest.mark.server
 MANIFEST = Registry("channels").manifest("ilink")
@@ -94,33 +93,24 @@ def test_the_cursor_is_kept_after_the_messages_were() -> None:
 
     async def story() -> None:
         async with ilink() as platform:
-            heard = list[str]()
-
-            async def cannot(envelope: Envelope) -> Accepted:
-                heard.append(envelope.platform_id)
-                raise Unavailable("no room", retry_after=60.0)
-
-            async def can(envelope: Envelope) -> Accepted:
-                heard.append(envelope.platform_id)
-                return Accepted("t", "c")
-
+            heard = list[Envelope]()
             settings = IlinkSettings(**given(platform.url))
             first = IlinkChannel(settings, shelf)
-            await first.start(cannot)
+            await first.start(ear([], full(heard)))
             platform.hear("hello", number=5)
             await until(lambda: heard)
             await first.stop()
             assert set(platform.cursors) == {0}
             second = IlinkChannel(settings, shelf)
-            await second.start(can)
+            await second.start(ear(heard))
             await until(lambda: platform.cursors[-1] == 1)
             await second.send(parcel("hi"))
             await second.stop()
             third = IlinkChannel(settings, shelf)  # the conversation's token is still known
-            await third.start(can)
+            await third.start(ear(heard))
             await third.send(parcel("there"))
             await third.stop()
-            assert heard == ["5", "5"] and platform.cursors[-1] == 1
+            assert [one.platform_id for one in heard] == ["5", "5"] and platform.cursors[-1] == 1
             assert [one["context_token"] for one in platform.said] == [*platform.tokens] * 2
             assert platform.notified == ["notifystart", "notifystop"] * 3
 

@@ -23,8 +23,9 @@ from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
 from tests.channels.people import MqttPerson, mqtt_stage
 from tests.channels.proxy import Proxy
-from tests.channels.rig import household, play, until, up
+from tests.channels.rig import household, play, until
 from tests.channels.servers import Server, mqtt_server
+from tests.channels.trial import silence_noticed
 
 pytestmark = pytest.mark.server
 
@@ -157,19 +158,8 @@ def test_others_see_whether_it_is_there(server: Server, tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_silent_connection_is_noticed(server: Server, tmp_path: Path) -> None:
-    async def story() -> None:
-        async with Proxy(server.port) as proxy, household(tmp_path, "mqtt", settings(proxy.port)) as (home, _):
-            keeper = home.manager._keepers["mqtt"]
-            keeper.liveness = 1.0
-            proxy.cut()
-            await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
-            proxy.blackhole()
-            await until(lambda: keeper.watch.restarts == 2)
-            proxy.heal()
-            await up(home, "mqtt")
-
-    asyncio.run(story())
+def test_a_silent_connection_is_noticed(tmp_path: Path) -> None:
+    silence_noticed(tmp_path, mqtt_stage(tmp_path, 1))
 
 
 def test_a_wrong_password_is_not_tried_again(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from kith.core.turn import Accepted
 from tests.channels.emulators.telegram import Telegram, telegram
 from tests.channels.proxy import Proxy
 from tests.channels.rig import household, until
-from tests.channels.trial import kit, reply, trial
+from tests.channels.trial import ear, full, kit, reply, trial
 
 pytestmark = pytest.mark.server
 SECRET = "a-secret-of-the-tests"
@@ -136,27 +136,18 @@ def test_a_reaction_names_the_reply_it_was_put_to() -> None:
 def test_nothing_is_acknowledged_before_it_is_kept() -> None:
     async def story() -> None:
         async with telegram() as platform:
-            shelf, heard = kit(), list[str]()
-
-            async def cannot(envelope: Envelope) -> Accepted:
-                heard.append(envelope.platform_id)
-                raise Unavailable("no room", retry_after=60.0)
-
-            async def can(envelope: Envelope) -> Accepted:
-                heard.append(envelope.platform_id)
-                return Accepted("t", "c")
-
+            shelf, heard = kit(), list[Envelope]()
             settings = TelegramSettings(token="42:TEST", api=platform.url, poll=1)
             first = TelegramChannel(settings, shelf)
-            await first.start(cannot)
+            await first.start(ear([], full(heard)))
             platform.hear("hello", number=5)
             await until(lambda: heard)
             await first.stop()
             assert platform.updates and set(platform.asked) == {0}
             second = TelegramChannel(settings, shelf)
-            await second.start(can)
+            await second.start(ear(heard))
             await until(lambda: not platform.updates)
-            assert heard == ["7/5", "7/5"]
+            assert [one.platform_id for one in heard] == ["7/5", "7/5"]
             await second.stop()
 
     asyncio.run(story())

@@ -75,6 +75,16 @@ def ear(heard: list[Envelope], door: Callable[[Envelope], None] = lambda _: None
     return accept
 
 
+def full(tried: list[Envelope]) -> Callable[[Envelope], None]:
+    """A door behind which there is no room; `tried` is who came."""
+
+    def door(envelope: Envelope) -> None:
+        tried.append(envelope)
+        raise Unavailable("no room", retry_after=60.0)
+
+    return door
+
+
 def once(check: Callable[[], Any]) -> Callable[[Envelope], None]:
     """A door at which ``busy`` finds no room the first time; then `check` has to hold: nothing was acknowledged."""
     busy = [True]

@@ -10,25 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from kith.cli.channels import channels
 from kith.cli.new import new
 from kith.cli.pair import pair
 from kith.core.errors import Invalid, NotFound, Refused, Unavailable
+from tests.cli.conftest import run
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KITH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("KITH_LANG", "en")
-    return tmp_path / "home"
-
-
-def run(command: object, *arguments: str) -> str:
-    done = CliRunner().invoke(command, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_the_table_is_written_between_its_marks(tmp_path: Path) -> None:

@@ -6,24 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from kith.cli.audit import audit
 from kith.cli.memory import memory
 from kith.cli.people import people
 from kith.core.errors import NotFound
+from tests.cli.conftest import run
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KITH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("KITH_LANG", "en")
-
-
-def run(group: object, *arguments: str, code: int = 0) -> str:
-    done = CliRunner().invoke(group, arguments, catch_exceptions=False)
-    assert done.exit_code == code, done.output
-    return done.stdout
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_facts_are_told_shown_changed_and_forgotten(tmp_path: Path) -> None:

@@ -6,23 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from kith.cli.audit import audit
 from kith.cli.personas import personas
 from kith.core.errors import Invalid, NotFound, Refused
+from tests.cli.conftest import run
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KITH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("KITH_LANG", "en")
-
-
-def run(group: object, *arguments: str) -> str:
-    done = CliRunner().invoke(group, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_personas_are_added_shown_chosen_and_removed(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -12,18 +11,9 @@ from kith.cli.audit import audit
 from kith.cli.keys import keys
 from kith.cli.users import users
 from kith.core.errors import Invalid, NotFound
+from tests.cli.conftest import run
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KITH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("KITH_LANG", "en")
-
-
-def run(group: object, *arguments: str) -> str:
-    done = CliRunner().invoke(group, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_people_come_and_go_and_the_log_knows() -> None:

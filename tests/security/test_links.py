@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,11 @@ import pytest
 
 from kith.core.audit import Act, By
 from kith.core.clock import FrozenClock
-from kith.core.ids import Ids
 from kith.core.message import Envelope
 from kith.security.links import Links
 from kith.security.pairing import Pairing
-from kith.storage import Storage, StorageSettings, open_storage
-from tests.security.test_pairing import Key, envelope
+from kith.storage import Storage
+from tests.security.conftest import envelope, told
 
 
 class World:
@@ -42,17 +40,8 @@ class World:
         return (await self.storage.store.resolve(told))[0].id
 
 
-def tell(tmp_path: Path, story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    async def whole() -> None:
-        clock = FrozenClock()
-        settings = StorageSettings(backend="memory", path=tmp_path / "k.db")
-        storage = await open_storage(settings, clock, Ids(clock), Key())
-        try:
-            await story(World(storage, clock))
-        finally:
-            await storage.close()
-
-    asyncio.run(whole())
+def tell(tmp_path: Path, story: Callable[[World], Awaitable[None]]) -> None:
+    told(tmp_path, lambda storage, clock: story(World(storage, clock)))
 
 
 @pytest.mark.parametrize("text", ["link me", "Link my account.", "关联账号", "帮我绑定我的账号。"])

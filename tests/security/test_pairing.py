@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,10 @@ import pytest
 from kith.core.audit import By
 from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, NotFound, Refused
-from kith.core.ids import Ids
-from kith.core.message import Envelope, Message, Text
 from kith.security import HouseGuard, SecuritySettings
 from kith.security.pairing import Pairing
-from kith.storage import Storage, StorageSettings, open_storage
-
-
-class Key:
-    def key(self, purpose: str) -> bytes:
-        return purpose.encode().ljust(32, b".")[:32]
+from kith.storage import Storage
+from tests.security.conftest import envelope, told
 
 
 class World:
@@ -40,22 +33,8 @@ class World:
         return [entry.act.name for entry in await self.storage.journal.entries()]
 
 
-def envelope(text: str, sender: str = "anna", **more: Any) -> Envelope:
-    given = {"channel": "chat", "account": "me", "platform_id": "1", "conversation": "dm"} | more
-    return Envelope(sender=sender, message=Message("m", "user", (Text(text),), 0.0), **given)
-
-
-def tell(tmp_path: Path, story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    async def whole() -> None:
-        clock = FrozenClock()
-        settings = StorageSettings(backend="memory", path=tmp_path / "k.db")
-        storage = await open_storage(settings, clock, Ids(clock), Key())
-        try:
-            await story(World(storage, clock))
-        finally:
-            await storage.close()
-
-    asyncio.run(whole())
+def tell(tmp_path: Path, story: Callable[[World], Awaitable[None]]) -> None:
+    told(tmp_path, lambda storage, clock: story(World(storage, clock)))
 
 
 def test_a_stranger_gets_one_code_an_hour_and_is_let_in_by_it(tmp_path: Path) -> None:

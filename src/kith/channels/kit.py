@@ -297,14 +297,15 @@ class Closable(Protocol):
     async def close(self) -> object: ...
 
 
-async def let_go(tasks: Iterable[asyncio.Task[None] | None], wire: Closable | None) -> None:
-    """End the loops of a channel that is stopped, then its connection; None is passed over."""
+async def let_go(tasks: Iterable[asyncio.Task[None] | None], *wires: Closable | None) -> None:
+    """End the loops of a channel that is stopped, then its connections in turn; None is passed over."""
     running = [task for task in tasks if task is not None]
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
-    if wire is not None:
-        await wire.close()
+    for wire in wires:
+        if wire is not None:
+            await wire.close()
 
 
 __all__ = [

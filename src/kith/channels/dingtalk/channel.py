@@ -64,9 +64,8 @@ class DingtalkChannel:
         """Hear nothing more; what was not acknowledged comes again."""
         self._accept = None
         task, self._task, line, self._line = self._task, None, self._line, None
-        await let_go([task], line)
         wire, self._wire = self._wire, None
-        await let_go([], wire)
+        await let_go([task], line, wire)
 
     async def probe(self) -> None:
         """Whether the connection answers a ping. Raises `Unavailable`."""

@@ -69,7 +69,7 @@ class EmailChannel:
         """Log out."""
         self._accept = None
         task, self._task = self._task, None
-        await let_go([task], None)
+        await let_go([task])
         wire, self._wire = self._wire, None
         if wire is not None:
             await wire.close() if task is None else wire.abort()

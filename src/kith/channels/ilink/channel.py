@@ -85,7 +85,7 @@ class IlinkChannel:
         if asking is not None:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
-        await let_go([task], None)
+        await let_go([task])
         if wire is not None:
             if listening:
                 await self._notify(wire, "notifystop")

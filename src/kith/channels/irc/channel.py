@@ -65,7 +65,7 @@ class IrcChannel:
         self._accept = None
         wire, self._wire = self._wire, None
         tasks, self._tasks = self._tasks, []
-        await let_go(tasks, None)
+        await let_go(tasks)
         self._give_up()
         await let_go((), wire)
 

@@ -81,7 +81,7 @@ class MqttChannel:
         """Say good-bye and disconnect; the broker keeps the session."""
         self._accept, self._up = None, False
         hearing, self._hearing = self._hearing, None
-        await let_go([hearing], None)
+        await let_go([hearing])
         client, self._client = self._client, None
         self._give_up("the MQTT channel was stopped")
         if client is not None:

@@ -101,8 +101,7 @@ class QqChannel:
         self._accept = None
         task, self._task, session, self._session = self._task, None, self._session, None
         wire, self._wire = self._wire, None
-        await let_go([task], session)
-        await let_go([], wire)
+        await let_go([task], session, wire)
 
     async def probe(self) -> None:
         """Whether the gateway answers, over which everything is heard; else the API. Raises `Unavailable`."""

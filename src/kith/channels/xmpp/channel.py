@@ -68,9 +68,8 @@ class XmppChannel:
         """Log out."""
         self._accept = None
         task, self._task, wire, self._wire = self._task, None, self._wire, None
-        await let_go([task], wire)
         files, self._files = self._files, None
-        await let_go((), files)
+        await let_go([task], wire, files)
 
     async def probe(self) -> None:
         """Ask the server for an answer. Raises `Unavailable`."""
