@@ -19,13 +19,17 @@ from kith.core.errors import KithError, Unavailable
 Handler = Callable[[ServerConnection, int], Awaitable[None]]
 
 
-async def start(handler: Handler) -> tuple[SocketServer, Remote]:
-    """A server whose handler is told how many connections there were before."""
+async def start(handler: Handler, patience: float = 60.0) -> tuple[SocketServer, Remote]:
+    """A server whose handler is told how many connections there were before, and hears what comes after the first
+    frame: that one asks to follow, and is granted."""
     count = 0
 
     async def accept(connection: ServerConnection) -> None:
         nonlocal count
         count += 1
+        first = json.loads(await connection.recv())
+        asked.append((first["type"], first["conversation"], first["after"]))
+        await connection.send(json.dumps({"type": "resumed", "at": f"{boots[0]}.0.t0"}))
         assert connection.request is not None
         assert connection.request.path == "/api/channels/web/live"
         assert connection.request.headers["Authorization"] == "Bearer kith_x"
@@ -33,7 +37,11 @@ async def start(handler: Handler) -> tuple[SocketServer, Remote]:
 
     server = await serve(accept, "127.0.0.1", 0)
     port = next(iter(server.sockets)).getsockname()[1]
-    return server, Remote(Server(f"http://127.0.0.1:{port}", "kith_x", 1), "main")
+    return server, Remote(Server(f"http://127.0.0.1:{port}", "kith_x", 1), "main", patience)
+
+
+asked: list[tuple[str, str, str | None]] = []
+boots = ["h"]
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +50,8 @@ def no_server_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         return None
 
     monkeypatch.setattr(partner, "find_server", none)
+    asked.clear()
+    boots[:] = ["h"]
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
@@ -61,6 +71,9 @@ def test_a_broken_connection_is_made_anew_and_resumed() -> None:
     frames: list[dict[str, Any]] = []
 
     async def handler(connection: ServerConnection, number: int) -> None:
+        for text, at in (("a", "h.1."), ("b", "h.2.t1")) if number else ():
+            told = {"type": "message", "id": f"m{'ab'.index(text) + 1}", "turn": "t1", "text": text, "at": at}
+            await connection.send(json.dumps(told))
         async for raw in connection:
             frame = json.loads(raw)
             frames.append(frame)
@@ -71,9 +84,6 @@ def test_a_broken_connection_is_made_anew_and_resumed() -> None:
                 )
                 connection.transport.abort()
                 return
-            for text in ("a", "b"):
-                told = {"type": "message", "id": f"m{'ab'.index(text) + 1}", "turn": "t1", "text": text, "at": "h.2.t1"}
-                await connection.send(json.dumps(told))
 
     async def story() -> None:
         server, remote = await start(handler)
@@ -82,16 +92,17 @@ def test_a_broken_connection_is_made_anew_and_resumed() -> None:
             texts: list[str] = []
             saying = asyncio.create_task(remote.say("hello", "big"))
             async for event in remote.events():
-                texts.append(event.data["text"])
-                if len(texts) == 2:
+                texts.append(str(event.data.get("text", event.kind)))
+                if event.kind == "end":
                     break
             assert await saying == "t1"
-            assert texts == ["a", "b"]  # the repeated one is not shown again
+            # the repeated one is not shown again; with the last one the reply is whole, whoever told so before
+            assert texts == ["a", "lost", "back", "b", "end"]
             await remote.close()
 
     run(story)
     assert frames[0] | {"type": "message", "text": "hello", "model": "big", "conversation": "main"} == frames[0]
-    assert frames[1] == {"conversation": "main", "type": "resume", "after": "h.1."}
+    assert asked == [("resume", "main", None), ("resume", "main", "h.1.")]
 
 
 def test_a_message_is_repeated_under_the_same_id_until_it_is_kept() -> None:
@@ -107,18 +118,13 @@ def test_a_message_is_repeated_under_the_same_id_until_it_is_kept() -> None:
             await answer(connection, frame, duplicate=True)
 
     async def story() -> None:
-        partner_patience = partner._ANSWER
-        partner._ANSWER = 0.3
-        try:
-            server, remote = await start(handler)
-            async with server:
-                await remote.open()
-                reading = asyncio.create_task(_read(remote))
-                assert await remote.say("hello") == "t1"
-                await remote.close()
-                await reading
-        finally:
-            partner._ANSWER = partner_patience
+        server, remote = await start(handler)
+        async with server:
+            await remote.open()
+            reading = asyncio.create_task(_read(remote))
+            assert await remote.say("hello") == "t1"
+            await remote.close()
+            await reading
 
     run(story)
     assert len(ids) >= 2
@@ -168,18 +174,73 @@ def test_nonsense_from_a_server_is_skipped(raw: str | bytes) -> None:
     run(story)
 
 
-def test_a_server_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_stays_away_is_told() -> None:
     async def handler(connection: ServerConnection, number: int) -> None:
         await connection.wait_closed()
 
     async def story() -> None:
-        monkeypatch.setattr(partner, "_TRIES", 2)
-        server, remote = await start(handler)
+        server, remote = await start(handler, patience=0.3)
         await remote.open()
+        saying = asyncio.create_task(remote.say("hello"))
         server.close()
         await server.wait_closed()
         with pytest.raises(Unavailable, match="gone"):
             await _read(remote)
+        with pytest.raises(Unavailable, match="gone"):
+            await saying
+        with pytest.raises(Unavailable, match="gone"):
+            await remote.say("and now?")
         await remote.close()
+
+    run(story)
+
+
+def test_a_server_without_room_is_asked_again() -> None:
+    frames: list[str] = []
+
+    async def handler(connection: ServerConnection, number: int) -> None:
+        async for raw in connection:
+            frame = json.loads(raw)
+            frames.append(frame["id"])
+            if len(frames) < 3:
+                full = {"type": "error", "id": frame["id"], "code": "inbox_full", "message": "No.", "retry_after": 0}
+                await connection.send(json.dumps(full))
+            else:
+                await answer(connection, frame)
+
+    async def story() -> None:
+        server, remote = await start(handler)
+        async with server:
+            await remote.open()
+            reading = asyncio.create_task(_read(remote))
+            assert await remote.say("hello") == "t1"
+            await remote.close()
+            await reading
+
+    run(story)
+    assert len(frames) == 3 and len(set(frames)) == 1
+
+
+def test_another_life_of_the_server_says_the_pieces_anew() -> None:
+    async def handler(connection: ServerConnection, number: int) -> None:
+        if not number:
+            await connection.send(json.dumps({"type": "delta", "turn": "t1", "text": "Once", "at": "h.4.t0"}))
+            boots[0] = "i"
+            await connection.close()
+        else:
+            await connection.send(json.dumps({"type": "end", "turn": "t1", "at": "i.1.t1"}))
+            await connection.wait_closed()
+
+    async def story() -> None:
+        server, remote = await start(handler)
+        async with server:
+            await remote.open()
+            told: list[tuple[str, Any]] = []
+            async for event in remote.events():
+                told.append((event.kind, event.data.get("anew")))
+                if event.kind == "back":
+                    break
+            assert told == [("delta", None), ("lost", None), ("back", True)]
+            await remote.close()
 
     run(story)

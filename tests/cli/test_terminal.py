@@ -201,3 +201,34 @@ def test_lines_from_a_pipe() -> None:
         return [await pipe.read() for _ in range(4)]
 
     assert asyncio.run(story()) == ["one", "\ufffd\ufffd", "last", None]
+
+
+def test_a_connection_that_breaks_is_told_and_the_reply_begins_anew() -> None:
+    script = [
+        ("delta", {"text": "Wro"}),
+        ("lost", {}),
+        ("back", {"anew": True}),
+        ("delta", {"text": "Right"}),
+        ("message", {"text": "Right", "sources": []}),
+        ("end", {}),
+    ]
+    screen = talk(Keys("hi"), Other("", script))
+    assert screen == (
+        "Wro\n(the connection is lost; looking for the server)\n(connected again)\n(starting again)\nRight\n"
+    )
+    keys = Keys("hi")
+    keys.interactive = False
+    assert talk(keys, Other("", script)) == "Wro\n(starting again)\nRight\n"  # the rest is for the standard error
+
+
+def test_nobody_has_to_wait_for_a_server_that_is_away() -> None:
+    class Away(Other):
+        async def say(self, text: str, model: str = "") -> str:
+            if text == "hi":
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.Event().wait()
+            return await super().say(text, model)
+
+    assert talk(Keys("hi", "again"), Away("", WHOLE)) == (
+        "(not waiting any longer; if Kith has it, the answer will be shown)\nHello\n"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -40,12 +41,14 @@ async def chat_with(server: Server, conversation: str = "main") -> None:
     """Talk with a running server until the person leaves. Raises `Unavailable`."""
     click.echo(tr("cli.chat.remote", url=server.url))
 
+    keys = keyboard()
+
     async def opener(name: str) -> Partner:
-        remote = Remote(server, name)
+        remote = Remote(server, name, math.inf) if keys.interactive else Remote(server, name)
         await remote.open()
         return remote
 
-    await Chat(keyboard(), opener, new_name, conversation).run()
+    await Chat(keys, opener, new_name, conversation).run()
 
 
 def new_name() -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator
@@ -20,14 +22,18 @@ from kith.runtime.locale import language
 from kith.runtime.registry import Registry
 from kith.runtime.streams import StreamEvent
 
-_TRIES = 30
-_ANSWER = 30.0
+_ANSWER = 30.0  # seconds without an answer after which a message is said again, under the same id
+_FULL = 60.0  # seconds during which a server that has no room is asked again
+_PATIENCE = 600.0
+_LONGEST = 2.0
 _FRAME = 4 * 1024 * 1024
 _REMEMBERED = 1000
+_AWAY = "the server has gone"
 
 
 class Partner(Protocol):
-    """Somebody to talk with. Events are ``delta``, ``reset``, ``message`` and ``end``, as on the live stream."""
+    """Somebody to talk with. Events are ``delta``, ``reset``, ``message`` and ``end``, as on the live stream; over a
+    connection also ``lost``, and ``back`` (with ``anew`` when the pieces of a reply begin from its beginning)."""
 
     async def say(self, text: str, model: str = "") -> str:
         """Returns the id of the turn that will answer."""
@@ -41,16 +47,21 @@ class Partner(Protocol):
 
 
 class Remote:
-    """A conversation on a running server, over its WebSocket. Survives a broken connection and a restarted server."""
+    """A conversation on a running server, over its WebSocket.
 
-    def __init__(self, server: Server, conversation: str = "main") -> None:
-        self._server, self._conversation = server, conversation
+    Survives a broken connection and a server that is killed and started again, wherever it listens then: `events` looks
+    for it for `patience` seconds, resumes behind the last frame that it saw, and says again, under the same id, what
+    was not acknowledged.
+    """
+
+    def __init__(self, server: Server, conversation: str = "main", patience: float = _PATIENCE) -> None:
+        self._server, self._conversation, self._patience = server, conversation, patience
         self._socket: ClientConnection | None = None
         self._at = ""
         self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._said: dict[str, dict[str, Any]] = {}
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
-        self._lost = asyncio.Event()
-        self._up = asyncio.Event()
+        self._closed = self._gone = self._up = self._away = False
 
     async def open(self) -> None:
         """Connect. Raises `Unavailable`."""
@@ -67,44 +78,69 @@ class Remote:
                 open_timeout=5,
                 ssl=self._server.trust(),
             )
-            if self._at:
-                await self._send({"type": "resume", "after": self._at})
+            await self._send({"type": "resume", "after": self._at or None})
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             raise Unavailable(f"no conversation with the server ({type(error).__name__})") from None
-        self._up.set()
 
     async def say(self, text: str, model: str = "") -> str:
-        """Send until it is kept: the id makes a repetition harmless. Raises what the server refuses."""
+        """Returns when it is kept, however long the server is away; the id makes a repetition harmless. Somebody has
+        to read `events` meanwhile. Raises what the server refuses, and `Unavailable` when it has gone for good."""
         frame = {"type": "message", "id": uuid.uuid4().hex, "text": text, "locale": language(), "model": model}
-        for _ in range(_TRIES):
-            answer = self._answers[frame["id"]] = asyncio.get_running_loop().create_future()
-            try:
-                async with asyncio.timeout(_ANSWER):
-                    await self._up.wait()
-                    await self._send(frame)
-                    told = await answer
-            except (OSError, TimeoutError, WebSocketException):
-                continue
-            finally:
-                self._answers.pop(frame["id"], None)
-            if told["type"] == "error":
-                raise KithError(
-                    str(told["message"]), code=str(told["code"]), hint=str(told.get("hint") or told.get("detail") or "")
-                )
-            return str(told["turn"])
-        raise Unavailable("the server does not answer")
+        waited, self._said[frame["id"]] = 0.0, frame
+        try:
+            while True:
+                told = await self._answer(frame)
+                if told["type"] != "error":
+                    return str(told["turn"])
+                after = told.get("retry_after")
+                if not isinstance(after, int | float) or waited + after > _FULL:
+                    raise KithError(
+                        str(told["message"]),
+                        code=str(told["code"]),
+                        hint=str(told.get("hint") or told.get("detail") or ""),
+                    )
+                waited += max(after, 0.1)
+                await asyncio.sleep(max(after, 0.1))
+        finally:
+            del self._said[frame["id"]]
+
+    async def _answer(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """What the server says to a frame, which goes again to each new connection, and when no answer comes."""
+        answer = self._answers[frame["id"]] = asyncio.get_running_loop().create_future()
+        try:
+            while not answer.done():
+                if self._gone:
+                    raise Unavailable(_AWAY)
+                if self._up:
+                    with suppress(WebSocketException, OSError):
+                        await self._send(frame)
+                await asyncio.wait({answer}, timeout=_ANSWER)
+            return answer.result()
+        finally:
+            del self._answers[frame["id"]]
+            answer.cancel()
 
     async def events(self) -> AsyncIterator[StreamEvent]:
         """Events, each whole reply once, until `close`. Raises `Unavailable` when the server stays away."""
-        while not self._lost.is_set():
-            assert self._socket is not None
-            with suppress(WebSocketException, OSError):
-                async for raw in self._socket:
-                    event = self._read(raw)
-                    if event is not None:
-                        yield event
-            if not self._lost.is_set():
+        try:
+            while not self._closed:
+                assert self._socket is not None
+                with suppress(WebSocketException, OSError):
+                    async for raw in self._socket:
+                        for event in await self._read(raw):
+                            yield event
+                self._up = False
+                if self._closed:
+                    return
+                if not self._away:
+                    self._away = True
+                    yield StreamEvent(0, "lost", {}, 0)
                 await self._again()
+        finally:
+            self._gone = True
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(Unavailable(_AWAY))
 
     async def cancel(self, turn: str) -> None:
         """Ask the server to stop making a reply."""
@@ -113,7 +149,7 @@ class Remote:
 
     async def close(self) -> None:
         """Leave."""
-        self._lost.set()
+        self._closed = True
         if self._socket is not None:
             await self._socket.close()
 
@@ -121,30 +157,47 @@ class Remote:
         assert self._socket is not None
         await self._socket.send(json.dumps({"conversation": self._conversation, **frame}))
 
-    def _read(self, raw: str | bytes) -> StreamEvent | None:
-        frame = _frame(raw)
+    async def _read(self, raw: str | bytes) -> list[StreamEvent]:
+        """What a frame tells. A reply whose cursor names its turn is the last one of it."""
+        frame, before = _frame(raw), self._at
         self._at = str(frame.get("at") or self._at)
-        kind = str(frame.get("type"))
-        if kind in ("accepted", "error"):
-            waiting = self._answers.get(str(frame.get("id")))
-            if waiting is not None and not waiting.done():
-                waiting.set_result(frame)
-            return None
-        if kind == "message":
-            if "text" not in frame or frame.get("id") in self._seen:
-                return None
-            self._seen.append(str(frame.get("id")))
-        return StreamEvent(0, kind, frame, len(raw))
+        kind, events = str(frame.get("type")), list[StreamEvent]()
+        match kind:
+            case "accepted" | "error":
+                waiting = self._answers.get(str(frame.get("id")))
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(frame)
+            case "resumed":
+                events += await self._resumed(before.partition(".")[0] != self._at.partition(".")[0])
+            case "message" if "text" in frame:
+                if frame.get("id") not in self._seen:
+                    self._seen.append(str(frame.get("id")))
+                    events.append(StreamEvent(0, kind, frame, len(raw)))
+                if (turn := str(frame.get("turn") or "")) and self._at.rpartition(".")[2] == turn:
+                    events.append(StreamEvent(0, "end", {"turn": turn}, 0))
+            case "delta" | "reset" | "end":
+                events.append(StreamEvent(0, kind, frame, len(raw)))
+            case _:
+                pass
+        return events
+
+    async def _resumed(self, anew: bool) -> list[StreamEvent]:
+        """From here on nothing is missed: say what waits to be said."""
+        self._up, away, self._away = True, self._away, False
+        for frame in tuple(self._said.values()):
+            await self._send(frame)
+        return [StreamEvent(0, "back", {"anew": anew}, 0)] if away else []
 
     async def _again(self) -> None:
         """Connect anew, to the same server or to the one that took its place."""
-        self._up.clear()
-        for attempt in range(_TRIES):
-            await asyncio.sleep(min(0.1 * 2**attempt, 2.0))
+        began, wait = time.monotonic(), 0.1
+        while time.monotonic() - began < self._patience:
+            await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  # no secret
+            wait = min(wait * 2, _LONGEST)
             self._server = await find_server() or self._server
             with suppress(Unavailable):
                 return await self.open()
-        raise Unavailable("the server has gone", hint="start it again with: kith serve")
+        raise Unavailable(_AWAY, hint="start it again with: kith serve")
 
 
 def _frame(raw: str | bytes) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
+
+import click
 
 from kith.cli.keyboard import Keyboard
 from kith.cli.partner import Partner
@@ -90,12 +92,20 @@ class Chat:
         self._interrupted.clear()
         self._reply = _Reply("?")
         try:
-            turn = await self._partner.say(text, self._model)
+            turn = await self._said(self._partner.say(text, self._model))
         except KithError as error:
             self._reply = _Reply("")
+            if self._listener.done():  # nothing comes any more, and what else there is to say would be lost
+                raise
             self._say(tr("cli.error.line", message=str(error)))
             if error.hint:
                 self._say(tr("cli.error.hint", hint=error.hint))
+            return
+        if not turn:
+            early, self._reply = self._reply.early, _Reply("")
+            self._say(tr("cli.chat.withdrawn"))
+            for event in early:
+                self._show(event)
             return
         self._reply.turn = turn
         for event in self._reply.early:
@@ -103,6 +113,17 @@ class Chat:
         self._reply.early.clear()
         await self._whole(turn)
         self._reply = _Reply("")
+
+    async def _said(self, saying: Coroutine[Any, Any, str]) -> str:
+        """The turn that will answer; empty when the person did not want to wait for the server any more."""
+        told, stopped = asyncio.create_task(saying), asyncio.create_task(self._interrupted.wait())
+        try:
+            await asyncio.wait((told, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return await told if told.done() else ""
+        finally:
+            for task in (told, stopped):
+                task.cancel()
+            await asyncio.gather(told, stopped, return_exceptions=True)
 
     async def _whole(self, turn: str) -> None:
         """Wait for the reply's end; Ctrl-C asks for it."""
@@ -152,6 +173,13 @@ class Chat:
                 if data.get("code"):
                     self._say(tr("cli.error.line", message=data.get("text", "")))
                 reply.done.set()
+            case "lost":
+                self._tell(("\n" if reply.said and self._keyboard.interactive else "") + tr("cli.chat.lost"))
+            case "back":
+                self._tell(tr("cli.chat.back"))
+                if data.get("anew") and reply.said:  # what the server had of it has gone with it
+                    reply.said = ""
+                    self._say(("" if self._keyboard.interactive else "\n") + tr("cli.chat.reset"))
             case _:
                 return
 
@@ -168,6 +196,13 @@ class Chat:
 
     def _say(self, text: str) -> None:
         self._keyboard.write(text + "\n")
+
+    def _tell(self, text: str) -> None:
+        """Something about the chat itself, on a line of its own; in a pipe it does not mix with what is said."""
+        if self._keyboard.interactive:
+            self._say(text)
+        else:
+            click.echo(text, err=True)
 
     @contextlib.contextmanager
     def _ctrl_c(self) -> Generator[None]:

@@ -4,7 +4,8 @@
 ``{"type": "message", "id", "conversation", "text", "locale", "model"}``  hear this; `id` makes repeats harmless;
                                                                           ``parts`` are files (``POST /api/blobs``)
 ``{"type": "resume", "conversation", "after"}``                           follow; `after` is a frame's ``at``, a turn's
-                                                                          id, or empty for all that is kept
+                                                                          id, empty for all that is kept, or null
+                                                                          for what comes from now on
 ``{"type": "cancel", "turn"}``                                            stop making that reply
 ``{"type": "ping"}``                                                      answered by ``pong``
 ========================================================================  ========================================
@@ -53,7 +54,7 @@ class Resume(msgspec.Struct, tag="resume", tag_field="type", frozen=True):
     """Follow a conversation from a known point."""
 
     conversation: str = "main"
-    after: str | int = ""
+    after: str | int | None = ""
 
 
 class Cancel(msgspec.Struct, tag="cancel", tag_field="type", frozen=True):

@@ -106,7 +106,7 @@ class Session:
             case Say():
                 return await self._say(frame)
             case Resume():
-                await self._resume(frame.conversation, cursor(frame.after))
+                await self._resume(frame.conversation, None if frame.after is None else cursor(frame.after), tell=True)
             case Cancel():
                 if frame.turn not in self._turns:
                     raise NotFound("no reply of this connection has that id")
@@ -119,7 +119,7 @@ class Session:
         """Follow first, so that no piece of the answer is missed; then commit; then say so."""
         arrival = replace(self._sender, at=self._desk.kit.clock.now())
         if frame.conversation not in self._threads:
-            await self._resume(frame.conversation, None)
+            await self._resume(frame.conversation, None, tell=False)
         accepted = await self._desk.accept(envelope(frame, arrival))
         self._turns[accepted.id] = None
         if len(self._turns) > _REMEMBERED:
@@ -127,7 +127,7 @@ class Session:
         told = {"id": frame.id, "duplicate": accepted.duplicate, "turn": accepted.id}
         return encode("accepted", told, frame.conversation, self._threads[frame.conversation].at)
 
-    async def _resume(self, name: str, after: Cursor | None) -> None:
+    async def _resume(self, name: str, after: Cursor | None, *, tell: bool) -> None:
         """Follow a conversation, from now on (None) or from behind `after`."""
         if name not in self._threads and len(self._threads) >= self._desk.settings.conversations:
             raise Refused("this connection follows too many conversations", hint="open another connection")
@@ -146,7 +146,7 @@ class Session:
         reader = streams.subscribe(topic, at.event if known and after is not None else None)
         thread = self._threads[name] = _Thread(name, topic, at)
         missed = not known or reader.gap
-        thread.task = asyncio.create_task(self._follow(thread, reader, missed=missed, tell=after is not None))
+        thread.task = asyncio.create_task(self._follow(thread, reader, missed=missed, tell=tell))
 
     async def _follow(self, thread: _Thread, reader: Subscription, *, missed: bool, tell: bool) -> None:
         """Pass events on. Whenever the live stream has lost some, the store tells what was said meanwhile."""
@@ -197,6 +197,8 @@ class Session:
             turns = await self._after(thread, min(left, _PAGE))
             for turn in turns:
                 await self._show(thread, turn)
+                if not turn.spoke:  # nothing else says that it is over
+                    await self._peer.send(encode("end", {"turn": turn.id}, thread.name, thread.at))
             if len(turns) < _PAGE:
                 return
             left -= len(turns)
