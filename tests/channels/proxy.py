@@ -46,6 +46,10 @@ class Proxy:
         """How many connections there are."""
         return len(self._pairs)
 
+    def lead(self, port: int) -> None:
+        """New connections go to another port."""
+        self._target = self._target[0], port
+
     def cut(self) -> int:
         """Reset every connection; how many there were."""
         pairs = tuple(self._pairs)

@@ -66,7 +66,8 @@ class Score:
 @dataclass(slots=True)
 class Outcome:
     """What became of a play. `recoveries` are seconds from a cut until the channel was up again; `copies` are second
-    deliveries of a reply that the platform's key let the receiver recognise."""
+    deliveries of a reply that the platform's key let the receiver recognise; `away` how long a house that was killed
+    was not there itself."""
 
     said: int
     inwards: Score
@@ -76,6 +77,7 @@ class Outcome:
     recoveries: list[float] = field(default_factory=list)
     seconds: float = 0.0
     copies: int = 0
+    away: list[float] = field(default_factory=list)
 
 
 def score(wanted: Sequence[Sequence[str]], got: Sequence[Sequence[str]]) -> Score:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.channels.fate import play_killed
+from tests.channels.terminal import cli_stage
 from tests.channels.visitors import VISITS
 from tests.channels.whole import play_whole
 
@@ -17,5 +19,11 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 @pytest.mark.parametrize("name", sorted(VISITS))
 def test_messages_both_ways_while_the_connections_break(name: str, tmp_path: Path) -> None:
     found = asyncio.run(play_whole(tmp_path, VISITS[name](tmp_path, 3), messages=60, seconds=4, every=1.2))
+    assert found.cuts >= 1
+    assert found.inwards.clean and found.outwards.clean and not found.dead
+
+
+def test_lines_typed_while_the_house_is_killed(tmp_path: Path) -> None:
+    found = asyncio.run(play_killed(tmp_path, cli_stage(tmp_path, 2), messages=60, seconds=3, every=1.0))
     assert found.cuts >= 1
     assert found.inwards.clean and found.outwards.clean and not found.dead

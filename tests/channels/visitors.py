@@ -42,6 +42,20 @@ class Place:
         note = json.loads((self.home / "run" / "server.json").read_text("utf-8"))
         return f"127.0.0.1:{self.door.port if self.door else urlsplit(note['url']).port}", str(note["token"])
 
+    def pid(self) -> int:
+        """Of the house that has written its note; 0 when there is none."""
+        try:
+            return int(json.loads((self.home / "run" / "server.json").read_text("utf-8"))["pid"])
+        except (OSError, ValueError, KeyError):
+            return 0
+
+    def alive(self) -> bool:
+        """Whether it answers."""
+        try:
+            return httpx.get(f"http://{self.find()[0]}/health/live", timeout=2, trust_env=False).is_success
+        except _GONE:
+            return False
+
 
 @dataclass(slots=True)
 class _Said:

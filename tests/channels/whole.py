@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from typing import Protocol
 
 from tests.channels.proxy import Proxy
 from tests.channels.rig import Outcome, Person, Stage, score
@@ -46,7 +47,7 @@ async def play_whole(
             cutting, began = asyncio.create_task(cutter.run()), time.monotonic()
             for one in scene.people:
                 getattr(one, "recoveries", []).clear()
-            await asyncio.gather(*(_speak(one, p, share, seconds) for p, one in enumerate(scene.people)))
+            await asyncio.gather(*(speak(one, p, share, seconds) for p, one in enumerate(scene.people)))
             cutting.cancel()
             await answered(scene, [share] * len(scene.people), quiet)
         finally:
@@ -55,15 +56,23 @@ async def play_whole(
             await asyncio.gather(cutting, serving, return_exceptions=True)
         took = time.monotonic() - began
     heard, dead = await kept(home)
-    return _judged(scene.people, share, [number for number, _ in heard], len(dead), cutter, took)
+    return judged(scene.people, share, [number for number, _ in heard], len(dead), cutter, took)
 
 
-async def _speak(person: Person, place: int, share: int, seconds: float) -> None:
+async def speak(person: Person, place: int, share: int, seconds: float) -> None:
+    """Say the words of the person at `place`, evenly within about `seconds`."""
     began = time.monotonic()
     for number in range(share):
         if (wait := began + number * seconds / share - time.monotonic()) > 0:
             await asyncio.sleep(wait)
         await person.say(word(number * _APART + place))
+
+
+class Cuts(Protocol):
+    """How often the connection was broken, and how long until there was one again, in seconds."""
+
+    cuts: int
+    recoveries: list[float]
 
 
 class _Cutter:
@@ -87,9 +96,8 @@ class _Cutter:
             self.recoveries.append(time.monotonic() - began)
 
 
-def _judged(
-    people: Sequence[Person], share: int, heard: Sequence[int], dead: int, cutter: _Cutter, took: float
-) -> Outcome:
+def judged(people: Sequence[Person], share: int, heard: Sequence[int], dead: int, cutter: Cuts, took: float) -> Outcome:
+    """What became of a play, from what people saw and what the house heard."""
     wanted = [[str(number * _APART + place) for number in range(share)] for place in range(len(people))]
     got = [[str(number) for number in heard if number % _APART == place] for place in range(len(people))]
     seen = [[str(number) for number in numbers(one.heard)] for one in people]

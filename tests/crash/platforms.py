@@ -37,16 +37,18 @@ from kith.settings import load_settings
 from kith.storage import open_storage
 from tests.channels.people import STAGES as ABROAD
 from tests.channels.rig import Person, Stage
+from tests.channels.terminal import TERMINALS
 from tests.channels.visitors import VISITS
 from tests.crash.child import SPANS
 
 ROOT = Path(__file__).parents[2]
-STAGES = {**ABROAD, **VISITS}
+STAGES = {**ABROAD, **VISITS, **TERMINALS}
 _LIFE = 15.0  # seconds after which a life that did not come to its step is ended all the same
 _QUIET = 60.0
 _PACE = {
     "irc": 0.6,
     "web": 0.15,
+    "cli": 0.15,
     "webhook": 0.15,
     "imessage": 1.5,  # a chat takes one a second
 }  # seconds between two messages of a person; what is on the wire to a deaf platform is lost
@@ -225,14 +227,14 @@ async def _talk(person: Person, place: int, told: list[int], pace: float) -> Non
 
 async def answered(stage: Stage, told: list[int], quiet: float) -> None:
     """Until everybody has been answered. Then a last word each: its answer comes behind every second copy there is."""
-    if await _complete(stage, told, quiet):
+    if await complete(stage, told, quiet):
         for place, one in enumerate(stage.people):
             await one.say(word(told[place] * 8 + place))
             told[place] += 1
-        await _complete(stage, told, quiet)
+        await complete(stage, told, quiet)
 
 
-async def _complete(stage: Stage, told: list[int], quiet: float) -> bool:
+async def complete(stage: Stage, told: list[int], quiet: float) -> bool:
     """Wait until all is answered; False when nothing has come for `quiet` seconds."""
     latest, since = -1, time.monotonic()
     while time.monotonic() - since < quiet:
