@@ -78,10 +78,14 @@ class _Fate:
 
     async def run(self) -> None:
         while True:
+            while not await asyncio.to_thread(self._place.alive):
+                await asyncio.sleep(0.02)
             await self._stand_in()
             await asyncio.sleep(self._chance.uniform(0.5, 1.5) * self._every)
             how = self._chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, None))
             began, pid = time.monotonic(), self._place.pid()
+            if not pid:
+                continue
             for one in self._people:
                 one.lost = began  # pyright: ignore
             if how is not None:
