@@ -13,6 +13,7 @@ import pytest
 
 from kith.channels.email.channel import EmailChannel
 from kith.channels.email.settings import EmailSettings
+from kith.channels.email.wire import Wire
 from kith.channels.kit import Kit
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, Refused
@@ -207,3 +208,47 @@ def test_tls_and_a_wrong_password(tmp_path: Path) -> None:
             asyncio.run(story(password="wrong"))
         with pytest.raises(Invalid):
             asyncio.run(story(imap_host=""))
+
+
+def test_mail_told_of_in_the_middle_of_another_answer_is_looked_at_before_idling() -> None:
+    """A server tells of new mail once, wherever it is in its talk."""
+    answers = [
+        (b"CAPABILITY", b"* CAPABILITY IMAP4rev1 IDLE\r\n"),
+        (b"SELECT", b"* 1 EXISTS\r\n* OK [UIDVALIDITY 1] .\r\n* OK [UIDNEXT 2] .\r\n"),
+        (b"UID SEARCH", b"* SEARCH 1\r\n"),
+        (b"UID STORE", b"* 2 EXISTS\r\n* 1 FETCH (FLAGS (\\Seen))\r\n"),
+        (b"UID SEARCH", b"* SEARCH 1 2\r\n"),
+        (b"UID STORE", b"* 2 EXPUNGE\r\n* 1 EXISTS\r\n"),
+        (b"UID STORE", b"* 2 EXISTS\r\n"),
+    ]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK hello\r\n")
+        for name, told in answers:
+            tag, _, rest = (await reader.readline()).partition(b" ")
+            assert rest.startswith(name)
+            writer.write(told + tag + b" OK done\r\n")
+        tag = (await reader.readline()).partition(b" ")[0]
+        writer.write(b"+ idling\r\n")
+        assert await reader.readline() == b"DONE\r\n"
+        writer.write(tag + b" OK done\r\n")
+        writer.close()
+
+    async def story() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        wire = await Wire.open("127.0.0.1", server.sockets[0].getsockname()[1], None, 1024)
+        assert await wire.select("INBOX") == (1, 2)
+        assert await wire.news(0) == [1] and not wire.grown
+        await wire.seen(1)
+        assert wire.grown
+        assert await wire.news(1) == [2] and not wire.grown
+        await wire.seen(2)
+        assert not wire.grown  # one went
+        await wire.seen(2)
+        assert wire.grown
+        await wire.idle(3600.0, asyncio.Event())
+        wire.abort()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(story())

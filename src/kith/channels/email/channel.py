@@ -192,7 +192,7 @@ class EmailChannel:
                 self._answered.set()
                 if "IDLE" in wire.capabilities:
                     await wire.idle(_IDLE, self._poke)
-                else:
+                elif not wire.grown:
                     await self._nap(self._settings.poll)
                 self._poke.clear()
         except (OSError, TimeoutError) as error:

@@ -12,6 +12,7 @@ from kith.core.errors import Refused, Unavailable
 
 _LINE = 1 << 20
 _PATIENCE = 30.0
+_SIZE = re.compile(rb"\* (\d{1,10}) (EXISTS|EXPUNGE)\b")
 _LITERAL = re.compile(rb"\{(\d+)\+?\}\r?\n$")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -20,11 +21,16 @@ Answer = list[bytes | tuple[bytes, bytes]]
 
 
 class Wire:
-    """One connection, from `open` to `close`; one command at a time."""
+    """One connection, from `open` to `close`; one command at a time.
+
+    `grown` says that the folder got mail which `news` may not have seen: a server tells it in the middle of any answer,
+    and only once.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, largest: int) -> None:
         self._reader, self._writer, self._largest = reader, writer, largest
-        self._number = 0
+        self._number = self._size = 0
+        self.grown = False
         self.capabilities: frozenset[str] = frozenset()
 
     @classmethod
@@ -69,6 +75,7 @@ class Wire:
 
     async def news(self, after: int) -> list[int]:
         """The UIDs greater than `after`, in order."""
+        self.grown = False
         answer = await self.command(f"UID SEARCH UID {after + 1}:*")
         return [uid for uid in _found(answer) if uid > after]
 
@@ -87,18 +94,19 @@ class Wire:
             await self.command(f"UID STORE {uid} +FLAGS.SILENT (\\Seen)")
 
     async def idle(self, seconds: float, poke: asyncio.Event) -> None:
-        """Returns when the server tells of a change, `poke` is set, or the time is over. Raises `OSError`."""
+        """Returns when the server tells, or has told, of new mail, `poke` is set, or the time is over. Raises
+        `OSError`."""
         tag = self._tag()
         async with asyncio.timeout(_PATIENCE):
             await self._write(f"{tag} IDLE\r\n".encode())
             await self._go_on()
         line, poked = asyncio.ensure_future(self._line()), asyncio.ensure_future(poke.wait())
         try:
-            while not poke.is_set():
+            while not (self.grown or poke.is_set()):
                 done, _ = await asyncio.wait({line, poked}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-                if not done or (line in done and b" EXISTS" in line.result()):
+                if not done:
                     break
-                if line in done:
+                if line in done and line.result() and not self.grown:
                     line = asyncio.ensure_future(self._line())
             async with asyncio.timeout(_PATIENCE):
                 await self._write(b"DONE\r\n")
@@ -179,11 +187,15 @@ class Wire:
 
     async def _line(self) -> bytes:
         try:
-            return await self._reader.readuntil(b"\n")
+            line = await self._reader.readuntil(b"\n")
         except asyncio.IncompleteReadError:
             raise ConnectionResetError("the mail server has closed the connection") from None
         except asyncio.LimitOverrunError:
             raise ConnectionAbortedError("the mail server sent a line without an end") from None
+        if found := _SIZE.match(line):
+            size = int(found[1]) if found[2] == b"EXISTS" else self._size - 1
+            self.grown, self._size = self.grown or size > self._size, size
+        return line
 
 
 def _lines(answer: Answer) -> Sequence[bytes]:
