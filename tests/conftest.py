@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
+# The gate tries the same examples each time and gives them their time: a change is judged by what it does, not by luck
+# or by how busy the machine is. `KITH_EXAMPLES=default pytest ...` looks for new ones.
+settings.register_profile(
+    "gate", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("KITH_EXAMPLES", "gate"))
 
 
 def script(name: str) -> ModuleType:

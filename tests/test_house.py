@@ -206,7 +206,7 @@ def test_exceptions_give_reasons() -> None:
     ],
     ids=["ruff", "format", "types", "imports"],
 )
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_tools_are_content(command: tuple[str, ...]) -> None:
     tool = Path(sys.executable).parent / command[0]
     done = subprocess.run([tool, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)

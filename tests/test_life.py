@@ -21,7 +21,7 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 UNKNOWN = "Zorbulate the frimmin quandle for my nephew Bartholomew"
 
@@ -54,14 +54,14 @@ class Server:
         until(lambda: note.exists() and json.loads(note.read_text())["pid"] == self.process.pid)
         found = json.loads(note.read_text())
         self.url, self.token = found["url"], found["token"]
-        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=60)
-        self.openai = openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.token, max_retries=0, timeout=60)
+        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=90)
+        self.openai = openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.token, max_retries=0, timeout=90)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         self.openai.close()
         self.http.close()
         self.process.send_signal(how)
-        self.process.wait(30)
+        self.process.wait(90)
 
     def model(self) -> psutil.Process:
         """The model's own process."""
@@ -69,7 +69,7 @@ class Server:
         return next(child for child in children if "llama" in " ".join(child.cmdline()))
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -171,7 +171,7 @@ def test_a_picture_that_was_sent_outlives_a_power_cut_and_goes_with_its_sender(s
     place = f"{server.url.replace('http', 'ws')}/api/channels/web/live"
     with connect(place, additional_headers={"Authorization": f"Bearer {server.token}"}) as line:
         line.send(json.dumps(said))
-        until(lambda: json.loads(line.recv(timeout=30))["type"] == "accepted")
+        until(lambda: json.loads(line.recv(timeout=90))["type"] == "accepted")
     server.stop(signal.SIGKILL)
     server.start()
     assert server.http.get(f"/api/blobs/{blob}").content == picture

@@ -26,8 +26,8 @@ export default defineConfig({
   server: { proxy: { "/api": { target: "http://127.0.0.1:8787", ws: true }, "/v1": "http://127.0.0.1:8787" } },
   test: {
     projects: [
-      { extends: true, test: { name: "unit", include: ["tests/**/*.test.{ts,tsx}"], environment: "jsdom", setupFiles: ["tests/setup.ts"] } },
-      { extends: true, test: { name: "e2e", include: ["e2e/**/*.test.ts"], environment: "node", fileParallelism: false, testTimeout: 60_000, hookTimeout: 60_000 } },
+      { extends: true, test: { name: "unit", include: ["tests/**/*.test.{ts,tsx}"], environment: "jsdom", setupFiles: ["tests/setup.ts"], testTimeout: 60_000, hookTimeout: 60_000 } },
+      { extends: true, test: { name: "e2e", include: ["e2e/**/*.test.ts"], environment: "node", fileParallelism: false, testTimeout: 240_000, hookTimeout: 240_000, expect: { poll: { timeout: 90_000 } } } },
     ],
   },
 });

@@ -98,7 +98,7 @@ class House:
         return found
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while True:
                 value = condition()
                 if await value if asyncio.iscoroutine(value) else value:

@@ -58,7 +58,7 @@ class IrcPerson:
         """Returns when the server has worked through everything."""
         self._pong.clear()
         self.raw("PING :done")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             await self._pong.wait()
 
     async def say(self, text: str) -> None:
@@ -145,7 +145,7 @@ class MqttPerson:
 
     async def publish(self, topic: str, payload: str | bytes, qos: int = 1, *, retain: bool = False) -> None:
         info = self._client.publish(topic, payload, qos, retain)
-        await asyncio.to_thread(info.wait_for_publish, 30)
+        await asyncio.to_thread(info.wait_for_publish, 90)
 
 
 @contextlib.asynccontextmanager
@@ -258,7 +258,7 @@ class XmppPerson:
         self.client.add_event_handler("session_start", lambda _: ready.set())
         self.client.register_handler(Callback("all", MatchXPath("{jabber:client}message"), self._hear))
         self.client.connect("127.0.0.1", server.port)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await ready.wait()
         self.client.send_presence()
 
@@ -282,7 +282,7 @@ class XmppPerson:
             if " " in namespace:
                 element.set("id", namespace.split()[1])
         message.send()
-        await self.client.plugin["xep_0199"].ping("home.test", timeout=30)
+        await self.client.plugin["xep_0199"].ping("home.test", timeout=90)
 
     async def give(self, address: str, text: str = "") -> None:
         """Tell where a file is (XEP-0066)."""
@@ -290,7 +290,7 @@ class XmppPerson:
         about = ElementTree.SubElement(message.xml, "{jabber:x:oob}x")
         ElementTree.SubElement(about, "{jabber:x:oob}url").text = address
         message.send()
-        await self.client.plugin["xep_0199"].ping("home.test", timeout=30)
+        await self.client.plugin["xep_0199"].ping("home.test", timeout=90)
 
 
 def xmpp_settings(port: int, **more: Any) -> dict[str, Any]:
@@ -368,7 +368,7 @@ class MatrixPerson:
 
     async def joined(self) -> None:
         """Returns when the bot is in the room and its device is known."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             while True:
                 room = self.client.rooms.get(self.room)
                 there = room is not None and "@kith:home.test" in room.users and not room.invited_users

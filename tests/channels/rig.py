@@ -139,7 +139,7 @@ async def household(
             await home.manager.stop()
 
 
-async def up(home: House, name: str, seconds: float = 60.0) -> None:
+async def up(home: House, name: str, seconds: float = 90.0) -> None:
     """Wait until the channel is connected."""
     async with asyncio.timeout(seconds):
         while (state := home.health.snapshot().get(f"channel:{name}")) is None or state.condition != "ready":
@@ -148,7 +148,7 @@ async def up(home: House, name: str, seconds: float = 60.0) -> None:
             await asyncio.sleep(0.005)
 
 
-async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 90.0) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(seconds):
         while not condition():

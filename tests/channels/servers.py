@@ -24,7 +24,7 @@ import httpx
 import pytest
 import yaml
 
-_PATIENCE = 30.0
+_PATIENCE = 90.0
 
 
 @dataclass(slots=True)
@@ -299,7 +299,7 @@ def matrix_server(folder: Path, users: Sequence[str] = ("kith",)) -> Iterator[Se
 def _register(port: int, user: str) -> None:
     """Make an account by the shared secret (synapse's admin API)."""
     url = f"http://127.0.0.1:{port}/_synapse/admin/v1/register"
-    nonce = httpx.get(url, timeout=30).json()["nonce"]
+    nonce = httpx.get(url, timeout=90).json()["nonce"]
     mac = hmac.new(b"shared", "\0".join((nonce, user, "secret", "notadmin")).encode(), "sha1").hexdigest()
     made = {"nonce": nonce, "username": user, "password": "secret", "admin": False, "mac": mac}
-    httpx.post(url, json=made, timeout=30).raise_for_status()
+    httpx.post(url, json=made, timeout=90).raise_for_status()

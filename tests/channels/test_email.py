@@ -179,11 +179,11 @@ def test_a_silent_connection_is_noticed(house_of_mail: Mails, tmp_path: Path) ->
             keeper = home.manager._keepers["email"]
             keeper.liveness = 1.5
             proxy.cut()
-            await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
-            async with asyncio.timeout(5):
+            await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
+            async with asyncio.timeout(90):
                 await keeper.channel.probe()
             proxy.blackhole()
-            await until(lambda: keeper.watch.restarts == 2)
+            await until(lambda: keeper.watch.restarts >= 2)
             proxy.heal()
             await up(home, "email")
 

@@ -78,9 +78,9 @@ def test_a_black_hole_is_noticed(tmp_path: Path) -> None:
                 keeper = home.manager._keepers["ilink"]
                 keeper.liveness = 1.5
                 platform.trouble["getupdates"] = ["drop"]
-                await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
+                await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
                 proxy.blackhole()
-                await until(lambda: keeper.watch.restarts == 2)
+                await until(lambda: keeper.watch.restarts >= 2)
                 platform.hear("meanwhile")
                 proxy.heal()
                 await until(lambda: echo.heard.get(OWNER) == ["meanwhile"])

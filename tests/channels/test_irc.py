@@ -82,7 +82,7 @@ def test_its_own_name_is_taken_back(server: Server, tmp_path: Path) -> None:
             await until_nick(channel, "kith")
 
     async def until_nick(channel: Any, nick: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while channel._wire.nick != nick:
                 await channel.probe()
 
@@ -96,9 +96,9 @@ def test_a_silent_connection_is_noticed(server: Server, tmp_path: Path) -> None:
             keeper.liveness = 1.0
             keeper.watch.sign -= 100
             keeper._lost.set()  # the keeper looks at the new bound from the next connection on
-            await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
+            await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
             proxy.blackhole()
-            await until(lambda: keeper.watch.restarts == 2)
+            await until(lambda: keeper.watch.restarts >= 2)
             proxy.heal()
             await up(home, "irc")
 

@@ -59,7 +59,7 @@ def test_the_socket_answers_after_the_message_is_kept(house: Open, tmp_path: Pat
 
             async def ask(raw: bytes) -> dict[str, Any]:
                 writer.write(raw)
-                return json.loads(await asyncio.wait_for(reader.readline(), 5))
+                return json.loads(await asyncio.wait_for(reader.readline(), 90))
 
             assert (await ask(line()))["duplicate"] is False
             assert (await ask(line()))["duplicate"] is True
@@ -73,7 +73,7 @@ def test_the_socket_answers_after_the_message_is_kept(house: Open, tmp_path: Pat
             assert (await ask(line(id="2")))["accepted"] is True
             assert len(await home.answer("a")) == 1  # one conversation: one at a time
             await home.manager.stop()
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), 90) == b""
             writer.close()
             assert not path.exists()
 

@@ -219,9 +219,9 @@ def test_a_black_hole_is_noticed_and_told(server: Server, tmp_path: Path) -> Non
             report = home.health.report
             home.health.report = lambda *a, **k: (told.append(a[2]) if a[1] == "degraded" else None, report(*a, **k))
             keeper.lost("the test wants it built anew, with the shorter bound")
-            await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
+            await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
             proxy.blackhole()
-            await until(lambda: keeper.watch.restarts == 2)
+            await until(lambda: keeper.watch.restarts >= 2)
             assert "nothing was heard" in told[-1]
             proxy.heal()
             await up(home, "matrix")

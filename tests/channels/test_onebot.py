@@ -83,11 +83,11 @@ def test_a_black_hole_is_noticed(tmp_path: Path) -> None:
                 keeper = home.manager._keepers["onebot"]
                 keeper.liveness = 1.5
                 proxy.cut()
-                await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
+                await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
                 await platform.hear("before")
                 await until(lambda: platform.said)
                 proxy.blackhole()
-                await until(lambda: keeper.watch.restarts == 2)
+                await until(lambda: keeper.watch.restarts >= 2)
                 await platform.hear("meanwhile")
                 proxy.heal()
                 await until(lambda: echo.heard["private:7"] == ["before", "meanwhile"])

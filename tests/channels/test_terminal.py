@@ -17,7 +17,7 @@ Open = Callable[..., Any]
 
 async def _read(view: Any, until: str) -> list[Any]:
     seen: list[Any] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         async for event in view.events():
             seen.append(event)
             if event.kind == until:

@@ -13,7 +13,7 @@ from tests.channels.terminal import cli_stage
 from tests.channels.visitors import VISITS
 from tests.channels.whole import play_whole
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("name", sorted(VISITS))

@@ -50,7 +50,7 @@ class Client:
 
     async def leave(self) -> None:
         self._in.put_nowait(None)
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, 90)
 
 
 def topic(conversation: str = "main", principal: Principal = OWNER) -> str:
@@ -275,7 +275,7 @@ def test_a_peer_that_cannot_be_written_to_ends_its_own_connection(house: Open) -
 
             client.send = broken  # pyright: ignore
             home.streams.publish(topic(), "delta", {"turn": "t", "text": "x"})
-            await asyncio.wait_for(client.task, 5)
+            await asyncio.wait_for(client.task, 90)
             await home.manager.stop()
 
     asyncio.run(story())
@@ -290,7 +290,7 @@ def test_stopping_ends_every_conversation(house: Open) -> None:
             await client.until("pong")
             line = home.manager.lines["web"]
             await home.manager.stop()
-            await asyncio.wait_for(client.task, 5)
+            await asyncio.wait_for(client.task, 90)
             with pytest.raises(Unavailable):
                 await line.converse(client, OWNER)
 

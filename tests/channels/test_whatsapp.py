@@ -350,9 +350,9 @@ def test_a_silent_platform_is_noticed(tmp_path: Path) -> None:
                 assert keeper.liveness == 180
                 keeper.liveness = 1.0
                 keeper._lost.set()  # the keeper looks at the new bound from the next connection on
-                await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
+                await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
                 proxy.blackhole()
-                await until(lambda: keeper.watch.restarts == 2)
+                await until(lambda: keeper.watch.restarts >= 2)
                 proxy.heal()
                 await up(home, "whatsapp")
 

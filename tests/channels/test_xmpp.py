@@ -107,7 +107,7 @@ def test_a_room_is_heard_again_from_where_it_was_left(server: Server, tmp_path: 
             keeper = home.manager._keepers["xmpp"]
             proxy.refuse = True
             proxy.cut()
-            await until(lambda: keeper.watch.restarts == 1)
+            await until(lambda: keeper.watch.restarts >= 1)
             await ann.say("Kith: two", ROOM, "groupchat")
             proxy.refuse = False
             await until(lambda: "re two" in ann.heard)
@@ -201,9 +201,9 @@ def test_a_silent_connection_is_noticed(server: Server, tmp_path: Path) -> None:
             keeper = home.manager._keepers["xmpp"]
             keeper.liveness = 1.5
             proxy.cut()
-            await until(lambda: keeper.watch.restarts == 1 and keeper.route.channel is not None)
+            await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
             proxy.blackhole()
-            await until(lambda: keeper.watch.restarts == 2)
+            await until(lambda: keeper.watch.restarts >= 2)
             proxy.heal()
             await up(home, "xmpp")
 

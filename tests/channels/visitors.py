@@ -108,7 +108,7 @@ class WebPerson:
             with contextlib.suppress(*_GONE):
                 address, token = self._place.find()
                 url, bearer = f"ws://{address}/api/channels/web/live", {"Authorization": f"Bearer {token}"}
-                async with connect(url, additional_headers=bearer, open_timeout=5) as socket:
+                async with connect(url, additional_headers=bearer, open_timeout=30) as socket:
                     await self._talk(socket)
             self._socket, self._lost = None, self._lost or time.monotonic()
             await asyncio.sleep(0.05)
@@ -181,7 +181,7 @@ class HookPerson:
                 address, _ = self._place.find()
                 headers = _signed(body)
                 answer = await self._client.post(
-                    f"http://{address}/hooks/webhook/local", content=body, headers=headers, timeout=10
+                    f"http://{address}/hooks/webhook/local", content=body, headers=headers, timeout=30
                 )
                 if answer.status_code == 202:
                     return

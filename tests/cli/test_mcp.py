@@ -38,13 +38,13 @@ def test_the_official_client_speaks_with_the_running_house(tmp_path: Path, monke
             assert "api.md" in text(await client.call_tool("search", {"query": "Anthropic's dialect"}))
             assert (await client.call_tool("ask", {})).is_error
 
-    asyncio.run(asyncio.wait_for(story(), 100))
+    asyncio.run(asyncio.wait_for(story(), 250))
 
 
 def kith(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "KITH_HOME": str(home), "KITH_LANG": "en"}
     return subprocess.run(
-        [sys.executable, "-m", "kith", *words], env=env, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-m", "kith", *words], env=env, capture_output=True, text=True, timeout=200, check=False
     )
 
 

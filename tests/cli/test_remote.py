@@ -56,7 +56,7 @@ def no_server_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await story()
 
     asyncio.run(limited())

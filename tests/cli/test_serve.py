@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -10,12 +11,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
+from kith.cli.serve import _serve
+from kith.settings import Settings
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 FLOW = {"intents": [{"name": "tea", "patterns": ["tea please", "来杯茶"], "response": "Here is your tea."}]}
 SLOW = {
@@ -38,7 +45,7 @@ class Home:
         self.environment = {**os.environ, "KITH_HOME": str(path), "KITH_LANG": "en", "TERM": "dumb"}
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def kith(self, *arguments: str, typed: str = "", timeout: float = 90) -> subprocess.CompletedProcess[str]:
+    def kith(self, *arguments: str, typed: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "kith", *arguments]
         return subprocess.run(
             command, input=typed, capture_output=True, text=True, env=self.environment, timeout=timeout, check=False
@@ -55,7 +62,7 @@ class Home:
         )
         self.running.append(process)
         note = self.path / "run" / "server.json"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while not note.exists():
             assert process.poll() is None, process.stdout and process.stdout.read().decode()
             assert time.monotonic() < deadline
@@ -66,7 +73,7 @@ class Home:
         for process in self.running:
             if process.poll() is None:
                 process.kill()
-            process.wait(30)
+            process.wait(90)
             if process.stdout is not None:
                 process.stdout.close()
 
@@ -115,7 +122,7 @@ def test_asking_and_chatting_with_a_server(home: Home) -> None:
     assert again.returncode == 1
     assert "already running" in again.stderr
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(90) == 0
     assert not (home.path / "run" / "server.json").exists()
     assert process.stdout is not None
     shown = process.stdout.read().decode()
@@ -155,14 +162,38 @@ def test_run_without_a_terminal_serves_until_stopped(home: Home) -> None:
     (home.path / "kith.yaml").write_text("gateway: {port: 0}\n")
     process = home.start("run")
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(90) == 0
+
+
+@pytest.mark.parametrize("when", ["while it opens", "when it is open"])
+def test_told_to_stop_before_anybody_waits_for_that(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who finds the note that a server leaves may stop it at once: it closes in order all the same."""
+    closed: list[str] = []
+
+    @asynccontextmanager
+    async def opening(settings: Settings, *, serve: bool) -> AsyncIterator[Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.sleep(60 if when == "while it opens" else 0)
+            yield SimpleNamespace(first_token="", gateway=None, models=SimpleNamespace(cards=list), auth=None)
+        finally:
+            closed.append("yes")
+
+    monkeypatch.setenv("KITH_HOME", str(tmp_path))
+    monkeypatch.setenv("KITH_LANG", "en")
+    monkeypatch.setattr("kith.cli.serve.open_household", opening)
+    asyncio.run(_serve(Settings(), talk=False))
+    assert closed == ["yes"]
+    assert "Stopping." in capsys.readouterr().out
 
 
 def test_a_crashed_server_is_not_taken_for_a_running_one(home: Home) -> None:
     (home.path / "kith.yaml").write_text("gateway: {port: 0}\n")
     process = home.start("serve")
     process.kill()
-    process.wait(30)
+    process.wait(90)
     assert (home.path / "run" / "server.json").exists()
     assert home.kith("ask", "hello").returncode == 0
 
@@ -176,7 +207,7 @@ class Screen:
             os.execve(sys.executable, [sys.executable, "-m", "kith", *arguments], home.environment)
         self.text = ""
 
-    def until(self, words: str, timeout: float = 60) -> str:
+    def until(self, words: str, timeout: float = 120) -> str:
         """Everything shown up to `words`, which is taken away."""
         deadline = time.monotonic() + timeout
         while words not in self.text:

@@ -92,7 +92,7 @@ def chat(keys: Keys, *partners: Other) -> Callable[[], Any]:
 
 def talk(keys: Keys, *partners: Other) -> str:
     async def story() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             await chat(keys, *partners)()
 
     asyncio.run(story())
@@ -141,7 +141,7 @@ def test_messages_nobody_awaits_are_shown_whole() -> None:
         other.push("delta", turn="elsewhere", text="not this")
         other.push("message", turn="elsewhere", text="a reminder")
         other.script = [WHOLE]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             await chat(keys, other)()
         return keys.screen
 
@@ -171,7 +171,7 @@ def test_ctrl_c_during_a_reply_stops_the_reply() -> None:
     async def story() -> str:
         keys, other = Keys("hi", "again"), Other("", [("delta", {"text": "Once upon"})], WHOLE)
         running = asyncio.create_task(chat(keys, other)())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while "upon" not in keys.screen:
                 await asyncio.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
@@ -187,7 +187,7 @@ def test_a_conversation_that_breaks_ends_the_chat() -> None:
     async def story() -> None:
         other = Other("")
         other.queue.put_nowait(None)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             await chat(Keys("hi"), other)()
 
     with pytest.raises(Unavailable, match="gone"):

@@ -211,7 +211,7 @@ async def meet(home: Path, stage: Stage) -> None:
 
 async def greeted(stage: Stage) -> None:
     """Everybody says hello until they have been answered."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(200):
         await asyncio.gather(*(one.joined() for one in stage.people if hasattr(one, "joined")))
         while not all(one.heard for one in stage.people):
             await asyncio.gather(*(one.say("hello") for one in stage.people))

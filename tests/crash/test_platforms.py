@@ -10,7 +10,7 @@ import pytest
 
 from tests.crash.platforms import STAGES, storm
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 _LIVE = ("cli", "web")  # their people follow the stored turns: nothing is sent
 
 

@@ -137,7 +137,7 @@ class House:
     async def outbox(self, count: int) -> list[Parcel]:
         """Deliver until `count` replies went out."""
         found: list[Parcel] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while len(found) < count:
                 for parcel in await self.storage.outbox.take("w1", 100):
                     found.append(parcel)

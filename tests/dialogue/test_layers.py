@@ -112,12 +112,12 @@ def test_training_happens_beside_the_talk_and_again_after_a_failure(flow: Flow) 
         one = layers(models)
         models.fail = NotFound("no model")
         assert (await read(one, flow, "moggy puss")).answer is None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while not models.embedded:
                 await asyncio.sleep(0)
         models.fail = None
         one._clock.advance(61)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while (await read(one, flow, "moggy puss")).answer is None:
                 await asyncio.sleep(0.001)
         await one.close()

@@ -115,7 +115,7 @@ def test_many_changes_end_in_one_reply_with_everything() -> None:
             await house.engine.hear(heard(number, f"word{number}"))
             await asyncio.sleep(0)
         seen: list[str] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while sum(text.count("word") for text in seen) < 30:
                 await asyncio.sleep(0.01)
                 turns = await house.storage.store.turns(conversation_id("test", "a", "c"), 100)
@@ -153,7 +153,7 @@ def test_a_turn_that_is_stopped_before_it_began_ends_in_silence() -> None:
 
     async def scene(house: House) -> None:
         accepted = await house.engine.hear(heard(1, "what rhymes with tree"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while accepted.id not in house.engine._active:
                 await asyncio.sleep(0)
         house.engine.cancel(accepted.id)

@@ -76,7 +76,7 @@ async def say(house: House, number: int, text: str, conversation: str = "c", **f
 
 
 async def idle(house: House) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while house.engine._active:
             await asyncio.sleep(0.001)
 

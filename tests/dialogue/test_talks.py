@@ -55,7 +55,7 @@ class Table:
         self.count += 1
         message = Message(f"m{self.count}", "user", (Text(text),), self.clock.now())
         envelope = Envelope("test", "a", f"x{self.count}", "ann", conversation, message, deliver=False)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             return "".join([delta.text async for delta in self.engine.reply(envelope)])
 
     async def standing(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Disk:
             case "error":
                 raise apsw.IOError("input/output error")
             case "stuck":
-                self.free.wait(60)
+                self.free.wait(240)
             case _:
                 pass
 

@@ -38,7 +38,7 @@ async def household() -> AsyncIterator[tuple[Household, httpx.AsyncClient]]:
     async with open_household(settings, serve=True) as house:
         assert house.gateway is not None
         headers = {"Authorization": f"Bearer {house.auth.local()}"}
-        async with httpx.AsyncClient(base_url=house.gateway.address, headers=headers, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=house.gateway.address, headers=headers, timeout=90) as client:
             yield house, client
 
 
@@ -57,7 +57,7 @@ async def turns(client: httpx.AsyncClient, conversation: str) -> list[dict[str, 
 
 async def until(check: Callable[[], Any]) -> None:
     """Wait for a condition, given as a coroutine function or a plain one."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             found = check()
             if await found if asyncio.iscoroutine(found) else found:

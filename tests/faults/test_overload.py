@@ -32,7 +32,7 @@ def test_a_crowd_is_refused_with_the_time_to_come_back(tmp_path: Path, monkeypat
         async with open_household(settings, serve=True) as house:
             assert house.gateway is not None
             headers = {"Authorization": f"Bearer {house.auth.local()}"}
-            async with httpx.AsyncClient(base_url=house.gateway.address, headers=headers, timeout=60) as client:
+            async with httpx.AsyncClient(base_url=house.gateway.address, headers=headers, timeout=120) as client:
 
                 async def say(number: int) -> httpx.Response:
                     body = {"text": "tell me of the sea", "id": f"{number}", "conversation": f"c{number}"}
@@ -67,7 +67,7 @@ def test_one_who_floods_is_told_when_to_come_back(tmp_path: Path, monkeypatch: p
         async with open_household(settings, serve=True) as house:
             assert house.gateway is not None
             headers = {"Authorization": f"Bearer {house.auth.local()}"}
-            async with httpx.AsyncClient(base_url=house.gateway.address, headers=headers, timeout=60) as client:
+            async with httpx.AsyncClient(base_url=house.gateway.address, headers=headers, timeout=120) as client:
                 body = {"model": "kith", "messages": [{"role": "user", "content": "one two three"}]}
                 codes = [(await client.post("/v1/chat/completions", json=body)) for _ in range(4)]
                 assert [answer.status_code for answer in codes] == [200, 200, 429, 429]

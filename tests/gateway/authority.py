@@ -178,7 +178,7 @@ class Authority:
         jwk = self.accounts[order["kid"]]
         thumb = json.dumps({one: jwk[one] for one in ("crv", "kty", "x", "y")}, separators=(",", ":"))
         expected = f"{token}.{b64(hashlib.sha256(thumb.encode()).digest())}"
-        asking = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        asking = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             asking.request("GET", f"/.well-known/acme-challenge/{token}", headers={"Host": name})
             said = asking.getresponse().read().decode()

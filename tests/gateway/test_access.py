@@ -126,7 +126,7 @@ async def knock(house: Any, handler: BaseRouteHandler, path: str, shown: str) ->
         said.extend(event.get("body", b""))
         leaving.set()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         await house.gateway.app(about, receive, send)
     return found[0], said.decode()
 

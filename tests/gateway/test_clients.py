@@ -37,7 +37,7 @@ async def anthropics(house: Any, key: str = "") -> AsyncGenerator[anthropic.Asyn
 
 
 def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story, 60))
+    asyncio.run(asyncio.wait_for(story, 200))
 
 
 def saying(house: Any, text: str) -> None:

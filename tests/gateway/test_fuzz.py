@@ -158,7 +158,7 @@ def test_a_web_client_that_talks_nonsense_is_answered_and_keeps_its_line(tmp_pat
     (tmp_path / "kith.yaml").write_text("gateway: {port: 0}\nlog: {level: error}\n")
     frames: list[Any] = []
 
-    @settings(max_examples=150, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(FRAMES)
     def collect(frame: Any) -> None:
         frames.append(frame)
@@ -176,7 +176,7 @@ def test_a_web_client_that_talks_nonsense_is_answered_and_keeps_its_line(tmp_pat
                 await socket.send('{"type": "ping", "last": true}')
                 pongs = sum(json_type(frame) == "ping" for frame in frames) + 2
                 codes: set[str] = set()
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(90):
                     while pongs:
                         heard = json.loads(await socket.recv())
                         pongs -= heard["type"] == "pong"
@@ -196,7 +196,7 @@ def json_type(frame: Any) -> str:
 
 @pytest.mark.server
 def test_bytes_that_are_no_frames_end_their_connection_only() -> None:
-    @settings(max_examples=40, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(st.binary(min_size=1, max_size=80))
     def collect(raw: bytes) -> None:
         noise.append(raw)
@@ -220,7 +220,7 @@ def test_bytes_that_are_no_frames_end_their_connection_only() -> None:
                 assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
                 writer.write(raw)
                 writer.write_eof()
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(90):
                     await reader.read()
                 writer.close()
             url = f"{address.replace('http', 'ws')}/api/channels/live/live"

@@ -34,7 +34,7 @@ CHECK = "/grpc.health.v1.Health/Check"
 
 def run(story: Any) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             await story
 
     asyncio.run(limited())

@@ -43,7 +43,7 @@ def furnished(build: Any) -> Any:
 
 
 def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story, 60))
+    asyncio.run(asyncio.wait_for(story, 200))
 
 
 @contextlib.asynccontextmanager
@@ -150,6 +150,6 @@ def test_leaving_stops_what_was_asked(build: Any) -> None:
             asked = asyncio.create_task(post(client, body))
             await house.voice.began.wait()
             asked.cancel()
-            await asyncio.wait_for(house.voice.closed.wait(), 20)
+            await asyncio.wait_for(house.voice.closed.wait(), 90)
 
     run(story())

@@ -51,13 +51,13 @@ class Running:
 
     def __enter__(self) -> Running:
         self._thread.start()
-        assert self._up.wait(30)
+        assert self._up.wait(90)
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
+        self._thread.join(90)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_an_operation_answers_as_described(running: Running, method: str, path: 
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:
         headers = {"Authorization": f"Bearer {running.token}"}
-        answer = case.call(base_url=running.address, headers=headers, timeout=10)
+        answer = case.call(base_url=running.address, headers=headers, timeout=90)
         case.validate_response(answer, checks=CHECKS)
 
     ask()

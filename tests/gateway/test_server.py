@@ -19,7 +19,7 @@ from kith.core.errors import Invalid, Unavailable
 from kith.gateway import Gateway, GatewaySettings
 
 pytestmark = pytest.mark.server
-PATIENCE = 20.0
+PATIENCE = 90.0
 HELLO = [{"role": "user", "content": "good day"}]
 
 
@@ -34,7 +34,7 @@ def user(text: str) -> list[Any]:
 
 
 def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story, 60))
+    asyncio.run(asyncio.wait_for(story, 200))
 
 
 def test_the_official_client_works_unchanged(build: Any) -> None:

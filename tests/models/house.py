@@ -57,6 +57,6 @@ async def opened(folder: Path, *models: ModelSettings) -> AsyncGenerator[House]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not condition():
             await asyncio.sleep(0.005)

@@ -125,7 +125,7 @@ def test_leaving_frees_the_slot(tmp_path: Path, tiny_gguf: Path) -> None:
         waiting.cancel()
         began = time.monotonic()
         assert await house.say("hi", max_tokens=1)
-        assert time.monotonic() - began < 10, "only a slot that is never freed fails here"
+        assert time.monotonic() - began < 60, "only a slot that is never freed fails here"
 
     run(tmp_path, body, tiny(tiny_gguf, parallel=1))
 

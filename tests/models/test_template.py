@@ -111,4 +111,4 @@ def test_greedy_templates_end_soon(source: str) -> None:
     began = time.monotonic()
     assert template.render(TALK).startswith("<|im_start|>system")
     assert "cannot be used" in template.flaw
-    assert time.monotonic() - began < 30, "only a hang fails here"
+    assert time.monotonic() - began < 90, "only a hang fails here"

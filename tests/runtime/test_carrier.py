@@ -63,7 +63,7 @@ def saying(answer: bytes, heard: list[bytes] | None = None) -> Serve:
 
 def ask(answer: bytes, method: str = "GET", heard: list[bytes] | None = None) -> httpx.Response:
     async def story() -> httpx.Response:
-        async with served(saying(answer, heard)) as port, http_client(timeout=5) as client:
+        async with served(saying(answer, heard)) as port, http_client(timeout=60) as client:
             return await client.request(method, f"http://127.0.0.1:{port}/a?b=c")
 
     return asyncio.run(story())
@@ -232,6 +232,7 @@ def test_patience_ends() -> None:
         async with served(silent) as port, http_client(timeout=0.05) as client:
             with pytest.raises(httpx.ReadTimeout):
                 await client.get(f"http://127.0.0.1:{port}/")
+        async with http_client(timeout=60) as client:
             with pytest.raises(httpx.ConnectError):
                 await client.get("http://127.0.0.1:1/")
             with pytest.raises(httpx.ConnectError):

@@ -45,7 +45,7 @@ def test_tasks_run_retry_and_give_up() -> None:
         tasks.start()
         for name in ("refused", "bug", "flaky"):
             await tasks.add("work", {"name": name})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while len(seen) < 7:
                 await asyncio.sleep(0)
             await tasks.add("work", {"name": "last"}, delay=1.0)
@@ -103,7 +103,7 @@ def test_the_bus_delivers_by_type_and_survives_a_failing_subscriber() -> None:
         bus.publish(MessageReceived("m", "c", "x"))
         bus.publish(FlowReloaded("a"))
         bus.publish(FlowReloaded("b"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(90):
             await done.wait()
         for _ in range(5000):
             bus.publish(FlowReloaded("c"))

@@ -204,7 +204,7 @@ asyncio.run(main(Path(sys.argv[2])))
 def child(folder: Path, body: str, **options: object) -> subprocess.CompletedProcess[str]:
     code = CHILD.format(body=body.strip().replace("\n", "\n    "))
     command = [sys.executable, "-c", code, str(Path(__file__).parent), str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, **options)
 
 
 @pytest.mark.server

@@ -58,6 +58,12 @@ export async function browser(): Promise<Browser> {
 export const WIDE = { width: 1280, height: 820 };
 export const PHONE = { width: 390, height: 780 };
 
+/** A machine may be slow, and a deadline costs nothing when all is well. */
+export function patient(page: Page): Page {
+  page.setDefaultTimeout(90_000);
+  return page;
+}
+
 const SEATS = new Map<string, Cookie[]>();
 
 /** The session of the owner, opened once a house: signing in has a limit. */
@@ -74,8 +80,7 @@ async function seat(context: BrowserContext, at: House): Promise<Cookie[]> {
 /** A page that is signed in. What its console complains about is kept in `complaints`. */
 export async function enter(from: Browser, at: House, options: BrowserContextOptions = {}): Promise<{ page: Page; complaints: string[] }> {
   const context = await from.newContext({ locale: "en-GB", viewport: WIDE, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  const page = patient(await context.newPage());
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (line) => line.type() === "error" && complaints.push(line.text()));

@@ -46,7 +46,7 @@ test("a persona is written, changed, imported with its picture, speaks in a conv
   const lin = page.locator(".cards .card", { hasText: "Lin" });
   await lin.getByText("A harbour master.").waitFor();
   await lin.getByRole("button", { name: "Change" }).click();
-  expect(await page.getByLabel("What it knows").inputValue()).toBe("harbour, 码头: The harbour opens at six.");
+  await expect.poll(() => page.getByLabel("What it knows").inputValue()).toBe("harbour, 码头: The harbour opens at six.");
   await page.getByLabel("How it speaks").fill("Like a sailor.");
   await page.getByRole("button", { name: "Save" }).click();
   await lin.getByText("Like a sailor.").waitFor();

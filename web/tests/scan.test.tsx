@@ -37,7 +37,7 @@ test("a QR code is shown, digits are asked for, and it goes away when it is done
     const found = document.querySelector("input[inputmode=numeric]");
     expect(found).toBeTruthy();
     return found as HTMLInputElement;
-  }, { timeout: 4000 });
+  });
   fireEvent.change(digits, { target: { value: "4711" } });
   fireEvent.submit(digits.form as HTMLFormElement);
   await waitFor(() => expect(document.querySelector("img.qr")).toBeNull());

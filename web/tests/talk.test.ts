@@ -7,6 +7,9 @@ import { CHANGES, remembered, Talk } from "../src/talk";
 import { en } from "../src/words/en";
 import { zh } from "../src/words/zh";
 
+/** A machine may be slow, and a deadline costs nothing when all is well. */
+const eventually = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 30_000 });
+
 function told(...frames: Frame[]): Said[] {
   const mine: Said = { id: "a", by: "me", text: "hi", parts: [], turn: "", at: 0, sources: [], model: "", state: "sending", note: "" };
   return frames.reduce((all, frame) => CHANGES[frame.type]?.(all, frame) ?? all, [mine]);
@@ -145,7 +148,7 @@ describe("a conversation that is being opened", () => {
     talk.live.start();
     talk.thread("main");
     const answer = async (body: unknown): Promise<void> => {
-      await vi.waitFor(() => expect(waiting).not.toHaveLength(0));
+      await eventually(() => expect(waiting).not.toHaveLength(0));
       waiting.shift()?.(body);
     };
     return { talk, socket: Socket.all[0] as Socket, answer };
@@ -158,7 +161,7 @@ describe("a conversation that is being opened", () => {
     socket.open();
     expect(sent(socket)).toEqual([]);
     await answer({ conversations: [] });
-    await vi.waitFor(() => expect(sent(socket)).toEqual(["resume", "message"]));
+    await eventually(() => expect(sent(socket)).toEqual(["resume", "message"]));
     talk.live.stop();
   });
 
@@ -170,9 +173,9 @@ describe("a conversation that is being opened", () => {
     const said = JSON.parse(socket.sent[0] ?? "{}") as Frame;
     for (const frame of [{ type: "accepted", id: said.id, turn: "two" }, { type: "message", id: "stwo", turn: "two", text: "ho" }])
       socket.onmessage?.({ data: JSON.stringify({ ...frame, conversation: "main", at: "b.1.two" }) });
-    await vi.waitFor(() => expect(talk.thread("main").get().said.map((one) => one.text)).toEqual(["hi", "ho"]));
+    await eventually(() => expect(talk.thread("main").get().said.map((one) => one.text)).toEqual(["hi", "ho"]));
     await answer({ turns: [turn("one"), turn("two")] });
-    await vi.waitFor(() => expect(talk.thread("main").get().loaded).toBe(true));
+    await eventually(() => expect(talk.thread("main").get().loaded).toBe(true));
     expect(talk.thread("main").get().said.map((one) => [one.turn, one.text])).toEqual([["one", "hi"], ["one", "ho"], ["two", "hi"], ["two", "ho"]]);
     talk.live.stop();
   });

@@ -68,17 +68,39 @@ async def _serve(settings: Settings, *, talk: bool) -> None:
         click.echo(tr("cli.serve.already", url=server.url, pid=server.pid))
         await chat_with(server)
         return
-    async with open_household(settings, serve=True) as house:
-        _banner(house, await house.auth.claim() if house.first_token else None, talk=talk)
-        stopping = asyncio.create_task(until_stopped())
-        telling = asyncio.create_task(tell_when_built(house.gateway.address if house.gateway else ""))
-        if talk:
-            await asyncio.sleep(0)  # let the signal handlers be set first: the chat has its own for Ctrl-C
-            await _either(asyncio.create_task(chat_in(house)), stopping)
-        else:
-            await stopping
-        telling.cancel()
-        click.echo(tr("cli.serve.stopping"))
+    stands = asyncio.Event()
+    stopping = asyncio.create_task(until_stopped(stands))
+    await asyncio.sleep(0)  # the signal handlers are set before anybody can know that we are here
+    opening = asyncio.current_task()
+
+    def give_up(_: object) -> None:
+        assert opening is not None
+        opening.cancel()
+
+    stopping.add_done_callback(give_up)
+    try:
+        async with open_household(settings, serve=True) as house:
+            stopping.remove_done_callback(give_up)
+            stands.set()
+            await _served(house, stopping, talk=talk)
+    except asyncio.CancelledError:
+        if not stopping.done():
+            raise
+        click.echo(tr("cli.serve.stopping"))  # told to while it was being opened
+    finally:
+        stopping.cancel()
+
+
+async def _served(house: Household, stopping: asyncio.Task[None], *, talk: bool) -> None:
+    """An open household, until it is told to stop."""
+    _banner(house, await house.auth.claim() if house.first_token else None, talk=talk)
+    telling = asyncio.create_task(tell_when_built(house.gateway.address if house.gateway else ""))
+    if talk:
+        await _either(asyncio.create_task(chat_in(house)), stopping)
+    else:
+        await stopping
+    telling.cancel()
+    click.echo(tr("cli.serve.stopping"))
 
 
 async def _either(chat: asyncio.Task[None], stopping: asyncio.Task[None]) -> None:

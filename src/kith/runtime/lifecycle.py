@@ -13,34 +13,42 @@ _SETTLED, _TIDIED = 5.0, 3600.0  # seconds until memory is given back, and betwe
 _YOUNG = 10_000  # objects that come before the collector of cycles looks: an answer makes some hundreds, and no cycle
 
 
-async def until_stopped() -> None:
+async def until_stopped(stands: asyncio.Event | None = None) -> None:
     """Wait for SIGINT or SIGTERM. When it has settled, and every hour, memory that is free goes back to the system.
 
-    What is there when the house stands stays for good: the collector of cycles leaves it alone, since one look at all
-    of it takes 0.15 s, in which nobody is answered.
+    What is there when the house stands (`stands` is set; at once without it) stays for good: the collector of cycles
+    leaves it alone, since one look at all of it takes 0.15 s, in which nobody is answered.
     """
-    patience, usual = _SETTLED, gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(_YOUNG, *usual[1:])
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
+    tidying = asyncio.create_task(_tidy(stands))
     try:
-        while not stopped.is_set():
-            try:
-                async with asyncio.timeout(patience):
-                    await stopped.wait()
-            except TimeoutError:
-                gc.unfreeze()
-                trim()
-                gc.freeze()
-                patience = _TIDIED
+        await stopped.wait()
+    finally:
+        tidying.cancel()
+        await asyncio.gather(tidying, return_exceptions=True)
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(name)
+
+
+async def _tidy(stands: asyncio.Event | None) -> None:
+    if stands is not None:
+        await stands.wait()
+    patience, usual = _SETTLED, gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *usual[1:])
+    try:
+        while True:
+            await asyncio.sleep(patience)
+            gc.unfreeze()
+            trim()
+            gc.freeze()
+            patience = _TIDIED
     finally:
         gc.unfreeze()
         gc.set_threshold(*usual)
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(name)
 
 
 def trim() -> None:

@@ -63,7 +63,9 @@ class MqttChannel:
             client.loop_start()
             self._check(await self._within(connected))
             self._up = True
-            _, mid = client.subscribe(f"{given.prefix}/in/#", 1)
+            wrong, mid = client.subscribe(f"{given.prefix}/in/#", 1)
+            if wrong:  # it may have gone before it was said to be up: nobody will tell of that again
+                raise Unavailable("the connection to the MQTT broker is lost")
             codes = await self._within(self._expect("subscribe", int(mid or 0)))
         except OSError as error:
             await self.stop()
