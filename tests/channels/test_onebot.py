@@ -215,6 +215,25 @@ def test_files_come_and_go() -> None:
     tell(story)
 
 
+def test_a_file_that_is_too_large_stays_where_it_is_and_its_sender_is_told(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with onebot() as platform:
+            given = {"url": f"ws{platform.url[4:]}", "token": TOKEN, "access": "everyone"}
+            async with household(tmp_path, "onebot", given) as (_, echo):
+                platform.files = {"huge": b"x" * 20_000_001}
+                for data in (
+                    {"file": "a.zip", "file_id": "huge"},
+                    {"file": "b.zip", "file_id": "huge", "file_size": 900_000_000},
+                ):
+                    await platform.hear([{"type": "file", "data": data}, {"type": "text", "data": {"text": "look"}}])
+                await until(lambda: len(platform.said) == 4)
+                assert [text[-4:] for text in echo.heard["private:7"]] == ["look", "look"]
+                told = [one["text"] for one in platform.said if not one["text"].startswith("re ")]
+                assert [text.split(":")[0] for text in told] == ["I could not take a.zip", "I could not take b.zip"]
+
+    asyncio.run(story())
+
+
 def test_what_is_answered_or_forwarded_is_told_along() -> None:
     async def story(channel: OnebotChannel, platform: Onebot, heard: list[Envelope], shelf: Kit) -> None:
         asked = await platform.hear("at six?", user=8, group=3)

@@ -201,19 +201,25 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(frame=st.dictionaries(KEYS, VALUES, max_size=6))
 def test_any_json_object_is_an_envelope_or_invalid(manifest: Manifest, frame: dict[str, Any]) -> None:
     check(manifest, json.dumps(frame))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(raw=st.binary(max_size=300) | st.text(max_size=300))
 def test_any_bytes_are_an_envelope_or_invalid(manifest: Manifest, raw: bytes | str) -> None:
     check(manifest, raw)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(text=st.text(min_size=1, max_size=200), name=st.text(min_size=1, max_size=140), cut=st.integers(0, 400))
 def test_a_valid_message_mutated(manifest: Manifest, text: str, name: str, cut: int) -> None:
     frame = {"id": name, "text": text, "conversation": name}

@@ -171,7 +171,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return small(tmp_path_factory.mktemp("sample") / "sample.gguf").read_bytes()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     cut=st.integers(0, 4000),
     flips=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6),

@@ -6,15 +6,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from kith.channels.kit import Arrival, Kit, hand_over, inner, load_cursor, rows, save_cursor
+from kith.channels.kit import PENDING, Arrival, Kit, collect, hand_over, inner, load_cursor, rows, save_cursor
 from kith.channels.onebot.media import Fetcher
 from kith.channels.onebot.parse import NAME, forwarded, parse, quoted
 from kith.channels.onebot.render import place
-from kith.channels.onebot.segments import PENDING, whole
+from kith.channels.onebot.segments import whole
 from kith.channels.onebot.settings import OnebotSettings
 from kith.channels.onebot.wire import Caller
-from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
-from kith.core.message import Audio, Envelope, File, Image, Part, Text
+from kith.core.errors import Invalid, KithError, Refused, Unavailable
+from kith.core.message import Envelope, File, Part, Text
 from kith.core.ports import Accept
 from kith.runtime.telemetry import get_logger
 
@@ -23,6 +23,7 @@ _CHATS = 50
 _TRIES = 3
 _QUOTE = 2000
 _HISTORY = 20
+_FORWARD = f"{PENDING}forward:"
 
 
 class Ear:
@@ -89,14 +90,15 @@ class Ear:
 
     async def _completed(self, envelope: Envelope) -> Envelope:
         """With the bytes of its files, the words of what was forwarded, and of the message that it answers."""
-        parts = tuple([await self._part(part) for part in envelope.message.parts])
+        parts = tuple([await self._unfolded(part) for part in envelope.message.parts])
         if envelope.reply_to and not envelope.reaction:
             author, words = await self._answered(envelope.reply_to)
             if author == self.own:
                 envelope = dataclasses.replace(envelope, mentioned=True)
             elif words:
                 parts = (Text(f"> {words[:_QUOTE]}".replace("\n", "\n> "), outside=True), *parts)
-        return dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=parts))
+        complete = dataclasses.replace(envelope, message=dataclasses.replace(envelope.message, parts=parts))
+        return await collect(self._kit, complete, self._fetch)
 
     async def _answered(self, name: str) -> tuple[str, str]:
         try:
@@ -105,22 +107,23 @@ class Ear:
             _log.info("answered message not found", code=error.code)
             return "", ""
 
-    async def _part(self, part: Part) -> Part:
-        if not isinstance(part, Image | Audio | File) or not part.blob.startswith(PENDING):
+    async def _unfolded(self, part: Part) -> Part:
+        """The words of what was forwarded, in its place."""
+        if not isinstance(part, File) or not part.blob.startswith(_FORWARD):
             return part
-        goal = part.blob.removeprefix(PENDING)
-        if goal.startswith("forward:"):
-            return Text(await self._forwarded(goal[8:]) or "[forwarded messages]", outside=True)
-        for attempt in range(1, _TRIES + 1):
+        return Text(await self._forwarded(part.blob.removeprefix(_FORWARD)) or "[forwarded messages]", outside=True)
+
+    async def _fetch(self, goal: str, most: int) -> tuple[bytes, str]:
+        """Tried a few times: the program tells an event once, and what comes after it is not to wait for ever."""
+        for _ in range(_TRIES - 1):
             try:
-                found, data = await self._fetcher.fetch(part, goal)
-                return dataclasses.replace(found, blob=self._kit.blobs.put(data))
-            except (Invalid, Refused, NotFound):
-                break
+                return await self._fetcher.fetch(goal, most)
             except Unavailable as error:
-                if attempt < _TRIES:
-                    await self._kit.clock.sleep(min(error.retry_after, 2.0))
-        return Text(f"[{part.mime} {part.name}]".replace(" ]", "]"), outside=True)
+                await self._kit.clock.sleep(min(error.retry_after, 2.0))
+        try:
+            return await self._fetcher.fetch(goal, most)
+        except Unavailable as error:
+            raise Invalid(error.message, code="not_wanted") from None
 
     async def _forwarded(self, name: str) -> str:
         try:

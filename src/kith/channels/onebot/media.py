@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +13,7 @@ import httpx
 from kith.channels.kit import gathered, inner, word
 from kith.channels.onebot.wire import Caller
 from kith.core.errors import Invalid, Unavailable
-from kith.core.message import Audio, File, Image
 
-BIGGEST = 20 * 1024 * 1024
 _SIGNS = (
     (b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"\xff\xd8\xff", "image/jpeg"), (b"#!AMR", "audio/amr"),
     (b"\x02#!SILK", "audio/silk"), (b"#!SILK", "audio/silk"), (b"ID3", "audio/mpeg"), (b"\xff\xfb", "audio/mpeg"),
@@ -34,28 +31,26 @@ class Fetcher:
         self._caller, self._client = caller, client
         self._home = urlsplit(url).netloc
 
-    async def fetch(self, part: Image | Audio | File, goal: str) -> tuple[Image | Audio | File, bytes]:
-        """The part with its real type, and its bytes. Raises `Unavailable`, and `Invalid` for what cannot be had."""
+    async def fetch(self, goal: str, most: int) -> tuple[bytes, str]:
+        """The bytes, and their type as far as they show it. Raises `Unavailable`, and `Invalid` for what cannot be had,
+        with the code ``too_large`` for more than `most` bytes."""
         how, _, rest = goal.partition(":")
         match how:
             case "url":
-                data = await self._download(rest)
+                data = await self._download(rest, most)
             case "data":
-                data = _decoded(rest)
+                data = _decoded(rest, most)
             case "name":
                 name, _, address = rest.partition("\n")
                 kind, _, file = name.partition(":")
-                data = await self._named(kind, file, address)
+                data = await self._named(kind, file, address, most)
             case _:
                 raise Invalid("there is nothing to fetch", code="not_wanted")
-        if len(data) > BIGGEST:
-            raise Invalid("the file is larger than 20 MB", code="too_large")
-        mime = next((mime for sign, mime in _SIGNS if data.startswith(sign)), part.mime)
-        mime = "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else mime
-        mime = "audio/wav" if data[:4] == b"RIFF" and data[8:12] == b"WAVE" else mime
-        return dataclasses.replace(part, mime=mime, size=len(data)), data
+        if data[:4] == b"RIFF":
+            return data, {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(data[8:12], "")
+        return data, next((mime for sign, mime in _SIGNS if data.startswith(sign)), "")
 
-    async def _named(self, kind: str, name: str, address: str) -> bytes:
+    async def _named(self, kind: str, name: str, address: str, most: int) -> bytes:
         """What the program keeps under a name, or else at `address`. A voice message comes as MP3 where the program
         can convert it."""
         match kind:
@@ -73,13 +68,13 @@ class Fetcher:
             told = None
         found = inner({"told": told}, "told")
         if encoded := word(found, "base64"):
-            return _decoded(encoded)
+            return _decoded(encoded, most)
         for goal in (word(found, "url"), word(found, "file"), address):
             if goal.startswith(("http://", "https://")):
-                return await self._download(goal)
+                return await self._download(goal, most)
         raise Invalid("the program gives no bytes of this file", code="not_wanted")
 
-    async def _download(self, address: str) -> bytes:
+    async def _download(self, address: str, most: int) -> bytes:
         ours = urlsplit(address).netloc == self._home
         try:
             async with self._client(public=not ours) as client, client.stream("GET", address) as answer:
@@ -87,15 +82,19 @@ class Fetcher:
                     raise Unavailable(f"a file is not given ({answer.status_code})", retry_after=2.0)
                 if not answer.is_success:
                     raise Invalid(f"a file is not given ({answer.status_code})", code="not_wanted")
-                return await gathered(answer, BIGGEST)
+                return await gathered(answer, most)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"a file could not be fetched ({type(error).__name__})", retry_after=2.0) from None
 
 
-def _decoded(encoded: str) -> bytes:
-    if len(encoded) > BIGGEST * 4 // 3 + 8:
-        raise Invalid("the file is larger than 20 MB", code="too_large")
+def _decoded(encoded: str, most: int) -> bytes:
+    too_large = Invalid("the file is too large", code="too_large")
+    if len(encoded) > most * 4 // 3 + 8:
+        raise too_large
     try:
-        return base64.b64decode(encoded)
+        data = base64.b64decode(encoded)
     except (binascii.Error, ValueError):
         raise Invalid("a file is not Base64", code="bad_field") from None
+    if len(data) > most:
+        raise too_large
+    return data

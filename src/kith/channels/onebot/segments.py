@@ -1,6 +1,6 @@
 """A message of OneBot: an array of segments, or a text with CQ codes in it (the OneBot 11 standard, "Messages").
 
-A media part's `blob` is, until its bytes are here, ``onebot:`` and one of ``url:ADDRESS``, ``name:KIND:FILE``,
+A media part's `blob` is, until its bytes are here, `PENDING` and one of ``url:ADDRESS``, ``name:KIND:FILE``,
 ``data:BASE64`` and ``forward:ID``. After a name an address may follow on a line of its own, should the name not do.
 """
 
@@ -13,11 +13,10 @@ from typing import Any, cast
 
 import msgspec
 
-from kith.channels.kit import inner, word
+from kith.channels.kit import PENDING, inner, word
 from kith.core.errors import Invalid
 from kith.core.message import Audio, File, Image, Part, Text
 
-PENDING = "onebot:"
 _LONGEST = 65_536
 _MOST = 200
 _CODE = re.compile(r"\[CQ:([A-Za-z0-9_-]{1,32})((?:,[^\[\],=]{1,64}=[^\[\],]*)*)\]")

@@ -40,18 +40,18 @@ def test_a_group_message_in_both_forms() -> None:
     assert (array.reply_to, text.reply_to) == ("group:30003000/1136053680", "group:30003000/-5")
     assert array.message.text == "看看这个 @小北[微笑]"
     assert text.message.text == "a [CQ:face] &amp; [face 178]"
-    url = "onebot:url:https://multimedia.nt.qq.com.cn/download?appid=1407&fileid=x"
+    url = "at:url:https://multimedia.nt.qq.com.cn/download?appid=1407&fileid=x"
     assert array.message.parts[1] == Image(url, "image/jpeg", "", 89012)
-    assert text.message.parts[1] == Image("onebot:url:http://127.0.0.1:1/a.jpg?x=1,2&y", "image/jpeg")
+    assert text.message.parts[1] == Image("at:url:http://127.0.0.1:1/a.jpg?x=1,2&y", "image/jpeg")
     assert not known("group", message="hello [CQ:at,qq=all]").mentioned
     assert known("group", message="[CQ:at,qq=10001000]").message.text == "@10001000"
 
 
 def test_media_wait_for_their_bytes_and_foreign_words_are_marked() -> None:
     voice, file, forward, card = (known(name).message.parts[0] for name in ("voice", "file", "forward", "card"))
-    assert isinstance(voice, Audio) and voice.blob.startswith("onebot:name:record:0f.amr\nhttps://")
-    assert file == File("onebot:name:file:f7c0b5", "application/octet-stream", "plan.pdf", 1234)
-    assert isinstance(forward, File) and forward.blob == "onebot:forward:7500000000000000001"
+    assert isinstance(voice, Audio) and voice.blob.startswith("at:name:record:0f.amr\nhttps://")
+    assert file == File("at:name:file:f7c0b5", "application/octet-stream", "plan.pdf", 1234)
+    assert isinstance(forward, File) and forward.blob == "at:forward:7500000000000000001"
     assert card == Text("[QQ小程序 地图]", outside=True)
     content = [{"sender": {"nickname": "Bo"}, "message": [{"type": "text", "data": {"text": "come"}}]}]
     told = known("forward", message=[{"type": "forward", "data": {"id": "1", "content": content}}])
