@@ -11,17 +11,15 @@ and 2 MB of a voice of known kinds; a message comes again, under another frame, 
 from __future__ import annotations
 
 import json
-import logging
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
-from tests.channels.emulators.site import listening
+from tests.channels.emulators.stream import PICTURE, Stream, streaming
 
 APP, SECRET = "dingue4kfzdxbyn0pjqd", "s3cret"
 TOPIC = "/v1.0/im/bot/messages/get"
-PICTURE = b"\xff\xd8\xff\xe0 a picture"
 KEYS = {
     "sampleText": {"content"}, "sampleMarkdown": {"title", "text"}, "sampleImageMsg": {"photoURL"},
     "sampleAudio": {"mediaId", "duration"}, "sampleFile": {"mediaId", "fileName", "fileType"},
@@ -30,26 +28,17 @@ UPLOADS = {"image": (20, ("jpg", "gif", "png", "bmp")), "voice": (2, ("amr", "mp
            "file": (20, ("doc", "docx", "xls", "xlsx", "ppt", "pptx", "zip", "pdf", "rar"))}  # fmt: skip
 
 
-class Dingtalk:
-    """`said` are the robot's messages; `trouble` holds what the next calls of a kind answer: a status, a code, or
-    ``lose`` (done, but nobody learns of it)."""
+class Dingtalk(Stream):
+    """`said` are the robot's messages, `waiting` those of people by their own ids."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.said: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {"code_1": PICTURE}
         self.uploads: dict[str, tuple[str, str, bytes]] = {}
-        self.trouble: dict[str, list[int | str]] = {}
-        self.waiting: dict[str, dict[str, Any]] = {}  # by the message's own id
-        self.answered: list[dict[str, Any]] = []
         self.system: list[dict[str, Any]] = []
-        self.sockets: set[web.WebSocketResponse] = set()
         self.tickets: set[str] = set()
-        self.opened = self.tokens = 0
-        self.token, self.lasts = "", 7200
         self.strangers, self.flooded = {"nobody"}, set[str]()
-        self.url = ""
-        self.gate = ""  # where the sockets are, when not at `url`
-        self._number = 0
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -70,13 +59,7 @@ class Dingtalk:
         told = await request.json()
         if (told["appKey"], told["appSecret"]) != (APP, SECRET):
             return _no("invalidClientIdOrSecret", 400)
-        self.tokens += 1
-        self.token = f"token-{self.tokens}"
-        return web.json_response({"accessToken": self.token, "expireIn": self.lasts})
-
-    def expire(self) -> None:
-        """The token is not good any more, whatever its time."""
-        self.token = "another"
+        return web.json_response({"accessToken": self.renew("token"), "expireIn": self.lasts})
 
     async def open(self, request: web.Request) -> web.StreamResponse:
         if (bad := self._trouble("open")) is not None:
@@ -89,38 +72,25 @@ class Dingtalk:
         self.opened += 1
         ticket = f"t+/{self.opened}="
         self.tickets.add(ticket)
-        base = (self.gate or self.url).replace("http", "ws", 1)
-        return web.json_response({"endpoint": f"{base}/connect", "ticket": ticket})
+        return web.json_response({"endpoint": f"{self.base}/connect", "ticket": ticket})
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         if (ticket := request.query.get("ticket", "")) not in self.tickets:
             return web.Response(status=401)
         self.tickets.discard(ticket)  # for one connection only
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        told = set[str]()
-        while news := [name for name in self.waiting if name not in told]:
-            for name in news:
-                told.add(name)
-                if name in self.waiting:
-                    await self._push(socket, name)
-        self.sockets.add(socket)
-        try:
-            async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    self._answer(json.loads(message.data))
-        finally:
-            self.sockets.discard(socket)
-        return socket
+        return await self.converse(request)
 
-    async def _push(self, socket: web.WebSocketResponse, name: str) -> None:
+    async def push(self, socket: web.WebSocketResponse, name: str) -> None:
         self._number += 1
         headers = {"appId": "a", "connectionId": "c", "contentType": "application/json", "time": "1769851697756",
                    "messageId": f"f{self._number}/{name}", "topic": TOPIC}  # fmt: skip
         data = json.dumps(self.waiting[name], ensure_ascii=False)
         await socket.send_json({"specVersion": "1.0", "type": "CALLBACK", "headers": headers, "data": data})
 
-    def _answer(self, told: dict[str, Any]) -> None:
+    async def take(self, socket: web.WebSocketResponse, message: WSMessage) -> None:
+        if message.type is not WSMsgType.TEXT:
+            return
+        told = json.loads(message.data)
         name = told["headers"]["messageId"]
         if not name.startswith("f"):
             self.system.append(told)
@@ -143,7 +113,7 @@ class Dingtalk:
         for _ in range(copies):
             for socket in tuple(self.sockets):
                 if name in self.waiting:
-                    await self._push(socket, name)
+                    await self.push(socket, name)
         return name
 
     async def tell(self, topic: str, data: dict[str, Any]) -> None:
@@ -168,10 +138,7 @@ class Dingtalk:
         if not wrong and not flooded:
             where = people[0] if people else told["openConversationId"]
             self.said.append({"to": where, "key": told["msgKey"], **param})
-        if self.trouble.get("send", [])[:1] == ["lose"]:
-            self.trouble["send"].pop(0)
-            assert request.transport is not None
-            request.transport.abort()
+        self.lost("send", request)
         answer: dict[str, Any] = {"processQueryKey": f"key-{len(self.said)}"}
         if people:
             answer |= {"invalidStaffIdList": wrong, "flowControlledStaffIdList": flooded}
@@ -215,11 +182,7 @@ class Dingtalk:
         return _no("InvalidAuthentication", 401) if token != self.token else self._trouble(kind)
 
     def _trouble(self, kind: str) -> web.StreamResponse | None:
-        waiting = self.trouble.get(kind, [])
-        if not waiting or waiting[0] == "lose":
-            return None
-        now = waiting.pop(0)
-        if now == 429:
+        if (now := self.next(kind)) == 429:
             return web.json_response({"code": "Throttling"}, status=429, headers={"retry-after": "7"})
         if isinstance(now, int):
             return web.Response(status=now, text="oops") if now else None
@@ -232,10 +195,6 @@ def _no(code: str, status: int) -> web.StreamResponse:
     return web.json_response({"code": code, "requestid": "r", "message": "no"}, status=status)
 
 
-@asynccontextmanager
-async def dingtalk() -> Any:
+def dingtalk() -> AbstractAsyncContextManager[Dingtalk]:
     """A DingTalk of one's own."""
-    found = Dingtalk()
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # connections are cut on purpose
-    async with listening(found.app()) as found.url:
-        yield found
+    return streaming(Dingtalk())

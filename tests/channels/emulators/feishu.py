@@ -14,40 +14,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from kith.channels.feishu.frames import CONTROL, DATA, Frame, decode, encode
-from tests.channels.emulators.site import listening
+from tests.channels.emulators.stream import PICTURE, Stream, streaming
 
 APP, SECRET, BOT = "cli_a1b2c3", "s3cret", "ou_kith"
-PICTURE = b"\xff\xd8\xff\xe0 a picture"
 
 
-class Feishu:
-    """`said` are the app's messages by id; `trouble` holds what the next calls of a kind answer: a status, a code, or
-    ``lose`` (done, but nobody learns of it)."""
+class Feishu(Stream):
+    """`said` are the app's messages by id, `waiting` the frames of each event."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.said: dict[str, dict[str, Any]] = {}
         self.keys: dict[str, str] = {}
         self.gone: set[str] = set()
         self.files: dict[str, bytes] = {"img_1": PICTURE}
         self.uploads: dict[str, dict[str, Any]] = {}
-        self.trouble: dict[str, list[int | str]] = {}
-        self.waiting: dict[str, list[Frame]] = {}
-        self.answered: list[dict[str, Any]] = []
-        self.sockets: set[web.WebSocketResponse] = set()
-        self.opened = self.tokens = self.pings = 0
-        self.token, self.lasts = "", 7200
+        self.pings = 0
         self.every, self.parts, self.mute = 120, 1, False
         self.refuse: dict[str, str] = {}
-        self.url = ""
-        self.gate = ""  # where the sockets are, when not at `url`
-        self._number = 0
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -70,13 +60,8 @@ class Feishu:
         told = await request.json()
         if (told["app_id"], told["app_secret"]) != (APP, SECRET):
             return _no(10014, "app secret invalid")
-        self.tokens += 1
-        self.token = f"t-{self.tokens}"
-        return web.json_response({"code": 0, "msg": "ok", "tenant_access_token": self.token, "expire": self.lasts})
-
-    def expire(self) -> None:
-        """The token is not good any more, whatever its time."""
-        self.token = "another"
+        told = {"tenant_access_token": self.renew("t"), "expire": self.lasts}
+        return web.json_response({"code": 0, "msg": "ok", **told})
 
     async def bot(self, request: web.Request) -> web.StreamResponse:
         if (bad := self._refused("bot", request)) is not None:
@@ -102,8 +87,8 @@ class Feishu:
             name = f"om_said_{self._number}"
             self.said[name] = {**told, "goal": goal, "content": json.loads(told["content"]), "edits": 0}
             self.keys[key] = name
-        if (lost := self._lost("send", request)) is not None:
-            return lost
+        if self.lost("send", request):
+            return web.Response(status=500)
         return web.json_response({"code": 0, "msg": "success", "data": {"message_id": name, "msg_type": "x"}})
 
     async def edit(self, request: web.Request) -> web.StreamResponse:
@@ -165,32 +150,23 @@ class Feishu:
         if (told["AppID"], told["AppSecret"]) != (APP, SECRET):
             return _no(514, "auth failed")
         self.opened += 1
-        base = (self.gate or self.url).replace("http", "ws", 1)
-        url = f"{base}/ws/v2?device_id={self.opened}&service_id=33554678&ticket={self.opened}"
+        url = f"{self.base}/ws/v2?device_id={self.opened}&service_id=33554678&ticket={self.opened}"
         config = {"ReconnectCount": -1, "ReconnectInterval": 1, "ReconnectNonce": 0, "PingInterval": self.every}
         return web.json_response({"code": 0, "msg": "", "data": {"URL": url, "ClientConfig": config}})
 
     async def line(self, request: web.Request) -> web.StreamResponse:
         if self.refuse:
             return web.Response(status=403, headers=self.refuse)
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        told: set[str] = set()
-        while news := [name for name in self.waiting if name not in told]:
-            for name in news:
-                told.add(name)
-                for frame in self.waiting.get(name, ()):
-                    await socket.send_bytes(encode(frame))
-        self.sockets.add(socket)
-        try:
-            async for message in socket:
-                if message.type is WSMsgType.BINARY:
-                    await self._heard(socket, decode(message.data))
-        finally:
-            self.sockets.discard(socket)
-        return socket
+        return await self.converse(request)
 
-    async def _heard(self, socket: web.WebSocketResponse, frame: Frame) -> None:
+    async def push(self, socket: web.WebSocketResponse, name: str) -> None:
+        for frame in self.waiting[name]:
+            await socket.send_bytes(encode(frame))
+
+    async def take(self, socket: web.WebSocketResponse, message: WSMessage) -> None:
+        if message.type is not WSMsgType.BINARY:
+            return
+        frame = decode(message.data)
         if frame.method == CONTROL and frame.header("type") == "ping":
             self.pings += 1
             if not self.mute:
@@ -244,10 +220,7 @@ class Feishu:
         return self._trouble(kind, request)
 
     def _trouble(self, kind: str, request: web.Request) -> web.StreamResponse | None:
-        waiting = self.trouble.get(kind, [])
-        if not waiting or waiting[0] == "lose":
-            return None
-        if (now := int(waiting.pop(0))) == 0:
+        if (now := int(self.next(kind))) == 0:
             return None
         if now == 429:
             return web.json_response(
@@ -255,14 +228,6 @@ class Feishu:
                 status=429, headers={"x-ogw-ratelimit-limit": "100", "x-ogw-ratelimit-reset": "7"},
             )  # fmt: skip
         return web.Response(status=now, text="oops") if 400 <= now < 600 else _no(now, "no")
-
-    def _lost(self, kind: str, request: web.Request) -> web.StreamResponse | None:
-        if self.trouble.get(kind, [])[:1] == ["lose"]:
-            self.trouble[kind].pop(0)
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response(status=500)
-        return None
 
 
 _FILES = ("opus", "mp4", "pdf", "doc", "xls", "ppt", "stream")
@@ -288,10 +253,6 @@ def _no(code: int, said: str) -> web.StreamResponse:
     return web.json_response({"code": code, "msg": said, "error": {"log_id": "x"}}, status=400)
 
 
-@asynccontextmanager
-async def feishu() -> Any:
+def feishu() -> AbstractAsyncContextManager[Feishu]:
     """A Feishu of one's own."""
-    found = Feishu()
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # connections are cut on purpose
-    async with listening(found.app()) as found.url:
-        yield found
+    return streaming(Feishu())
