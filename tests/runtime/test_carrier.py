@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import gzip
 import ssl
@@ -151,6 +152,29 @@ def test_connections_are_kept_and_one_that_was_closed_is_not_used() -> None:
             await asyncio.sleep(0.02)  # its end is on the way
             assert (await client.get(f"http://127.0.0.1:{port}/")).text == "hello"
         assert len(made) == 2
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("kept", "more"), [(10, 0), (1, 2), (0, 3)])
+def test_no_more_unused_connections_are_kept_to_a_host_than_was_said(kept: int, more: int) -> None:
+    async def story() -> None:
+        made, together = [0], asyncio.Barrier(3)
+
+        async def work(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            made[0] += 1
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                while True:
+                    await reader.readuntil(b"\r\n\r\n")
+                    await together.wait()  # all three are on their way at once
+                    writer.write(HELLO)
+            writer.close()
+
+        async with served(work) as port, http_client(kept=kept) as client:
+            for _ in range(2):
+                asked = (client.get(f"http://127.0.0.1:{port}/") for _ in range(3))
+                assert [one.text for one in await asyncio.gather(*asked)] == ["hello"] * 3
+            assert made[0] == 3 + more
 
     asyncio.run(story())
 

@@ -59,9 +59,9 @@ class ModelService:
         self._wanted = tuple(models)
         self._clock = clock
         self._folder = folder
-        self._client = http_client()
         self._publish = publish
         self._serving = serving or ServingSettings()
+        self._client = http_client(kept=self._serving.connections)
         self._entries: dict[str, Entry] = {}
         kept = self._serving.prefixes
         self._prefixes = Prefixes(folder, cipher, kept) if cipher is not None and kept.size else None

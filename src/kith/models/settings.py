@@ -162,5 +162,6 @@ class ServingSettings(Section):
         default=0.5, gt=0, description="growth of a model's process, as a share, at which it is replaced"
     )
     cpu: float = Field(default=0.7, gt=0, le=1, description="use of its processors that replicas of a model aim at")
+    connections: int = Field(default=10, ge=0, le=1000, description="unused connections kept to each host of models")
     cache: CacheSettings = Field(default_factory=CacheSettings)
     prefixes: PrefixSettings = Field(default_factory=PrefixSettings)

@@ -14,21 +14,22 @@ from httpx import USE_CLIENT_DEFAULT
 from kith.core.errors import Refused
 from kith.runtime.carrier import Carrier
 
-PER_HOST = 32
+PER_HOST = 10  # unused connections kept for each host
 _EMBEDDED = ipaddress.ip_network("64:ff9b::/96")  # NAT64 (RFC 6052): an IPv4 address stands in its last 32 bits
 
 
 def http_client(
-    *, timeout: float = 30.0, trust: ssl.SSLContext | None = None, public: bool = False
+    *, timeout: float = 30.0, trust: ssl.SSLContext | None = None, public: bool = False, kept: int = PER_HOST
 ) -> httpx.AsyncClient:
     """A client for everything that goes out; `timeout` is in seconds for each read, not for the whole answer.
-    `trust` replaces the trust in the usual certificate authorities.
+    `trust` replaces the trust in the usual certificate authorities. Up to `kept` unused connections to each host are
+    kept for a moment and used again.
 
     With `public`, for addresses that a stranger may have written, it connects only to the public internet, and to the
     very address that was checked, so that a name cannot mean another one a moment later. Redirects are never followed
     by itself. Proxies and netrc of the environment are ignored: where bytes go is decided by the settings alone.
     """
-    carrier = (_Public if public else Carrier)(trust=trust, kept=0 if public else PER_HOST)
+    carrier = (_Public if public else Carrier)(trust=trust, kept=0 if public else kept)
     return _Client(carrier, httpx.Timeout(timeout, connect=10.0))
 
 
