@@ -6,6 +6,7 @@ An exception is a line in `EXCEPTIONS` with its reason: the list is meant to be 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -170,6 +171,20 @@ def test_a_folders_name_is_unknown_outside_it() -> None:
             folder = names.get(node.value) if isinstance(node.value, str) else None
             if folder is not None and folder not in path.parents:
                 found.append(f"{name(path)}:{node.lineno} chooses by the name {node.value}")
+    report(found)
+
+
+def test_patterns_of_settings_count_no_letters_of_all_scripts() -> None:
+    """pydantic's ``\\w{0,99}`` is a machine of 6 MB, kept with the settings; `max_length` costs nothing."""
+    counted = re.compile(r"(\\[wds]|\[[^\]^]*\\[wds][^\]]*\])\{\d*,?(\d+)\}")
+    found = [
+        f"{name(path)}:{number} {line.strip()}"
+        for path in sources()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if "pattern=" in line and "msgspec" not in line
+        for many in counted.findall(line)
+        if int(many[1]) > 9
+    ]
     report(found)
 
 

@@ -27,6 +27,7 @@ def catalogue(language: str) -> dict[str, Any]:
 
 def python(code: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = {"KITH_HOME": str(home), "PATH": "", "LANG": "C.UTF-8"}
+    environment["PYTHONPATH"] = str(Path(kith.__path__[0]).parent)  # the very one that is tested
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
 
 
@@ -40,6 +41,14 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     done = python(code, tmp_path)
     assert done.stdout.splitlines()[-1] == "LOADED []", done.stderr
     assert "serve" in done.stdout
+
+
+def test_a_server_imports_nothing_that_it_may_never_need(tmp_path: Path) -> None:
+    """Each costs memory at rest for as long as the house stands (``python -m benchmarks.idle``)."""
+    rare = ("segno", "websockets.asyncio.client", "webauthn", "acme", "grpc", "mcp", "jinja2", "prompt_toolkit", "rich")
+    code = f"import sys, kith.cli.serve\nprint([name for name in {rare!r} if name in sys.modules])"
+    done = python(code, tmp_path)
+    assert done.stdout.splitlines() == ["[]"], done.stderr
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -71,7 +71,8 @@ class ChannelSettings(Section):
     enabled: bool = Field(default=True, description="Whether the channel is on.")
     account: str = Field(
         default="local",
-        pattern=r"^[\w.@+-]{1,64}$",
+        max_length=64,
+        pattern=r"^[\w.@+-]+$",
         description="The account on the platform; part of a message's identity.",
     )
     access: Literal["paired", "listed", "everyone"] = Field(

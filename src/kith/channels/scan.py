@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast
 
 import httpx
-import segno
 from pydantic import BaseModel
 
 from kith.core.clock import Clock
@@ -72,6 +71,8 @@ def scanner(manifest: Manifest, settings: type[BaseModel] | None, given: Mapping
 
 def drawn(picture: str) -> str:
     """A QR code for a terminal, two rows of it to a line."""
+    import segno  # here and below: 3 MB that most households never need
+
     out = io.StringIO()
     segno.make(picture, error="l", micro=False).terminal(out, border=2, compact=True)
     return out.getvalue()
@@ -79,6 +80,8 @@ def drawn(picture: str) -> str:
 
 def svg(picture: str) -> str:
     """A QR code for a page: black on white, whatever the page's colours."""
+    import segno
+
     code = segno.make(picture, error="m", micro=False)
     return str(code.svg_inline(scale=6, border=4, dark="#000", light="#fff"))
 

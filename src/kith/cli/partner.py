@@ -10,10 +10,9 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from kith.cli.server import Server, find_server
@@ -21,6 +20,9 @@ from kith.core.errors import KithError, Unavailable
 from kith.runtime.locale import language
 from kith.runtime.registry import Registry
 from kith.runtime.streams import StreamEvent
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
 
 _ANSWER = 30.0  # seconds without an answer after which a message is said again, under the same id
 _FULL = 60.0  # seconds during which a server that has no room is asked again
@@ -65,6 +67,8 @@ class Remote:
 
     async def open(self) -> None:
         """Connect. Raises `Unavailable`."""
+        from websockets.asyncio.client import connect  # here: a server, which loads this file too, never does it
+
         live = [m.name for m in Registry("channels").manifests().values() if "live" in m.capabilities]
         parts = urlsplit(self._server.url)
         scheme = "wss" if parts.scheme == "https" else "ws"

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from litestar import Litestar, Request, Response
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp
 
 from kith.core.errors import Invalid, KithError, Unavailable
@@ -53,6 +55,16 @@ from kith.runtime.telemetry import attach, get_logger
 
 _log = get_logger(__name__)
 _TENDED = 12 * 3600.0  # seconds between two looks at the certificate
+
+
+class _Plain(Litestar):
+    """Without the plugins for pydantic, whose first version they load too, and for attrs: 2 MB that no route here
+    needs, because bodies are read by msgspec. Should Litestar rename the hook, they would come back and nothing else.
+    """
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
 
 
 class Gateway:
@@ -100,7 +112,7 @@ class Gateway:
         )
         routes = [route for room in rooms for route in room.routes()]
         schema, site = Schema(routes), Site().routes()
-        app = Litestar(
+        app = _Plain(
             [*routes, *site, *schema.routes(), *Live(ports.lines, settings, self._closing).routes()],
             exception_handlers={Exception: _answer},
             middleware=[permit],

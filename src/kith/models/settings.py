@@ -32,7 +32,7 @@ def _loopback(host: str) -> bool:
 class ModelSettings(Section):
     """One model: where it is, what it is for, how to run it. Only `name` and a place (`path` or `url`) are needed."""
 
-    name: str = Field(pattern=r"^[\w][\w .:/@+-]{0,99}$", description="what requests call it")
+    name: str = Field(max_length=100, pattern=r"^\w[\w .:/@+-]*$", description="what requests call it")
     path: str = Field(default="", description="a model file; relative to the folder of models in KITH_HOME")
     type: ModelType = Field(default="llama", description="llama (talks), embedding, diffusion, asr, tts, …")
     backend: str = Field(default="", description="which folder runs it; chosen by type, path and url when empty")

@@ -25,14 +25,14 @@ from kith.runtime.documents import read_document, validate
 from kith.runtime.settings import Section
 
 ABOUT, CURRENT = "about.json", "current"
-_NAME = r"^[A-Za-z0-9][\w.+-]{0,63}$"
+_NAME = r"^[A-Za-z0-9][\w.+-]*$"
 _DIGEST = r"^[0-9a-f]{64}$"
 
 
 class Piece(Section):
     """One file of a version: its name, its SHA-256 and its bytes."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][\w.+-]{0,127}$")
+    name: str = Field(max_length=128, pattern=_NAME)
     sha256: str = Field(pattern=_DIGEST)
     bytes: int = Field(ge=0)
 
@@ -40,7 +40,7 @@ class Piece(Section):
 class Version(Section):
     """What is known of one version. The first of its `files` is the one that is opened; `added` is an instant."""
 
-    version: str = Field(pattern=_NAME)
+    version: str = Field(max_length=64, pattern=_NAME)
     files: tuple[Piece, ...] = Field(min_length=1)
     source: str = ""
     added: float = 0.0

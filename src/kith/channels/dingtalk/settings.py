@@ -12,10 +12,13 @@ from kith.channels.kit import ChannelSettings
 class DingtalkSettings(ChannelSettings):
     """One app and its robot."""
 
-    app: str = Field(pattern=r"^[\w-]{1,64}$", description="The app's Client ID, formerly AppKey.")
+    app: str = Field(max_length=64, pattern=r"^[\w-]+$", description="The app's Client ID, formerly AppKey.")
     secret: SecretStr = Field(description="The app's Client Secret, formerly AppSecret.")
     robot: str = Field(
-        default="", pattern=r"^[\w-]{0,64}$", description="The robot's code (robotCode), where it is not the Client ID."
+        default="",
+        max_length=64,
+        pattern=r"^[\w-]*$",
+        description="The robot's code (robotCode), where it is not the Client ID.",
     )
     api: str = Field(
         default="https://api.dingtalk.com", pattern=r"^https?://[^\s/?#]+$", description="Where the API is."

@@ -12,7 +12,7 @@ from kith.channels.kit import ChannelSettings
 class FeishuSettings(ChannelSettings):
     """One app and its bot."""
 
-    app: str = Field(pattern=r"^cli_\w{1,64}$", description="The app's id (App ID), which begins with cli_.")
+    app: str = Field(max_length=68, pattern=r"^cli_\w+$", description="The app's id (App ID), which begins with cli_.")
     secret: SecretStr = Field(description="The app's secret (App Secret).")
     base: str = Field(
         default="https://open.feishu.cn",

@@ -20,7 +20,7 @@ class IrcSettings(ChannelSettings):
         default=None, description="A file with the certificate authority to trust instead of the usual ones."
     )
     nick: str = Field(
-        default="kith", pattern=r"^[A-Za-z\[\]\\`_^{|}][\w\[\]\\`^{|}-]{0,29}$", description="The bot's name."
+        default="kith", max_length=30, pattern=r"^[A-Za-z\[\]\\`_^{|}][\w\[\]\\`^{|}-]*$", description="The bot's name."
     )
     real_name: str = Field(default="Kith", max_length=64, description="What WHOIS tells about the bot.")
     password: SecretStr = Field(default=SecretStr(""), description="The server's own password, if it has one.")

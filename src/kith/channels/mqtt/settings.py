@@ -23,7 +23,8 @@ class MqttSettings(ChannelSettings):
     password: SecretStr = Field(default=SecretStr(""), description="The user's password.")
     client: str = Field(
         default="kith",
-        pattern=r"^[\w.-]{1,64}$",
+        max_length=64,
+        pattern=r"^[\w.-]+$",
         description="The client id, under which the broker keeps messages while Kith is away; no other may use it.",
     )
     prefix: str = Field(

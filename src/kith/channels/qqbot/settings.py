@@ -12,7 +12,9 @@ from kith.channels.kit import ChannelSettings
 class QqSettings(ChannelSettings):
     """One bot."""
 
-    app: str = Field(default="", pattern=r"^\d{0,20}$", description="The bot's AppID, from the console at q.qq.com.")
+    app: str = Field(
+        default="", max_length=20, pattern=r"^\d*$", description="The bot's AppID, from the console at q.qq.com."
+    )
     secret: SecretStr = Field(default=SecretStr(""), description="The bot's AppSecret.")
     mode: Literal["socket", "calls"] = Field(
         default="socket", description="Whether Kith connects to QQ, or QQ calls Kith (webhook)."

@@ -12,9 +12,11 @@ from kith.channels.kit import ChannelSettings
 class WechatSettings(ChannelSettings):
     """The official account, what callbacks are sealed with, and how replies go out."""
 
-    app: str = Field(pattern=r"^\w{1,64}$", description="The account's AppID.")
+    app: str = Field(max_length=64, pattern=r"^\w+$", description="The account's AppID.")
     secret: str = Field(min_length=1, max_length=200, description="The account's AppSecret.")
-    token: str = Field(pattern=r"^\w{3,32}$", description="The token of the account's server settings.")
+    token: str = Field(
+        min_length=3, max_length=32, pattern=r"^\w+$", description="The token of the account's server settings."
+    )
     key: str = Field(pattern=r"^[A-Za-z0-9]{43}$", description="The EncodingAESKey of the account's server settings.")
     reply: Literal["service", "passive"] = Field(
         default="service",

@@ -11,7 +11,10 @@ class WhatsappSettings(ChannelSettings):
     """One business number, and what Meta's calls are believed by."""
 
     number: str = Field(
-        default="", pattern=r"^\d{0,32}$", description="The id of the phone number (not the phone number itself)."
+        default="",
+        max_length=32,
+        pattern=r"^\d*$",
+        description="The id of the phone number (not the phone number itself).",
     )
     token: SecretStr = Field(default=SecretStr(""), description="The access token of a system user.")
     secret: SecretStr = Field(default=SecretStr(""), description="The app's secret: Meta signs its calls with it.")
