@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kith.dialogue.classifier import Classifier, features
+from kith.dialogue.classifier import Classifier, _gram
 from kith.dialogue.entities import Lexicon, extract
 from kith.dialogue.expressions import compile_safe
+from kith.dialogue.features import features, marks, notions
 from kith.dialogue.normal import fold, language, normal, plain
 from kith.dialogue.schema import EntityPart
 
@@ -205,9 +206,9 @@ def corpus(intents: int, phrases: int) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("limit", [4096, 60])
 def test_leaving_out_in_closed_form_is_leaving_out(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    """Both ways to solve, more columns than rows and fewer: the same as training without the row."""
+    """More columns than rows and fewer: the same as training without the row."""
     monkeypatch.setattr("kith.dialogue.classifier._COLUMNS", limit)
-    monkeypatch.setattr("kith.dialogue.classifier._SHARED", limit // 2)
+    monkeypatch.setattr("kith.dialogue.classifier._COMMON", limit // 2)
     texts, labels = corpus(6, 20)
     whole = Classifier(texts, labels)
     agree = 0
@@ -267,3 +268,28 @@ def test_very_small_training(texts: list[str], labels: list[str]) -> None:
 def test_features_count() -> None:
     assert features("ab ab")["w:ab"] == 2
     assert features("") == {" ": 2, "  ": 1}
+
+
+def test_chinese_counts_in_pairs_and_notions() -> None:
+    assert notions("给奶奶拨个电话") == {"人", "通话"}
+    found = marks("开灯")
+    assert found["开灯"] == found["p:开灯"] == found["n:灯"] == 1
+    assert marks("灯开")["p:开灯"] == 1
+    assert "w:开灯" not in found
+    assert marks("打开 wifi")["w:wifi"] == marks("打开 wifi")["wif"] == 1
+    assert marks("turn it on") == features("turn it on")
+
+
+def test_one_word_teaches_another_about_the_same() -> None:
+    texts = ["给妈妈转五百块钱", "汇一千给房东", "给奶奶拨个电话", "打电话给医生"]
+    classifier = Classifier(texts, ["pay", "pay", "call", "call"])
+    assert classifier.guess("跟舅舅视频通话").label == "call"
+    assert classifier.guess("往账号里打款").label == "pay"
+
+
+def test_products_of_rows_are_those_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kith.dialogue.classifier._COMMON", 3)
+    random = np.random.default_rng(1)
+    matrix = (random.random((9, 20)) * (random.random((9, 20)) < 0.4)).astype(np.float32)
+    rows = [(np.flatnonzero(row), row[np.flatnonzero(row)]) for row in matrix]
+    assert np.allclose(_gram(rows, 20), matrix @ matrix.T, atol=1e-5)

@@ -1,7 +1,7 @@
 """A small classifier of short texts, trained from examples within a second, deterministic, with numpy alone.
 
-Features: n-grams of one to three characters and whole words, TF-IDF with sub-linear counts, unit length. A feature
-never seen in training keeps its share of the length, so that a text of strangers scores low everywhere.
+Features: see `features`; TF-IDF with sub-linear counts, unit length. A feature never seen in training keeps its share
+of the length, so that a text of strangers scores low everywhere.
 
 Model: regularised least squares on one-of-many targets (Rifkin, Yeo and Poggio, "Regularized Least-Squares
 Classification", 2003), solved in closed form. So are its predictions for an example that was left out, and for an
@@ -23,7 +23,6 @@ import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, cast
 
 # One thread: where a neighbour is busy, several spin and take up to seven times as long. Read when numpy is loaded.
@@ -33,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kith.dialogue.descent import Row, descend, judge, softmax
+from kith.dialogue.features import NOTION, marks
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -40,8 +40,9 @@ Flags = NDArray[np.bool_]
 
 _MANY = 4096  # rows from which weights are found step by step
 _TENTH = 10  # every tenth class is a stranger then
-_COLUMNS = 4096  # the widest matrix that is solved; rarer features share columns beyond
-_SHARED = 1024
+_COLUMNS = 32768  # features that have weights in closed form, the commonest ones
+_COMMON = 1024  # of these, so many are multiplied as a matrix; the others are in a few texts each
+_ABOUT = 1.5  # how much a notion weighs; chosen by five folds over benchmarks/chinese.yaml
 _PENALTY = 0.2  # chosen on validation data, see benchmarks/intents.py
 _PRIOR = np.array([5.5, 2.5, -3.6])  # of the curve: score, margin, constant; fitted on 100 intents of CLINC150
 _OUTSIDE = 0.1  # how much is said out of scope at least, for one thing said in it
@@ -73,15 +74,15 @@ class Classifier:
         weight: float = 1.0,
     ) -> None:
         self.labels = tuple(sorted(set(labels)))
-        bags = [features(text) for text in texts]
+        bags = [marks(text) for text in texts]
         counts = Counter(feature for bag in bags for feature in bag)
         ranked = sorted(counts, key=lambda feature: (-counts[feature], feature))
         total = len(texts)
         self._many = total > _MANY
-        self._columns = {feature: rank if self._many else _column(rank) for rank, feature in enumerate(ranked)}
+        self._sparse = len(ranked) if self._many else min(len(ranked), _COLUMNS)
+        self._columns = {feature: rank for rank, feature in enumerate(ranked[: self._sparse])}
         self._idf = {feature: math.log((1 + total) / (1 + counts[feature])) + 1 for feature in ranked}
         self._strange = math.log(1 + total) + 1
-        self._sparse = len(ranked) if self._many else min(len(ranked), _COLUMNS)
         self._weight = math.sqrt(weight)
         dense = None if vectors is None else unit(vectors) * np.float32(self._weight)
         index = {label: place for place, label in enumerate(self.labels)}
@@ -95,11 +96,13 @@ class Classifier:
         self, rows: Sequence[Row], dense: Floats | None, owner: NDArray[Any], penalty: float
     ) -> tuple[Floats, Doubles, Doubles]:
         """In closed form: weights, the scores of every row had it been left out, and those of strangers."""
-        matrix = np.zeros((len(rows), self._sparse), np.float32)
-        for row, (columns, weights) in enumerate(rows):
-            np.add.at(matrix[row], columns, weights)
-        matrix = matrix if dense is None else np.hstack([matrix, dense])
-        weights, alone, held = _solve(matrix, owner, len(self.labels), penalty)
+        square = _gram(rows, self._sparse)
+        square += 0 if dense is None else dense @ dense.T
+        shares, alone, held = _solve(square, owner, len(self.labels), penalty)
+        weights = np.zeros((self._sparse, len(self.labels)), np.float32)
+        for (columns, values), share in zip(rows, shares, strict=True):
+            weights[columns] += values[:, None] * share
+        weights = weights if dense is None else np.vstack([weights, dense.T @ shares])
         held[np.arange(len(owner)), owner] = -np.inf  # a class that is left out cannot be guessed
         return weights, alone, held[owner == self.labels.index("")] if "" in self.labels else held
 
@@ -163,7 +166,7 @@ class Classifier:
         return Guess(self.labels[order[0]], sure, self.labels[order[1]] if len(order) > 1 else "")
 
     def _scores(self, text: str) -> Floats:
-        columns, weights = self._vector(features(text))
+        columns, weights = self._vector(marks(text))
         return weights @ self._weights[columns] if len(columns) else np.zeros(len(self.labels), np.float32)
 
     def _vector(self, bag: dict[str, int]) -> tuple[NDArray[np.intp], Floats]:
@@ -174,9 +177,11 @@ class Classifier:
         for feature, count in bag.items():
             idf = self._idf.get(feature)
             weight = (1 + math.log(count) if count > 1 else 1.0) * (idf or self._strange)
+            weight *= _ABOUT if feature.startswith(NOTION) else 1.0
             length += weight * weight
-            if idf is not None:
-                columns.append(self._columns[feature])
+            column = self._columns.get(feature)
+            if column is not None:
+                columns.append(column)
                 weights.append(weight)
         scale = 1 / math.sqrt(length) if length else 0.0
         return np.array(columns, np.intp), np.array(weights, np.float32) * np.float32(scale)
@@ -188,44 +193,44 @@ def unit(vectors: Sequence[Sequence[float]]) -> Floats:
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
 
-def features(text: str) -> dict[str, int]:
-    """The counted features of a normalised text: 1 to 3 characters, across word borders too, and words."""
-    padded = f" {text} "
-    found = [padded[i : i + size] for size in (1, 2, 3) for i in range(len(padded) - size + 1)]
-    words = text.split()
-    found += [f"w:{word}" for word in words]
-    found += [f"w:{a} {b}" for a, b in pairwise(words)]
-    return dict(Counter(found))
+def _gram(rows: Sequence[Row], width: int) -> Floats:
+    """The products of all rows with each other: of the common columns as a matrix, of each rarer one where it is."""
+    common = np.zeros((len(rows), min(width, _COMMON)), np.float32)
+    for row, (columns, values) in enumerate(rows):
+        often = columns < _COMMON
+        common[row, columns[often]] = values[often]
+    square = common @ common.T
+    owners = np.repeat(np.arange(len(rows)), [len(columns) for columns, _ in rows])
+    columns, values = (np.concatenate([row[part] for row in rows]) for part in (0, 1))
+    order = np.argsort(columns, kind="stable")
+    order = order[columns[order] >= _COMMON]
+    columns, values, owners = columns[order], values[order], owners[order]
+    for few, those in zip(
+        *(np.split(one, np.flatnonzero(np.diff(columns)) + 1) for one in (values, owners)), strict=True
+    ):
+        square[those[:, None], those] += few[:, None] * few
+    return cast("Floats", square)
 
 
-def _column(rank: int) -> int:
-    """The commonest features have a column each; the rest share the last ones in turn."""
-    return rank if rank < _COLUMNS else _COLUMNS - _SHARED + rank % _SHARED
-
-
-def _solve(matrix: Floats, owner: NDArray[Any], classes: int, penalty: float) -> tuple[Floats, Doubles, Doubles]:
-    """Weights, then the scores of every row with that row left out, then with its whole class left out."""
-    rows, columns = matrix.shape
-    targets = np.zeros((rows, classes), np.float32)
-    targets[np.arange(rows), owner] = 1
-    dual = rows <= columns
-    square = matrix @ matrix.T if dual else matrix.T @ matrix
-    square[np.diag_indices_from(square)] += penalty
-    inverse = _inverse(square)
-    weights = matrix.T @ (inverse @ targets) if dual else inverse @ (matrix.T @ targets)
-    scores = matrix @ weights
+def _solve(square: Floats, owner: NDArray[Any], classes: int, penalty: float) -> tuple[Floats, Doubles, Doubles]:
+    """From the rows' products: the share of each row in the weights, then the scores of every row with that row left
+    out, then with its whole class left out."""
+    targets = np.zeros((len(owner), classes), np.float32)
+    targets[np.arange(len(owner)), owner] = 1
+    inverse = square.copy()
+    inverse[np.diag_indices_from(inverse)] += penalty
+    inverse = _inverse(inverse)
+    shares = inverse @ targets
+    scores = square @ shares
     alone, held = np.empty_like(scores), np.empty_like(scores)
     for label in range(classes):
         block = np.flatnonzero(owner == label)
-        if dual:
-            rest = penalty * inverse[np.ix_(block, block)]  # I - H, because K (K + pI)^-1 = I - p (K + pI)^-1
-        else:
-            rest = np.eye(len(block), dtype=np.float32) - matrix[block] @ inverse @ matrix[block].T
+        rest = penalty * inverse[np.ix_(block, block)]  # I - H, because K (K + pI)^-1 = I - p (K + pI)^-1
         rest[np.diag_indices_from(rest)] += 1e-4  # twins make it singular
         missed = targets[block] - scores[block]
         alone[block] = targets[block] - missed / np.diag(rest)[:, None]
         held[block] = targets[block] - np.linalg.solve(rest, missed)
-    return weights.astype(np.float32), alone.astype(np.float64), held.astype(np.float64)
+    return shares, alone.astype(np.float64), held.astype(np.float64)
 
 
 def _inverse(square: Floats) -> Floats:

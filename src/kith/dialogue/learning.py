@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kith.core.turn import Turn
-from kith.dialogue.classifier import features
+from kith.dialogue.features import features
 from kith.dialogue.flow import Flow
 from kith.dialogue.normal import normal
 from kith.dialogue.outcomes import feedback, unanswered
