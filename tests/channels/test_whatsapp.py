@@ -357,3 +357,34 @@ def test_a_silent_platform_is_noticed(tmp_path: Path) -> None:
                 await up(home, "whatsapp")
 
     asyncio.run(story())
+
+
+def test_a_failure_that_is_told_later_makes_a_dead_letter_and_is_shown(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with whatsapp() as platform:
+            settings = {**GIVEN, "api": platform.url, "access": "everyone"}
+            async with (
+                household(tmp_path, "whatsapp", settings) as (home, _),
+                called(lambda request: home.manager.hook("whatsapp", "local", request)) as platform.hook,
+            ):
+                platform.hear("hello", sender=ANN)
+                await home.until_states(**{"re hello": "sent"})
+                (sent,) = await home.storage.outbox.find("sent")
+                about = {"id": platform.said[0]["id"], "recipient_id": ANN, "timestamp": "1", "status": "failed"}
+                about["biz_opaque_callback_data"] = platform.said[0]["biz_opaque_callback_data"]
+                error = {"code": 131026, "title": "Message undeliverable"}
+                platform.tell(platform.value(statuses=[{**about, "errors": [error]}]))
+                await home.until_states(**{"re hello": "dead"})
+                (dead,) = await home.storage.outbox.find("dead")
+                assert dead.id == sent.id and "not on WhatsApp" in dead.error
+                shown = home.manager.about("whatsapp")
+                assert (shown["state"], shown["errors"]) == ("ready", 1) and dead.error in shown["note"]
+                await home.storage.outbox.decide(dead.id, "retry")
+                home.manager.nudge()
+                await home.until_states(**{"re hello": "sent"})
+                assert len(platform.said) == 2
+                platform.tell(platform.value(statuses=[{**about, "errors": [error]}]))  # Meta says it again
+                await until(lambda: not platform.waiting)
+                assert (await home.states())["re hello"] == "sent"
+
+    asyncio.run(story())

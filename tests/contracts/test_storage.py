@@ -99,6 +99,32 @@ def test_life_of_a_message(tell: Tell) -> None:
     tell(story)
 
 
+def test_a_reply_that_a_platform_took_and_did_not_deliver_is_dead(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        storage = await world.open()
+        await storage.inbox.accept(envelope("1"))
+        (claim,) = await storage.inbox.claim("w", 10)
+        await storage.inbox.settle(claim, done(claim, "one"))
+        (parcel,) = await storage.outbox.take("s", 10)
+        with pytest.raises(Unavailable):  # it may be on its way
+            await storage.outbox.complain(parcel.id, "r2", "not there")
+        await storage.outbox.settle(parcel, Sent("r1 r2"))
+        assert await storage.outbox.complain("another", "r2", "not there") is None
+        assert await storage.outbox.complain(parcel.id, "r", "not there") is None
+        told = await storage.outbox.complain(parcel.id, "r2", "not there")
+        assert told is not None and (told.id, told.state, told.error) == (parcel.id, "dead", "not there")
+        assert await storage.outbox.complain(parcel.id, "r2", "again") is None
+        (dead,) = await storage.outbox.find("dead")
+        assert (dead.id, dead.error) == (parcel.id, "not there")
+        await storage.outbox.decide(parcel.id, "retry")
+        (again,) = await storage.outbox.take("s", 10)
+        await storage.outbox.settle(again, Sent("r3"))
+        assert await storage.outbox.complain(parcel.id, "r2", "told twice") is None  # that was the first try
+        assert [one.id for one in await storage.outbox.find("sent")] == [parcel.id]
+
+    tell(story)
+
+
 def test_a_repeated_delivery_is_recognised(tell: Tell) -> None:
     async def story(world: World) -> None:
         storage = await world.open()

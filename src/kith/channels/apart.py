@@ -102,6 +102,7 @@ class Apart:
             store=cast("Store", Hop(kit.store, home)),
             records=cast("Records", Hop(kit.records, home)),
             pace=cast("Any", Hop(kit, home)).pace,
+            undelivered=cast("Any", Hop(kit, home)).undelivered,
             cancel=cancel,
         )
 

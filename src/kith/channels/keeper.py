@@ -46,7 +46,8 @@ class Prober(Protocol):
 
 @dataclass(slots=True)
 class Watch:
-    """What is known of a channel's life; instants are of the wall clock, 0 for never. `errors` counts since start."""
+    """What is known of a channel's life; instants are of the wall clock, 0 for never. `errors` counts since start.
+    `complaint` is what the platform said last of a reply that it had taken and did not deliver, at `complained`."""
 
     condition: Condition = "stopped"
     note: str = ""
@@ -55,6 +56,8 @@ class Watch:
     errors: int = 0
     restarts: int = 0
     since: float = 0.0
+    complaint: str = ""
+    complained: float = 0.0
     sign: float = field(default=0.0, repr=False)
 
 
@@ -126,6 +129,11 @@ class Keeper:
         self.door.sent(parcel, sent.receipt)
         self.watch.last_out = self._clock.now()
         self.alive()
+
+    def complained(self, reason: str) -> None:
+        """A reply that the platform had taken did not arrive."""
+        self.watch.errors += 1
+        self.watch.complaint, self.watch.complained = reason, self._clock.now()
 
     def lost(self, reason: str) -> None:
         """The connection has gone for good; from any thread."""

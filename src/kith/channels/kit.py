@@ -129,6 +129,10 @@ def _unheard(reason: str) -> None:
     """Nobody listens to `reason`."""
 
 
+async def _nobody(parcel: str, receipt: str, reason: str) -> None:
+    """Nobody listens to what became of `parcel`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kit:
     """What a channel may use. An entry is called as ``entry(settings, kit)``.
@@ -138,7 +142,9 @@ class Kit:
     pings included: it is the proof of life; and `lost` with a sentence when its connection has gone for good or a
     loop of its own died: it is then taken down and brought up again. Both may be called from any thread. `pace` waits
     until the platform's declared rate allows one more message to a chat: the sender does so before `send`, `deliver`
-    before each further piece. `limits` says what media the platform takes (see `collect`).
+    before each further piece. `limits` says what media the platform takes (see `collect`). `undelivered` is awaited
+    with a parcel's id, one of its receipts and a sentence when the platform says that what it took did not arrive: the
+    reply is a dead letter then; it raises `Unavailable` for a reply that is being settled.
     """
 
     store: Store
@@ -153,6 +159,7 @@ class Kit:
     lost: Callable[[str], None] = _unheard
     pace: Callable[[str], Awaitable[None]] = _no_hurry
     limits: Limits = field(default_factory=Limits)
+    undelivered: Callable[[str, str, str], Awaitable[None]] = _nobody
 
 
 def plain(message: Message) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 from kith.channels.apart import Apart
@@ -41,6 +42,7 @@ from kith.runtime.telemetry import get_logger
 _log = get_logger(__name__)
 _STOP = 5.0
 _TRY = 20.0
+_DAY = 86_400.0
 
 
 @runtime_checkable
@@ -188,7 +190,7 @@ class ChannelManager:
             "quality": manifest.quality,
             "delivery": str(manifest.details.get("delivery", "")),
             "state": report.condition if report else "stopped",
-            "note": report.detail if report else "",
+            "note": (report.detail if report else "") or self._complaint(watch),
             "configured": name in self._written or bool(manifest.details.get("default", False)),
             "last_in": watch.last_in,
             "last_out": watch.last_out,
@@ -201,6 +203,11 @@ class ChannelManager:
             "media": {way: dict(manifest.details.get(way, {})) for way in ("up", "down")},
             "schema": cls.model_json_schema(),
         }
+
+    def _complaint(self, watch: Watch) -> str:
+        """What the platform said within a day of a reply that it did not deliver."""
+        fresh = watch.complaint and self._clock.now() - watch.complained < _DAY
+        return f"a reply did not arrive, see kith outbox list: {watch.complaint}" if fresh else ""
 
     def about(self, name: str) -> Mapping[str, Any]:
         """One channel. Raises `NotFound`."""
@@ -366,6 +373,10 @@ class ChannelManager:
             keeper.watch.last_out = self._clock.now()
             keeper.alive()
 
+    async def _undelivered(self, keeper: Keeper, parcel: str, receipt: str, reason: str) -> None:
+        if await self._sender.complain(parcel, receipt, reason):
+            keeper.complained(reason)
+
     def _house(self, access: Access | None) -> House:
         ports = self._ports
         return House(ports.talk, self._cancel, self._clock, self._ids, access, ports.bus)
@@ -381,6 +392,7 @@ class ChannelManager:
         return Kit(
             ports.store, ports.streams, self._clock, self._ids, self._cancel, ports.records, ports.blobs,
             alive=keeper.alive, lost=keeper.lost, pace=keeper.pace, limits=keeper.route.limits,
+            undelivered=partial(self._undelivered, keeper),
         )  # fmt: skip
 
     def _keep(self, route: Route, build: Callable[[Keeper], Channel], door: Door, liveness: float) -> Keeper:

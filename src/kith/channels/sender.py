@@ -29,7 +29,7 @@ from kith.core.errors import KithError, NotFound, Refused, Unavailable
 from kith.core.events import ParcelSettled
 from kith.core.message import Text
 from kith.core.people import Parcel
-from kith.core.ports import Channel, Outbox, Reconciler
+from kith.core.ports import Channel, Complaints, Outbox, Reconciler
 from kith.core.turn import Dead, Later, Sent, Stale
 from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
@@ -279,6 +279,14 @@ class Sender:
         longest = min(self._settings.backoff * 2.0**exponent, self._settings.backoff_limit)
         return longest * (0.5 + self._chance.random() / 2)
 
+    async def complain(self, parcel: str, receipt: str, reason: str) -> bool:
+        """A platform says that what it took did not arrive: that ends as any other dead letter. Whether there was such
+        a reply. Raises `Unavailable` while it is being settled."""
+        found = await cast("Complaints", self._outbox).complain(parcel, receipt, reason)
+        if found is not None:
+            self._tell(found, Dead(reason))
+        return found is not None
+
     async def _settle(self, parcel: Parcel, outcome: Outcome) -> None:
         """Write the outcome down. A storage that fails is waited for: what was sent must not be sent again."""
         wait = 0.25
@@ -296,6 +304,9 @@ class Sender:
         route = self._routes.get(parcel.channel)
         if route is not None and route.drafts is not None and not isinstance(outcome, Later):
             await route.drafts.settled(parcel)
+        self._tell(parcel, outcome)
+
+    def _tell(self, parcel: Parcel, outcome: Outcome) -> None:
         state = type(outcome).__name__.lower()
         _settled.add(1, channel=parcel.channel, state=state)
         if isinstance(outcome, Dead):

@@ -155,6 +155,17 @@ class Outbox(Protocol):
         ...
 
 
+class Complaints(Protocol):
+    """An outbox that hears what became of a reply after its platform had taken it."""
+
+    async def complain(self, parcel: str, receipt: str, error: str) -> Parcel | None:
+        """A reply that was sent, with `receipt` among its receipts, did not arrive: it is dead from now on.
+
+        None when there is no such reply, or it did not end as sent. Raises `Unavailable` while it has no end yet.
+        """
+        ...
+
+
 class Store(Protocol):
     """People, conversations and their turns."""
 

@@ -123,11 +123,14 @@ class WhatsappChannel:
         self._checked(request)
         call = body_of(request.body)
         self._kit.alive()
+        early: list[Unavailable] = []
         for value in values(call, self._settings.number):
             for receipt in receipts(value):
-                self._noted(receipt)
+                await self._noted(receipt, early)
             for single in singles(value):
                 await self._take(single)
+        if early:  # Meta calls again, and then it has been settled
+            raise early[0]
         return HookReply(200)
 
     def _greeted(self, query: Mapping[str, str]) -> HookReply:
@@ -186,11 +189,18 @@ class WhatsappChannel:
     def _place(self, conversation: str) -> str:
         return f"{NAME}:{self._settings.account}:{conversation}"
 
-    def _noted(self, receipt: Receipt) -> None:
-        """What became of a message. A failure that nobody waits for is told in the log."""
-        if not self._ledger.note(receipt) and receipt.state == "failed":
-            reason = judge(receipt.code, receipt.detail)
-            _log.warning("message not delivered", message=receipt.id, code=receipt.code, reason=reason.message)
+    async def _noted(self, receipt: Receipt, early: list[Unavailable]) -> None:
+        """What became of a message. A failure that nobody waits for makes a dead letter of the reply; one that comes
+        before the reply is settled goes into `early`."""
+        if self._ledger.note(receipt) or receipt.state != "failed":
+            return
+        reason, parcel = judge(receipt.code, receipt.detail), receipt.key.rpartition("-")[0]
+        _log.warning("message not delivered", message=receipt.id, code=receipt.code, reason=reason.message)
+        try:
+            await self._kit.undelivered(parcel, receipt.id, reason.message)
+            await self._kit.records.delete("pieces", parcel)  # so that a retry does not leave it out
+        except Unavailable as error:
+            early.append(error)
 
     async def _take(self, single: Mapping[str, Any]) -> None:
         """While the inbox cannot take it, the call is not answered. What can never be accepted is passed over."""

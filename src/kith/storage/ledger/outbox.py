@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal, get_args
 
 from kith.core.audit import Act
-from kith.core.errors import Invalid, NotFound
+from kith.core.errors import Invalid, NotFound, Unavailable
 from kith.core.people import Parcel
 from kith.core.turn import Dead, Later, Sent, Stale
 from kith.runtime.telemetry import span
@@ -22,7 +22,7 @@ _NAMES: dict[int, State] = {0: "waiting", 1: "sent", 2: "dead", 3: "stale", 4: "
 
 
 class Posted:
-    """The port `Outbox` (see `kith.core.ports`)."""
+    """The ports `Outbox` and `Complaints` (see `kith.core.ports`)."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -48,6 +48,10 @@ class Posted:
         if action not in ("retry", "drop"):
             raise Invalid(f"{action!r} is neither retry nor drop")
         await self._desk.driver.write(partial(_decide, self._desk, parcel, action, by))
+
+    async def complain(self, parcel: str, receipt: str, error: str) -> Parcel | None:
+        """As the port says."""
+        return await self._desk.driver.write(partial(_complain, self._desk, parcel, receipt, error))
 
     async def _release(self, parcels: Sequence[Parcel]) -> None:
         leases = [(parcel.conversation, parcel.fence) for parcel in parcels if parcel.state != "sending"]
@@ -160,6 +164,23 @@ def _find(desk: Desk, state: str, limit: int) -> Op[Sequence[Parcel]]:
     chosen = f"outbox.state = {_CODES[state]}" if state else "outbox.state IN (0, 2, 3)"
     rows = yield sql(f"{_FIND}{_SENDING.get(state, '')}{chosen} ORDER BY outbox.seq LIMIT $1", limit)
     return tuple(_parcel(desk, row) for row in rows)
+
+
+def _complain(desk: Desk, parcel: str, receipt: str, error: str) -> Op[Parcel | None]:
+    rows = yield sql(f"{_FIND}outbox.id = $1", parcel)
+    kept = yield sql("SELECT receipt FROM outbox WHERE id = $1", parcel)
+    if rows and int(rows[0][1]) == _CODES["waiting"]:
+        raise Unavailable("this reply is still on its way out", retry_after=2.0)
+    if not rows or int(rows[0][1]) != _CODES["sent"] or receipt not in desk.codec.words(kept[0][0]).split():
+        return None
+    yield sql(
+        "UPDATE outbox SET state = $1, error = $2 WHERE id = $3 AND state = $4",
+        _CODES["dead"],
+        desk.codec.text(error),
+        parcel,
+        _CODES["sent"],
+    )
+    return replace(_parcel(desk, rows[0]), state="dead", error=error)
 
 
 def _decide(desk: Desk, parcel: str, action: str, by: Act | None) -> Op[None]:
