@@ -238,8 +238,9 @@ class Keeper:
                 return
             if silent >= step and hasattr(self.channel, "probe"):
                 await self._ask(cast("Prober", self.channel), self.liveness - silent)
-                if self._clock.monotonic() - self.watch.sign >= step and not self._lost.is_set():
-                    await self._pause(min(1.0, step / 4))
+                silent = self._clock.monotonic() - self.watch.sign
+                if silent >= step and not self._lost.is_set():
+                    await self._pause(min(1.0, step / 4, self.liveness - silent))
                 continue
             await self._pause((step if silent < step else self.liveness) - silent)
 

@@ -196,7 +196,7 @@ class EmailChannel:
                     await self._nap(self._settings.poll)
                 self._poke.clear()
         except (OSError, TimeoutError) as error:
-            reason = f"the connection to the mail server is lost: {error or type(error).__name__}"
+            reason = f"the connection to the mail server is lost: {str(error) or type(error).__name__}"
         except KithError as error:
             reason = error.message
         except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
