@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import string
+from pathlib import Path
 
 import pytest
 
 from kith.core.message import Envelope, Message, Text
+from kith.runtime import leaks as forms
 from kith.runtime.leaks import CONTACTS, NUMBERS, SECRETS, account, identity, luhn, masked
 from kith.security.outflow import LONGEST, Outflow, outflow
 from kith.security.passwords import new_code, new_secret
@@ -55,6 +57,9 @@ FREE = (
     "https://example.org/path?q=1&r=2 and C:\\Users\\x and a@b and 3.14159265358979",
     "the password is not written here; token: none; api_key = ${KEY}",
 )
+
+
+HERE = Path(__file__).parent
 
 
 def said(text: str = "hello", kind: str = "direct") -> Envelope:
@@ -137,3 +142,73 @@ def test_hostile_texts_are_quick_and_harmless(text: str) -> None:
     way = Outflow(ALL)
     assert len(way.feed(text) + way.finish()) <= len(text) + 100
     assert len(masked(text, ALL)) <= len(text) + 100
+
+
+def drawn(count: int) -> list[str]:
+    """The filter's sets, and texts of pieces of secrets: whole, cut, spaced, run together."""
+    chance = random.Random(7)
+    sets = [(HERE / f"{name}.txt").read_text("utf-8") for name in ("attacks", "benign", "knowledge")]
+    lines = [line for text in sets for line in text.splitlines()]
+    values = [
+        *FOUND,
+        *FREE,
+        "Authorization: Bearer abcdef0123456789",
+        "postgres://kith:hunter2@db:5432/x",
+        "paſſword: x1",
+    ]
+    bits = [
+        "sk-",
+        "eyJ",
+        "-----BEGIN",
+        "AB12",
+        "://",
+        ":",
+        "@",
+        " ",
+        "-",
+        "1",
+        "4111",
+        "key",
+        "x.y",
+        "\n",
+        "密",
+        "K",
+        "\ud800",
+    ]
+    for _ in range(count):
+        value, cut = chance.choice(values), chance.randrange(30)
+        lines.append(chance.choice(lines)[: chance.randrange(80)] + value[chance.choice([0, 0, cut]) : 60 - cut])
+        lines.append("".join(chance.choices(bits, k=chance.randrange(9))) + value[:cut])
+    return lines
+
+
+def test_the_quick_look_passes_over_nothing_that_a_form_would_find() -> None:
+    everything = forms._found  # pyright: ignore[reportPrivateUsage]
+    found = 0
+    for text in drawn(1500):
+        for kinds, start in ((ALL, 0), (SECRETS | NUMBERS, 0), (SECRETS, len(text) // 3)):
+            wanted = everything(text, kinds, start)
+            assert forms.leaks(text, kinds, start) == wanted, text
+            found += len(wanted)
+    assert found > 1000
+
+
+def test_an_end_is_suspicious_when_a_start_is_in_it_or_may_begin_at_its_end() -> None:
+    starts, suspicious = forms._STARTS, forms._suspicious  # pyright: ignore[reportPrivateUsage]
+    chance = random.Random(8)
+    words = [chance.choice(starts)[: chance.randrange(12)] for _ in range(400)] + [
+        "fox",
+        "the.",
+        "a-b",
+        "(x",
+        '"k',
+        "~",
+    ]
+    for _ in range(4000):
+        run = "".join(chance.choices(words, k=chance.choice([1, 1, 2, 3])))
+        sizes = range(1, len(run) + 1)
+        edges = [size for size in sizes if size == len(run) or not (run[-size - 1].isalnum() or run[-size - 1] in "_-")]
+        wanted = "@" in run or "://" in run or run.count("-") > 1 or any(map(str.isdigit, run))
+        wanted = wanted or any(start in run for start in starts)
+        wanted = wanted or any(start.startswith(run[-size:]) for size in edges for start in starts)
+        assert suspicious(run) == wanted, run

@@ -114,8 +114,25 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool] | None], ...] = 
 )
 
 
+# No form matches a text without one of these: a run as long as the shortest key, as many digits as the shortest number,
+# the beginning of an account, of an address with a password, or of a block. One look instead of ten, for most texts.
+_TRACE = re.compile(r"[A-Za-z0-9_/+=.-]{12}|-----|://|[0-9](?:[ -]?[0-9]){12}|[A-Z]{2}[0-9]{2}")
+_CONTACT = re.compile(r"[@0-9]")
+
+
+def traced(text: str, kinds: Collection[str], start: int = 0) -> bool:
+    """Whether anything of these kinds can stand in `text` from `start` on."""
+    if _TRACE.search(text, max(start - len("://"), 0)):  # what stands before a password decides that it is one
+        return True
+    return not CONTACTS.isdisjoint(kinds) and _CONTACT.search(text, start) is not None
+
+
 def leaks(text: str, kinds: Collection[str], start: int = 0) -> list[Leak]:
     """What of these kinds stands in `text` from `start` on, in order, not overlapping; the first form wins."""
+    return _found(text, kinds, start) if traced(text, kinds, start) else []
+
+
+def _found(text: str, kinds: Collection[str], start: int) -> list[Leak]:
     found: list[Leak] = []
     for kind, form, check in _FORMS:
         if kind not in kinds:
@@ -169,11 +186,14 @@ _BEGIN = (
     "passwd password"
 )
 _STARTS = tuple(_BEGIN.split())
+_ANY_START = re.compile("|".join(map(re.escape, _STARTS)))
 _PARTS = frozenset(begin[:size] for begin in _STARTS for size in range(1, len(begin)))
-_WIDEST = max(map(len, _PARTS))
+_BORDER = re.compile("[^A-Za-z0-9_-]")
+_DIGIT = re.compile("[0-9]")
 _RUN = string.ascii_letters + string.digits + "_-+/=.@:%~!#$&'*?^`{|}\"("
 _DIGITS = re.compile(r"(?<![A-Za-z0-9_-])[+(]?[A-Z]{0,2}[0-9A-Z()][0-9A-Z ()-]*\Z")
 _CHAIN = re.compile(r"(?<![A-Za-z0-9_-])(?:[+(]?[0-9A-Z()]+[ -]+)+\Z")
+_WORDS = ("author", "key", "token", "secret", "passw")  # each of the next pattern's has one of these in it, case-folded
 _OPEN_SAID = re.compile(
     r"(?i:authorization|x-api-key|api[_-]?key|secret[_-]?key|token|client[_-]?secret|passwd|password)"
     r"[\"']?\s*[:=]?\s*(?i:bearer|basic)?\s*[\"']?[A-Za-z0-9_/+=.-]*\Z"
@@ -187,9 +207,11 @@ def open_from(text: str, *, contacts: bool) -> int:
     """
     places = [match.start() for match in _opened(text)]
     begin = len(text.rstrip(_RUN))
-    if begin < len(text) and _suspicious(text[begin:], contacts=contacts):
+    if begin < len(text) and (contacts or _suspicious(text[begin:])):
         places.append(begin)
-    place = min(places, default=len(text))
+    if not places:
+        return len(text)
+    place = min(places)
     before = _CHAIN.search(text, max(place - 60, 0), place)
     return before.start() if before and place < len(text) else place
 
@@ -200,26 +222,22 @@ def begins(text: str) -> bool:
 
 
 def _opened(text: str) -> Iterator[re.Match[str]]:
-    tail = max(len(text) - 700, 0)
     if (begin := text.rfind("-----BEGIN")) >= 0 and (match := re.compile(_PEM).match(text, begin)):
         if match.end() == len(text):
             yield match
     elif begin >= 0 and "-----" not in text[begin + 10 :] and (open_pem := re.compile("-----BEGIN").match(text, begin)):
         yield open_pem
-    if (digits := _DIGITS.search(text, max(len(text) - 60, 0))) and any(c.isdigit() for c in digits[0]):
+    tail = max(len(text) - 60, 0)
+    if _DIGIT.search(text, tail) and (digits := _DIGITS.search(text, tail)) and _DIGIT.search(digits[0]):
         yield digits
-    if said := _OPEN_SAID.search(text, tail):
+    tail = max(len(text) - 700, 0)
+    folded = text[tail:].casefold()
+    if any(word in folded for word in _WORDS) and (said := _OPEN_SAID.search(text, tail)):
         yield said
 
 
-def _suspicious(run: str, *, contacts: bool) -> bool:
-    if contacts or "@" in run or any(c.isdigit() for c in run) or "://" in run:
+def _suspicious(run: str) -> bool:
+    """Whether a run of `_RUN` at the end of a text may be the beginning of something to be hidden."""
+    if "@" in run or "://" in run or run.count("-") > 1 or _DIGIT.search(run) or _ANY_START.search(run):
         return True
-    if run.count("-") > 1 or any(map(run.__contains__, _STARTS)):
-        return True
-    return any(run[-size:] in _PARTS and _border(run, size) for size in range(1, min(len(run), _WIDEST) + 1))
-
-
-def _border(run: str, size: int) -> bool:
-    """Whether the last `size` characters of the run could be the beginning of a word."""
-    return len(run) == size or not (run[-size - 1].isalnum() or run[-size - 1] in "_-")
+    return run in _PARTS or any(run[border.end() :] in _PARTS for border in _BORDER.finditer(run))

@@ -29,6 +29,8 @@ _CLOSED = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 
 def clean(text: str) -> str:
     """Without control characters (terminals obey them) and lone surrogates (nothing can encode them)."""
+    if text.isprintable():  # neither is
+        return text
     return text.translate(_CONTROLS).encode("utf-8", "replace").decode("utf-8")
 
 
