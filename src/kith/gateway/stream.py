@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, TypeVar, cast
+from contextlib import aclosing
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from litestar.types import Receive, Scope, Send
@@ -25,13 +25,19 @@ def sse(data: bytes, event: str = "", id: str = "") -> bytes:  # noqa: A002  # t
     return head.encode() + b"data: " + data + b"\n\n"
 
 
-@asynccontextmanager
-async def closing(items: AsyncIterator[T]) -> AsyncGenerator[AsyncIterator[T]]:
+class closing(Generic[T]):  # noqa: N801  # as contextlib names such
     """Iterate `items`, and close them at the end at once where they can be closed: that frees a model's slot."""
-    try:
-        yield items
-    finally:
-        if close := cast("Callable[[], Awaitable[None]] | None", getattr(items, "aclose", None)):
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: AsyncIterator[T]) -> None:
+        self._items = items
+
+    async def __aenter__(self) -> AsyncIterator[T]:
+        return self._items
+
+    async def __aexit__(self, *_: object) -> None:
+        if close := cast("Callable[[], Awaitable[None]] | None", getattr(self._items, "aclose", None)):
             await close()
 
 

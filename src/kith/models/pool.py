@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from kith.core.clock import Clock
 from kith.core.errors import KithError
@@ -159,28 +159,31 @@ class Pool:
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
-    @asynccontextmanager
-    async def seat(
-        self, person: str = "", priority: str = "text", deadline: float = 0.0, place: str = ""
-    ) -> AsyncGenerator[tuple[Replica, float]]:
-        """A slot of a copy, in fair order, and the seconds waited for it.
+    def seat(self, person: str = "", priority: str = "text", deadline: float = 0.0, place: str = "") -> Seat:
+        """A slot of a copy, in fair order, and the seconds waited for it, to be held with ``async with``.
 
         Requests of one `place` (a conversation) go to the copy that knows it while that has room. Raises `Unavailable`.
         """
+        return Seat(self, person, priority, deadline, place)
+
+    async def enter(self, person: str, priority: str, deadline: float, place: str) -> tuple[Replica, float]:
+        """As `seat`; whoever entered must `leave`."""
         waited = await self.queue.enter(person, priority, deadline)
-        began, replica, error = self._clock.monotonic(), self._choose(place), None
+        replica = self._choose(place)
         replica.running += 1
-        try:
-            yield replica, waited
-        except KithError as caught:
-            error = caught
-            raise
-        finally:
-            self.used = self._clock.monotonic()
-            self._leave(replica)
-            self.queue.leave(priority, self.used - began)
-            for watcher in tuple(self._watchers):
-                watcher(replica, error)
+        return replica, waited
+
+    def leave(self, replica: Replica, priority: str, began: float, error: KithError | None) -> None:
+        """Give a slot back, held since the instant `began`."""
+        self.used = self._clock.monotonic()
+        self._leave(replica)
+        self.queue.leave(priority, self.used - began)
+        for watcher in tuple(self._watchers):
+            watcher(replica, error)
+
+    def now(self) -> float:
+        """The instant, on the clock of this pool."""
+        return self._clock.monotonic()
 
     def _leave(self, replica: Replica) -> None:
         replica.leave()
@@ -203,3 +206,26 @@ class Pool:
     def _resize(self) -> None:
         """Requests that finish on retiring copies take no room from the others."""
         self.queue.capacity = sum(replica.running if replica.retiring else replica.slots for replica in self._replicas)
+
+
+class Seat:
+    """A slot while it is held. A class, since a generator for each request would cost as much as a short answer."""
+
+    __slots__ = ("_asked", "_began", "_place", "_pool", "_replica")
+
+    def __init__(self, pool: Pool, person: str, priority: str, deadline: float, place: str) -> None:
+        self._pool, self._asked, self._place = pool, (person, priority, deadline), place
+        self._replica: Replica | None = None
+        self._began = 0.0
+
+    async def __aenter__(self) -> tuple[Replica, float]:
+        self._replica, waited = await self._pool.enter(*self._asked, self._place)
+        self._began = self._pool.now()
+        return self._replica, waited
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._replica is not None
+        known = error if isinstance(error, KithError) else None
+        self._pool.leave(self._replica, self._asked[1], self._began, known)

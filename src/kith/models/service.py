@@ -22,7 +22,7 @@ from kith.models.means import nowhere
 from kith.models.pool import Pool, Replica
 from kith.models.power import profile
 from kith.models.prefixes import Prefixes
-from kith.models.router import Candidate, Facts, Route, facts_of, route
+from kith.models.router import Candidate, Facts, Route, Step, facts_of, route
 from kith.models.settings import ModelSettings, ServingSettings
 from kith.models.shelf import Shelf
 from kith.models.swap import Swapped, Swapper
@@ -177,11 +177,23 @@ class ModelService:
         """
         return self._route(facts_of(request, kind))
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[Delta]:
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Delta]:
         """Stream a reply: a remembered one, or that of the first model of the route that can give one.
 
-        Raises as `route`, `Invalid` (code ``context_length_exceeded``), `Unavailable`.
+        When the first piece is asked for it raises as `route`, `Invalid` (code ``context_length_exceeded``),
+        `Unavailable`.
         """
+        return self._traffic.chat(self._steps, request) if request.scope is None else self._remembered(request)
+
+    def _steps(self, request: ChatRequest) -> Sequence[Step]:
+        """As `route`. Where one model alone can be asked, what the request is like decides nothing."""
+        named = self._entries.get(request.model)
+        alone = named is not None and not named.settings.fallback and not self._serving.fallback
+        if named is None or not alone or named.card.kind != "chat" or (request.private and not named.settings.local):
+            return self.route(request).steps
+        return (Step(request.model, "named by the request"),)
+
+    async def _remembered(self, request: ChatRequest) -> AsyncGenerator[Delta]:
         chosen = self.route(request)
         ticket = self.cache.ticket(request, self._entries[chosen.steps[0].model].card)
         if ticket is not None:
@@ -190,7 +202,7 @@ class ModelService:
                 yield Delta(reply.text, model=reply.model)
                 yield Delta(finish="stop", usage=Usage(), model=reply.model)
                 return
-        async with aclosing(self._traffic.chat(chosen, request)) as deltas:
+        async with aclosing(self._traffic.chat(lambda _: chosen.steps, request)) as deltas:
             async for delta in deltas if ticket is None else self._kept(deltas, ticket):
                 yield delta
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cache
+from types import TracebackType
 from typing import cast
 
 from kith.core.clock import Clock
@@ -18,7 +19,8 @@ from kith.models import metrics
 from kith.models.backend import Backend, ChatModel
 from kith.models.keeper import Keeper
 from kith.models.maker import Entry
-from kith.models.router import Route
+from kith.models.pool import Replica
+from kith.models.router import Step
 from kith.runtime.telemetry import span
 
 _AGAIN = frozenset({"worker_lost"})  # failures after which one more try at the same model makes sense
@@ -80,13 +82,15 @@ class Traffic:
     def __init__(self, entries: Mapping[str, Entry], keeper: Keeper, clock: Clock) -> None:
         self._entries, self._keeper, self._clock = entries, keeper, clock
 
-    async def chat(self, route: Route, request: ChatRequest) -> AsyncGenerator[Delta]:
-        """Stream the reply of the first model of the route that can give one.
+    async def chat(
+        self, choose: Callable[[ChatRequest], Sequence[Step]], request: ChatRequest
+    ) -> AsyncGenerator[Delta]:
+        """Stream the reply of the first model of the route that can give one; `choose` tells it when it is asked for.
 
         What has begun to speak is not replaced. Raises the first model's error when none can.
         """
         first: KithError | None = None
-        for step in route.steps:
+        for step in choose(request):
             spoke = False
             asked = request if request.model == step.model else replace(request, model=step.model)
             try:
@@ -107,80 +111,66 @@ class Traffic:
         assert first is not None
         raise first
 
-    @asynccontextmanager
-    async def using(self, entry: Entry, asked: Asked) -> AsyncGenerator[Backend]:
-        """A loaded copy of the model, for one request that is not a chat. Raises `Unavailable`."""
-        if entry.error is not None:
-            raise entry.error
-        assert entry.pool is not None
-        began = self._enter(entry)
+    def using(self, entry: Entry, asked: Asked) -> Held:
+        """A loaded copy of the model, for one request, to be held with ``async with``. Raises `Unavailable`."""
+        return Held(self, entry, asked)
+
+    async def ready(self, entry: Entry, replica: Replica, deadline: float) -> None:
+        """Load a copy if it is not loaded. Raises `Unavailable`."""
+        if not deadline:
+            await self._keeper.ready(entry, replica)
+            return
         try:
-            async with entry.pool.seat(asked.person, asked.priority, asked.deadline, asked.place) as (replica, waited):
-                metrics.queued.observe(waited, model=entry.settings.name)
-                try:
-                    async with asyncio.timeout(asked.deadline - self._clock.monotonic() if asked.deadline else None):
-                        await self._keeper.ready(entry, replica)
-                except TimeoutError:
-                    raise Unavailable(f"{entry.settings.name} was not loaded in time", code="deadline") from None
-                yield replica.backend
-        except KithError as error:
-            if error.code in _FAULTS:
-                self._failed(entry, began)
-            raise
-        entry.breaker.succeeded()
+            async with asyncio.timeout(deadline - self._clock.monotonic()):
+                await self._keeper.ready(entry, replica)
+        except TimeoutError:
+            raise Unavailable(f"{entry.settings.name} was not loaded in time", code="deadline") from None
 
     async def _tries(self, entry: Entry, request: ChatRequest) -> AsyncGenerator[Delta]:
         """One model's reply. A worker that is lost before the first token is tried once more."""
-        meter = _Meter(entry.settings.name, self._clock, self._clock.monotonic())
+        name = entry.settings.name
+        meter = _Meter(name, self._clock, self._clock.monotonic())
+        asked = Asked(request.person, request.priority, request.deadline, request.conversation)
         outcome, usage = "cancelled", None
         try:
             for attempt in (1, 2):
                 before = entry.rollbacks
                 try:
-                    async with aclosing(self._attempt(entry, request)) as deltas:
-                        async for delta in deltas:
-                            if not meter.first:
-                                meter.heard()
-                            usage = delta.usage or usage
-                            yield delta
+                    async with self.using(entry, asked) as backend:
+                        deltas = _begun(entry, backend, request)
+                        try:
+                            timed = _within(deltas, request.deadline, self._clock, name) if request.deadline else deltas
+                            with span("model.chat", model=name):
+                                async for delta in timed:
+                                    if not meter.first:
+                                        meter.heard()
+                                    usage = delta.usage or usage
+                                    yield delta
+                        finally:
+                            if isinstance(deltas, AsyncGenerator):
+                                await deltas.aclose()
                     outcome = "ok"
                     return
                 except (Unavailable, Broken) as error:
                     replaced = entry.rollbacks > before  # it was a new version's fault: the old one is back
                     if meter.first or attempt == 2 or not (replaced or error.code in _AGAIN):
                         raise
-                    metrics.retries.add(model=entry.settings.name)
+                    metrics.retries.add(model=name)
         except KithError as error:
             outcome = error.code
             raise
         finally:
             meter.ended(outcome, usage)
 
-    async def _attempt(self, entry: Entry, request: ChatRequest) -> AsyncGenerator[Delta]:
-        name = entry.settings.name
-        asked = Asked(request.person, request.priority, request.deadline, request.conversation)
-        async with self.using(entry, asked) as backend:
-            if not _talks(type(backend)):
-                raise Invalid(f"the model {name!r} does not talk", code="unsupported")
-            entry.opening = opening(request)
-            with span("model.chat", model=name):
-                deltas = cast("ChatModel", backend).stream(request)
-                timed = _within(deltas, request.deadline, self._clock, name) if request.deadline else deltas
-                try:
-                    async for delta in timed:
-                        yield delta
-                finally:
-                    if isinstance(deltas, AsyncGenerator):
-                        await deltas.aclose()
-
-    def _enter(self, entry: Entry) -> float:
+    def enter(self, entry: Entry) -> float:
         """The instant at which a request begins. Raises `Unavailable` (code ``circuit_open``)."""
         if not entry.breaker.enter():
             text = f"{entry.settings.name} failed {entry.breaker.failures} times in a row and is left alone for now"
             raise Unavailable(text, code="circuit_open", retry_after=max(1.0, entry.breaker.left))
         return self._clock.monotonic()
 
-    def _failed(self, entry: Entry, began: float) -> None:
+    def failed(self, entry: Entry, began: float) -> None:
+        """A request that began at an instant failed by the model's own fault."""
         opened = entry.breaker.opened
         entry.breaker.failed(began)
         if entry.breaker.opened > opened:
@@ -191,6 +181,57 @@ class Traffic:
         if request.deadline and self._clock.monotonic() >= request.deadline:
             return False
         return isinstance(error, Unavailable | Missing | NotFound | Broken) or error.code in _ELSEWHERE
+
+
+class Held:
+    """A loaded copy of a model while it is held. A class for the same reason as `kith.models.pool.Seat`."""
+
+    __slots__ = ("_asked", "_began", "_entry", "_seat", "_traffic")
+
+    def __init__(self, traffic: Traffic, entry: Entry, asked: Asked) -> None:
+        self._traffic, self._entry, self._asked = traffic, entry, asked
+        self._began = 0.0
+
+    async def __aenter__(self) -> Backend:
+        entry, asked = self._entry, self._asked
+        if entry.error is not None:
+            raise entry.error
+        assert entry.pool is not None
+        self._began = self._traffic.enter(entry)
+        self._seat = entry.pool.seat(asked.person, asked.priority, asked.deadline, asked.place)
+        try:
+            replica, waited = await self._seat.__aenter__()
+            try:
+                metrics.queued.observe(waited, model=entry.settings.name)
+                await self._traffic.ready(entry, replica, asked.deadline)
+            except BaseException as error:
+                await self._seat.__aexit__(type(error), error, error.__traceback__)
+                raise
+        except KithError as error:
+            self._note(error)
+            raise
+        return replica.backend
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._seat.__aexit__(kind, error, trace)
+        if error is None:
+            self._entry.breaker.succeeded()
+        else:
+            self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        if isinstance(error, KithError) and error.code in _FAULTS:
+            self._traffic.failed(self._entry, self._began)
+
+
+def _begun(entry: Entry, backend: Backend, request: ChatRequest) -> AsyncIterator[Delta]:
+    """The reply of a loaded copy. Raises `Invalid` (code ``unsupported``) where the model does not talk."""
+    if not _talks(type(backend)):
+        raise Invalid(f"the model {entry.settings.name!r} does not talk", code="unsupported")
+    entry.opening = opening(request)
+    return cast("ChatModel", backend).stream(request)
 
 
 async def _within(deltas: AsyncIterator[Delta], deadline: float, clock: Clock, name: str) -> AsyncGenerator[Delta]:
