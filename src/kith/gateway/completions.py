@@ -61,6 +61,11 @@ class _Reply(msgspec.Struct, frozen=True):
         choice = {"index": 0, "delta": delta, "logprobs": _likely(likely), "finish_reason": finish}
         return self.event([choice], **extra)
 
+    def mould(self, **extra: Any) -> tuple[bytes, bytes]:
+        """What stands before and behind the text, as JSON, of a chunk that says nothing but a text."""
+        head, text, tail = self.chunk({"content": ""}, **extra).partition(b'"content":""')
+        return head + text[:-2], tail
+
     def event(self, choices: list[Any], **extra: Any) -> bytes:
         head = {"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model}
         return sse(msgspec.json.encode({**head, "choices": choices, **extra}))
@@ -70,10 +75,14 @@ async def _chunks(reply: _Reply, deltas: AsyncIterator[Delta], *, usage: bool) -
     ending = Ending()
     opened = False
     blank = {"usage": None} if usage else {}
+    head, tail = reply.mould(**blank)
     async with closing(deltas) as running:
         async for delta in running:
             calls = _calls(delta.calls, len(ending.calls))
             ending.note(delta)
+            if opened and delta.text and not (calls or delta.logprobs):
+                yield head + msgspec.json.encode(delta.text) + tail
+                continue
             said = ({"content": delta.text} if delta.text else {}) | ({"tool_calls": calls} if calls else {})
             if not opened:
                 opened = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar, cast
 
@@ -15,6 +15,7 @@ from kith.gateway.failures import Failure, Gone, Refusal, translate
 
 T = TypeVar("T")
 
+_SOON = 0.02  # seconds before anybody looks whether the client is still there: most answers are out by then
 SSE = "text/event-stream"
 PLAIN = "text/plain; charset=utf-8"
 
@@ -86,22 +87,26 @@ class Streamed:
         self._started = self._quiet = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        patience = Patience(self._patience)
+
         async def pump() -> None:
             async with aclosing(self._chunks) as chunks:
                 try:
                     async for chunk in chunks:
-                        await self._send(send, chunk)
+                        await self._send(send, chunk, patience)
                 except Exception as error:  # noqa: BLE001  # translated for the client
-                    if not await self._fail(error, scope, receive, send):
+                    if not await self._fail(error, (scope, receive, send), patience):
                         return
-            await self._send(send, b"", more=False)
+            await self._send(send, b"", patience, more=False)
 
-        beat = (lambda: self._beat(send)) if self._heartbeat else None
-        await attended(receive, pump, beat)
+        try:
+            await attended(receive, pump, (lambda: self._beat(send)) if self._heartbeat else None)
+        finally:
+            patience.close()
 
-    async def _send(self, send: Send, chunk: bytes, *, more: bool = True) -> None:
+    async def _send(self, send: Send, chunk: bytes, patience: Patience, *, more: bool = True) -> None:
         self._quiet = False
-        async with asyncio.timeout(self._patience):
+        with patience:
             if not self._started:
                 self._started = True
                 headers = [(b"content-type", self._media.encode()), (b"x-accel-buffering", b"no")]
@@ -109,34 +114,76 @@ class Streamed:
             if chunk or not more:
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
-    async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> bool:
+    async def _fail(self, error: Exception, reply: tuple[Scope, Receive, Send], patience: Patience) -> bool:
         """Tell the client; whether the stream can be ended properly afterwards."""
         if isinstance(error, TimeoutError | Gone):
             return False
         failure = translate(error)
         if not self._started:
-            await Refusal(failure)(scope, receive, send)
+            await Refusal(failure)(*reply)
             return False
         if self._failed is None:
             return False
-        await self._send(send, self._failed(failure))
+        await self._send(reply[2], self._failed(failure), patience)
         return True
 
     async def _beat(self, send: Send) -> None:
-        if not self._started:
-            await self._send(send, b": hello\n\n")
-        while True:
-            self._quiet = True
-            await asyncio.sleep(self._heartbeat)
-            if self._quiet:
-                await self._send(send, b": still here\n\n")
+        patience = Patience(self._patience)
+        try:
+            if not self._started:
+                await self._send(send, b": hello\n\n", patience)
+            while True:
+                self._quiet = True
+                await asyncio.sleep(self._heartbeat)
+                if self._quiet:
+                    await self._send(send, b": still here\n\n", patience)
+        finally:
+            patience.close()
+
+
+class Patience:
+    """``with patience:`` around what this task waits for: `TimeoutError` when that takes more than `seconds`.
+
+    As `asyncio.timeout`, to be entered again and again with one timer: to set one for each piece of a stream would cost
+    more than to send it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._loop = seconds, asyncio.get_running_loop()
+        self._task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._since, self._late = 0.0, False
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    def __enter__(self) -> None:
+        self._since = self._loop.time()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._since = 0.0
+        if self._late and kind is asyncio.CancelledError and not self._task.uncancel():
+            raise TimeoutError from error
+
+    def close(self) -> None:
+        """Nothing more is waited for."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        due = (self._since or now) + self._seconds
+        if due > now:
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            self._late = self._task.cancel()
 
 
 async def attended(
-    receive: Receive, work: Callable[[], Awaitable[None]], beside: Callable[[], Awaitable[None]] | None = None
+    receive: Receive, work: Callable[[], Awaitable[None]], beside: Callable[[], Coroutine[Any, Any, None]] | None = None
 ) -> None:
-    """Run `work` until it is done, the client leaves, or `beside` ends. Whatever still runs then is cancelled."""
+    """Run `work` until it is done, the client leaves, or `beside` ends. Whatever still runs then is cancelled.
+
+    What is done at once is not watched: the watcher is a task, and comes `_SOON` seconds later.
+    """
     task, over = cast("asyncio.Task[None]", asyncio.current_task()), False
+    others: list[asyncio.Future[None]] = []
 
     def stop(_: object) -> None:
         nonlocal over
@@ -144,9 +191,13 @@ async def attended(
             over = True
             task.cancel()
 
-    others = [asyncio.ensure_future(one) for one in (_left(receive), *([beside()] if beside else []))]
-    for one in others:
-        one.add_done_callback(stop)
+    def watch(one: Coroutine[Any, Any, None]) -> None:
+        others.append(asyncio.ensure_future(one))
+        others[-1].add_done_callback(stop)
+
+    if beside is not None:
+        watch(beside())
+    timer = task.get_loop().call_later(_SOON, lambda: watch(_left(receive)))
     try:
         await work()
     except asyncio.CancelledError:
@@ -158,6 +209,7 @@ async def attended(
         translate(error)
     finally:
         over = True
+        timer.cancel()
         for one in others:
             one.remove_done_callback(stop)
             one.add_done_callback(_heed)
