@@ -15,6 +15,7 @@ from litestar.types import Receive
 from kith.core.errors import Fault, Invalid
 from kith.core.people import Principal
 from kith.gateway.failures import Gone, TooLarge, TooSlow
+from kith.gateway.patience import Patience
 from kith.gateway.settings import GatewaySettings
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -55,8 +56,12 @@ async def _rest(request: Call, first: bytes, settings: GatewaySettings, limit: i
 
 
 async def _chunk(receive: Receive, patience: float) -> tuple[bytes, bool]:
-    async with asyncio.timeout(patience):
-        event = await receive()
+    limit = Patience(patience)
+    try:
+        with limit:
+            event = await receive()
+    finally:
+        limit.close()
     if event["type"] == "http.disconnect":
         raise Gone
     return cast("Any", event).get("body", b""), cast("Any", event).get("more_body", False)

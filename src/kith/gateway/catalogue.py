@@ -68,7 +68,7 @@ class Catalogue:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
-        vectors = {"body": EmbeddingBody, "answer": "Embeddings", "role": "guest"}
+        vectors = {"body": EmbeddingBody, "answer": "Embeddings", "role": "guest", "lane": True}
         judged = {"body": ModerationBody, "answer": "Moderation", "role": "guest"}
         return (
             get("/v1/models", opt={"answer": "ModelList", "role": "guest"})(self.models),

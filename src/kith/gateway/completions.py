@@ -31,7 +31,7 @@ class Completions:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
-        chat = {"body": ChatBody, "answer": "ChatCompletion", "stream": SSE, "role": "guest"}
+        chat = {"body": ChatBody, "answer": "ChatCompletion", "stream": SSE, "role": "guest", "lane": True}
         return (post("/v1/chat/completions", opt=chat)(self.chat),)
 
     async def chat(self, request: Call) -> ASGIApp:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from kith.core.message import Delta, Logprob, ToolCall, Usage
+
+Finish = Literal["", "stop", "length", "tool_calls", "cancelled", "content_filter"]
 
 
 class Ending:
@@ -14,7 +16,8 @@ class Ending:
         self.texts: list[str] = []
         self.logprobs: list[Logprob] = []
         self.calls: list[ToolCall] = []
-        self.finish, self.usage = "stop", Usage()
+        self.finish: Finish = "stop"
+        self.usage = Usage()
         self._model, self._sources, self._fallback = "", tuple[str, ...](), False
 
     @property
@@ -33,6 +36,11 @@ class Ending:
         self._model = delta.model or self._model
         self._sources = delta.sources or self._sources
         self._fallback = self._fallback or delta.fallback
+
+    def delta(self, text: str) -> Delta:
+        """All that is known in one piece, with `text` in place of what was said."""
+        known = (self._model, self._sources, self._fallback)
+        return Delta(text, tuple(self.calls), self.finish, self.usage, *known, tuple(self.logprobs))
 
     def about(self) -> dict[str, Any]:
         """Kith's own field: which model really answered, whether in place of another, and from which sources."""

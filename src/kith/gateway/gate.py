@@ -16,6 +16,7 @@ from kith.core.people import Principal
 from kith.core.ports import Auth
 from kith.gateway.caller import Address, Callers
 from kith.gateway.failures import Refusal, translate
+from kith.gateway.lane import Lanes
 from kith.gateway.settings import GatewaySettings
 from kith.runtime.buckets import Buckets
 
@@ -52,13 +53,19 @@ class Gate:
       subprotocol ``bearer.<token>`` beside ``kith``; never in the address, because addresses are written to logs.
     - Callers from elsewhere have a bucket of requests, by address and by principal; each route can have its own.
 
-    The principal is handed on as ``scope["user"]``.
+    The principal is handed on as ``scope["user"]``, to the application, or by a short way where one of `lanes` fits.
     """
 
     def __init__(
-        self, app: ASGIApp, auth: Auth, settings: GatewaySettings, is_open: Callable[[str, str], bool], clock: Clock
+        self,
+        app: ASGIApp,
+        auth: Auth,
+        settings: GatewaySettings,
+        is_open: Callable[[str, str], bool],
+        clock: Clock,
+        lanes: Lanes | None = None,
     ) -> None:
-        self._app, self._auth, self._open = app, auth, is_open
+        self._app, self._auth, self._open, self._lanes = app, auth, is_open, lanes or {}
         self._callers = Callers(settings)
         self._origins = frozenset(settings.origins)
         self._names = _NAMES | {settings.host} | {urlsplit(origin).hostname or "" for origin in settings.origins}
@@ -79,7 +86,8 @@ class Gate:
             guarded = _secured(send, encrypted=False) if guarded is send and scope["type"] == "http" else guarded
             await Refusal(translate(error))(scope, receive, guarded)
             return
-        await self._app(scope, receive, guarded)
+        app = self._lanes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        await (app or self._app)(scope, receive, guarded)
 
     async def admit(self, scope: Scope, *, is_open: bool = False) -> Principal | None:
         """The same for a call that did not come as HTTP, described as a request: who makes it, None where it is open.

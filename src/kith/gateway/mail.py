@@ -32,7 +32,7 @@ class Mail:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
-        opt = {"body": LetterBody, "answer": "AnthropicMessage", "stream": SSE, "role": "guest"}
+        opt = {"body": LetterBody, "answer": "AnthropicMessage", "stream": SSE, "role": "guest", "lane": True}
         counted = {"body": CountBody, "answer": "AnthropicCount", "role": "guest"}
         return (
             post("/v1/messages", opt=opt)(self.reply),

@@ -14,7 +14,7 @@ from kith.gateway.choice import bound, called, instruction
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.scribe import Scribe
 from kith.gateway.sentences import sentences
-from kith.gateway.watch import Watch
+from kith.gateway.watch import Watch, own
 
 HOUSE = "kith"  # the model name behind which the whole assistant answers
 
@@ -94,7 +94,7 @@ class Mind:
         _refuse(faults)
         # Naming a model is consent to where it runs, so the request is not held back as private.
         request = ChatRequest(
-            tuple(asked.said), card.name, asked.sampling, tuple(asked.tools), principal.id, private=False
+            tuple(asked.said), card.name, asked.sampling, tuple(asked.tools), own(principal), private=False
         )
         if not asked.must:
             return self._watch.chat(request, principal, whole=asked.whole)

@@ -29,7 +29,7 @@ class Responses:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """The route, ready to be registered."""
-        opt = {"body": ResponseBody, "answer": "Response", "stream": SSE, "role": "guest"}
+        opt = {"body": ResponseBody, "answer": "Response", "stream": SSE, "role": "guest", "lane": True}
         return (post("/v1/responses", opt=opt)(self.respond),)
 
     async def respond(self, request: Call) -> ASGIApp:

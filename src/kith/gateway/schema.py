@@ -34,8 +34,8 @@ class Schema:
     """The route ``/openapi.json``.
 
     A route declares in its `opt`: ``answer`` (name of the answer's schema), ``body`` (its msgspec type), ``status``,
-    ``stream`` (the media type that it can stream), ``only`` (it only streams), ``plain`` (it
-    streams plain text too), ``query``, and either ``role``, the least role that it is for, or ``open``, with
+    ``stream`` (the media type that it can stream), ``only`` (it only streams), ``plain`` (it streams plain text too),
+    ``lane`` (see `kith.gateway.lane`), ``query``, and either ``role``, the least role that it is for, or ``open``, with
     ``closed`` where it has a proof of its own in the body and refuses those that are not good.
     """
 

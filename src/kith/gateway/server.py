@@ -8,7 +8,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from litestar import Litestar, Request, Response
 from litestar.plugins import PluginProtocol
@@ -29,6 +29,7 @@ from kith.gateway.failures import Gone, translate
 from kith.gateway.feed import Feed
 from kith.gateway.gate import Gate
 from kith.gateway.grpc import Rpc
+from kith.gateway.lane import lanes
 from kith.gateway.live import Live
 from kith.gateway.luggage import Luggage
 from kith.gateway.mail import Mail
@@ -120,7 +121,7 @@ class Gateway:
             logging_config=None,
             debug=False,
         )
-        return Gate(app, ports.auth, settings, openness([*routes, *site]), ports.clock)
+        return Gate(app, ports.auth, settings, openness([*routes, *site]), ports.clock, lanes(routes, _failed))
 
     @property
     def address(self) -> str:
@@ -217,6 +218,10 @@ def _bind(host: str, port: int) -> socket.socket:
         ) from None
     listener.setblocking(False)
     return listener
+
+
+def _failed(request: Request[Any, Any, Any], error: Exception) -> ASGIApp:
+    return cast("Any", _answer(request, error)).to_asgi_response(None, request)
 
 
 def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

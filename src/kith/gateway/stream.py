@@ -12,6 +12,7 @@ from litestar.types import Receive, Scope, Send
 
 from kith.core.errors import KithError
 from kith.gateway.failures import Failure, Gone, Refusal, translate
+from kith.gateway.patience import Patience
 
 T = TypeVar("T")
 
@@ -139,40 +140,6 @@ class Streamed:
                     await self._send(send, b": still here\n\n", patience)
         finally:
             patience.close()
-
-
-class Patience:
-    """``with patience:`` around what this task waits for: `TimeoutError` when that takes more than `seconds`.
-
-    As `asyncio.timeout`, to be entered again and again with one timer: to set one for each piece of a stream would cost
-    more than to send it.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._loop = seconds, asyncio.get_running_loop()
-        self._task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._since, self._late = 0.0, False
-        self._timer = self._loop.call_later(seconds, self._look)
-
-    def __enter__(self) -> None:
-        self._since = self._loop.time()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self._since = 0.0
-        if self._late and kind is asyncio.CancelledError and not self._task.uncancel():
-            raise TimeoutError from error
-
-    def close(self) -> None:
-        """Nothing more is waited for."""
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        now = self._loop.time()
-        due = (self._since or now) + self._seconds
-        if due > now:
-            self._timer = self._loop.call_at(due, self._look)
-        else:
-            self._late = self._task.cancel()
 
 
 async def attended(

@@ -9,13 +9,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 
 from kith.core.ids import person_id
-from kith.core.message import Delta, Logprob, ToolCall
+from kith.core.message import Delta, ToolCall
 from kith.core.model import ChatRequest
 from kith.core.people import Principal
 from kith.core.ports import Release
-from kith.gateway.ending import merged
+from kith.gateway.ending import Ending
 from kith.gateway.ports import GatewayPorts
 from kith.gateway.stream import closing
+
+
+def own(principal: Principal) -> str:
+    """The person that a principal is of itself."""
+    return person_id("api", principal.id, principal.id)
 
 
 class Watch:
@@ -25,15 +30,15 @@ class Watch:
         self._ports = ports
 
     async def chat(self, request: ChatRequest, principal: Principal, *, whole: bool) -> AsyncGenerator[Delta]:
-        """As `Models.chat`; `whole` when nobody reads it before its end.
+        """As `Models.chat`, for the person `own` of the principal; `whole` when nobody reads it before its end.
 
         Raises also `Refused`: ``content_refused``, ``content_self_harm``, ``budget_spent``.
         """
         judge, known = self._ports.judge, [message.text for message in request.messages]
         asked = [message.text for message in request.messages if message.role == "user"]
         way = await judge.direct(asked, known) if judge is not None else None
-        paid = replace(request, person=await self._person(principal))
-        purse = self._ports.purse
+        person, purse = await self._person(request.person, principal), self._ports.purse
+        paid = request if person == request.person else replace(request, person=person)
         deltas = (purse if purse is not None and purse.limited else self._ports.models).chat(paid)
         async with closing(deltas) as running:
             if way is not None and whole:
@@ -42,9 +47,8 @@ class Watch:
             async for delta in running if way is None else self._let(running, way, known):
                 yield delta
 
-    async def _person(self, principal: Principal) -> str:
+    async def _person(self, own: str, principal: Principal) -> str:
         """Who the principal is to the house, so that the budget is the same as in a conversation."""
-        own = person_id("api", principal.id, principal.id)
         if self._ports.memory is None or self._ports.purse is None or not self._ports.purse.limited:
             return own
         found = await self._ports.memory.people.who([("api", principal.id)])
@@ -69,19 +73,16 @@ class Watch:
 
     async def _gathered(self, deltas: AsyncIterator[Delta], way: Release, known: Sequence[str]) -> Delta:
         """The same in one piece: looking once at all of it takes a third of the time."""
-        texts: list[str] = []
-        calls, likely, last = list[ToolCall](), list[Logprob](), Delta()
+        ending = Ending()
         async for delta in deltas:
-            texts.append(delta.text)
-            calls += delta.calls
-            likely += delta.logprobs
-            last = merged(last, delta)
-        text = "".join(texts)
+            ending.note(delta)
+        text = ending.text
         shown = way.feed(text) + way.finish()
         if way.withheld:
-            return replace(last, text=shown, finish="content_filter")
-        allowed = tuple([await self._hidden(call, known) for call in calls])
-        return replace(last, text=shown, calls=allowed, logprobs=tuple(likely) if shown == text else ())
+            ending.calls, ending.logprobs, ending.finish = [], [], "content_filter"
+        ending.calls = [await self._hidden(call, known) for call in ending.calls]
+        ending.logprobs = ending.logprobs if shown == text else []
+        return ending.delta(shown)
 
     async def _hidden(self, call: ToolCall, known: Sequence[str]) -> ToolCall:
         """A call whose arguments hold no secret but those that the program gave."""

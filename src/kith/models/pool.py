@@ -226,6 +226,10 @@ class Seat:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.leave(error)
+
+    def leave(self, error: BaseException | None) -> None:
+        """Give the slot back; `error` is what the request ended with."""
         assert self._replica is not None
         known = error if isinstance(error, KithError) else None
         self._pool.leave(self._replica, self._asked[1], self._began, known)

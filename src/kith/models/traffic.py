@@ -201,16 +201,25 @@ class Held:
         self._seat = entry.pool.seat(asked.person, asked.priority, asked.deadline, asked.place)
         try:
             replica, waited = await self._seat.__aenter__()
-            try:
-                metrics.queued.observe(waited, model=entry.settings.name)
-                await self._traffic.ready(entry, replica, asked.deadline)
-            except BaseException as error:
-                await self._seat.__aexit__(type(error), error, error.__traceback__)
-                raise
+            metrics.queued.observe(waited, model=entry.settings.name)
+            await self._loaded(replica)
         except KithError as error:
             self._note(error)
             raise
         return replica.backend
+
+    async def _loaded(self, replica: Replica) -> None:
+        """Load the copy if it is not loaded; the slot is given back when that does not end well."""
+        loaded, error = False, None
+        try:
+            await self._traffic.ready(self._entry, replica, self._asked.deadline)
+            loaded = True
+        except KithError as caught:
+            error = caught
+            raise
+        finally:
+            if not loaded:
+                self._seat.leave(error)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
