@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from typing import Self
 
+from tests.channels.emulators.site import turn_away
+
 
 class Proxy:
     """`async with Proxy(port) as proxy:` listens on `proxy.port` and passes everything on to ``host:port``.
@@ -16,7 +18,7 @@ class Proxy:
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self._target = host, port
+        self.target = host, port
         self._server: asyncio.Server | None = None
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -34,6 +36,7 @@ class Proxy:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
+        await turn_away(self._server)
         self._server.close()
         self.cut()
         for task in tuple(self._tasks):
@@ -48,7 +51,7 @@ class Proxy:
 
     def lead(self, port: int) -> None:
         """New connections go to another port."""
-        self._target = self._target[0], port
+        self.target = self.target[0], port
 
     def cut(self) -> int:
         """Reset every connection; how many there were."""
@@ -80,7 +83,7 @@ class Proxy:
                 writer.transport.abort()
                 return
             await self._open.wait()  # a new connection into a black hole is accepted by nobody
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
+            far_reader, far_writer = await asyncio.open_connection(*self.target)
         except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return

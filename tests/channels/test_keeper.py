@@ -17,6 +17,7 @@ from kith.core.manifest import Manifest
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Parcel
 from kith.core.turn import Sent
+from tests.channels.emulators.site import turn_away
 from tests.channels.proxy import Proxy
 
 Open = Callable[..., Any]
@@ -133,6 +134,7 @@ def tell(house: Open, story: Callable[..., Any], **details: Any) -> None:
                     await story(home, proxy, folders)
                 finally:
                     await home.manager.stop()
+        await turn_away(server)
         server.close()
 
     asyncio.run(whole())

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 
 import pytest
+from aiohttp import web
 
+from tests.channels.emulators.site import listening
 from tests.channels.proxy import Proxy
 
 
@@ -46,3 +50,18 @@ def test_it_passes_on_cuts_and_swallows() -> None:
         server.close()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_who_comes_while_it_closes_is_let_go(turns: int) -> None:
+    async def story() -> None:
+        async with listening(web.Application()) as url, Proxy(int(url.rpartition(":")[2])) as proxy:
+            late.extend(socket.create_connection(("127.0.0.1", port)) for port in (proxy.port, proxy.target[1]))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    late: list[socket.socket] = []
+    asyncio.run(story())
+    gc.collect()  # what nobody closed complains now
+    for one in late:
+        one.close()

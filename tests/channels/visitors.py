@@ -23,6 +23,7 @@ from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from tests.channels.emulators.site import listening
 from tests.channels.proxy import Proxy
 from tests.channels.rig import Stage
 
@@ -221,21 +222,13 @@ async def webhook_stage(folder: Path, people: int) -> AsyncIterator[Stage]:
 
     app = web.Application()
     app.router.add_post("/replies", serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = int(runner.addresses[0][1])
 
     def settings(to: int) -> dict[str, Any]:
         return {"url": f"http://127.0.0.1:{to}/replies", "secret": _SECRET}
 
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False) as client, listening(app) as url:
         crowd = {f"person{number}": HookPerson(f"person{number}", place, client) for number in range(people)}
-        try:
-            yield Stage("webhook", port, settings, tuple(crowd.values()), place=place)
-        finally:
-            await runner.cleanup()
+        yield Stage("webhook", int(url.rpartition(":")[2]), settings, tuple(crowd.values()), place=place)
 
 
 VISITS = {"web": web_stage, "webhook": webhook_stage}
