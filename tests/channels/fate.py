@@ -30,14 +30,16 @@ async def play_killed(
     every: float,
     seed: int = 1,
     quiet: float = 45.0,
+    most: int = 10_000,
 ) -> Outcome:
-    """As `rig.play`, with a house that is killed, told to stop, or cut off, `every` seconds after it was up again."""
+    """As `rig.play`, with a house that is killed, told to stop, or cut off, `every` seconds after it was up again, at
+    `most` so many times: a machine may be so slow that nobody gets a word in between."""
     home = folder / "home"
     home.mkdir()
     async with stage as scene, Proxy(free_port()) as door:
         configure(home, scene)
         living = asyncio.create_task(_lives(home))
-        fate = _Fate(scene.place, scene.people, door, every, seed)
+        fate = _Fate(scene.place, scene.people, door, every, seed, most)
         striking, share, took = asyncio.create_task(asyncio.sleep(0)), messages // len(scene.people), 0.0
         try:
             await greeted(scene)
@@ -69,15 +71,15 @@ async def _lives(home: Path) -> None:
 class _Fate:
     """Strikes at random moments. Whoever is at a terminal notes how long it took until it was connected again."""
 
-    def __init__(self, place: Place, people: Sequence[object], door: Proxy, every: float, seed: int) -> None:
+    def __init__(self, place: Place, people: Sequence[object], door: Proxy, every: float, seed: int, most: int) -> None:
         self._place, self._people, self._door = place, people, door
-        self._every, self._chance = every, random.Random(seed)
+        self._every, self._chance, self._most = every, random.Random(seed), most
         self.cuts = 0
         self.recoveries: list[float] = []
         self.away: list[float] = []
 
     async def run(self) -> None:
-        while True:
+        while self.cuts < self._most:
             while not await asyncio.to_thread(self._place.alive):
                 await asyncio.sleep(0.02)
             await self._stand_in()

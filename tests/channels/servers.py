@@ -10,6 +10,7 @@ import contextlib
 import hmac
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -38,9 +39,13 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens at, below those that the system gives to connections (Linux: from 32768 on): none of
+    them takes it before the server that it is for."""
+    chance = random.SystemRandom()
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", chance.randrange(12_000, 32_000)))
+            return int(probe.getsockname()[1])
 
 
 def program(name: str) -> str:

@@ -60,7 +60,7 @@ class CliPerson:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 status = await self._process.wait()
         except TimeoutError:  # its house is gone, and it waits for it
             self._process.kill()

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from pathlib import Path
 import httpx
 import pytest
 from websockets.asyncio.client import connect
+
+from tests.channels.servers import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 STRANGER = "203.0.113.9"
@@ -36,11 +37,6 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def free() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 @dataclass
 class Door:
     """The house behind nginx: `front` is nginx's address, `back` Kith's own."""
@@ -56,7 +52,7 @@ class Door:
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    folder, port = tmp_path_factory.mktemp("proxied"), free()
+    folder, port = tmp_path_factory.mktemp("proxied"), free_port()
     (folder / "home").mkdir()
     settings = {
         "gateway": {

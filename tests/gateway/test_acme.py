@@ -18,6 +18,7 @@ from kith.core.clock import FrozenClock
 from kith.core.errors import Invalid, Missing, Unavailable
 from kith.gateway import GatewaySettings
 from kith.gateway.certificate import obtain
+from tests.channels.servers import free_port
 from tests.gateway.authority import Authority
 
 pytestmark = pytest.mark.server
@@ -31,9 +32,7 @@ def clock() -> FrozenClock:
 
 @pytest.fixture
 def authority(clock: FrozenClock) -> Iterator[Authority]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with Authority(port, clock.now()) as found:
+    with Authority(free_port(), clock.now()) as found:
         yield found
 
 
