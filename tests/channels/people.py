@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import secrets
 from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -330,7 +331,9 @@ class MatrixPerson:
         self._folder.mkdir()
         config = nio.AsyncClientConfig(store=nio.store.SqliteStore, encryption_enabled=True, max_timeouts=0)
         url = f"http://127.0.0.1:{server.port}"
-        self.client: Any = nio.AsyncClient(url, self.user, "PERSON", str(self._folder), config)
+        # a device of its own: the server would give away keys of an earlier life that this one cannot open
+        device = f"PERSON{secrets.token_hex(4).upper()}"
+        self.client: Any = nio.AsyncClient(url, self.user, device, str(self._folder), config)
         await self.client.login("secret")
         self.client.add_event_callback(self._hear, nio.RoomMessageText)
         self.client.add_event_callback(self._take, (nio.RoomMessageFile, nio.RoomEncryptedFile))

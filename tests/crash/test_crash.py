@@ -25,7 +25,7 @@ def run(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("backend", "kills"), [("sqlite", 200), ("postgres", 64)])
+@pytest.mark.parametrize(("backend", "kills"), [("sqlite", 128), ("postgres", 64)])
 def test_nothing_is_lost_doubled_or_misordered(backend: str, kills: int) -> None:
     done = run("--kills", str(kills), "--backend", backend, "--json")
     *_, last = done.stdout.splitlines()
