@@ -51,7 +51,6 @@ async def nobody(envelope: Any) -> Accepted:
     raise AssertionError
 
 
-# First, while nothing was said on this server: a new device hears again what the others had answered, and edits wait.
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_a_reply_grows_by_edits_until_it_is_whole(server: Server, tmp_path: Path, encrypted: bool) -> None:
     async def story() -> None:
