@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import random
+import re
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from kith.dialogue.traits import RARITY
+
+DRAWN = 8  # sentences from one template at most
+_SLOT = re.compile(r"\{([^{}]*)\}")
+
+
+def drawn(template: str, chance: random.Random) -> list[str]:
+    """Different sentences of one template."""
+    slots = _SLOT.findall(template)
+    ways = int(np.prod([len(slot.split("|")) for slot in slots])) if slots else 1
+    found = {
+        " ".join(_SLOT.sub(lambda slot: chance.choice(slot[1].split("|")), template).split())
+        for _ in range(min(ways * 3, DRAWN * 3))
+    }
+    return sorted(found)[:DRAWN] if len(found) <= DRAWN else chance.sample(sorted(found), DRAWN)
 
 
 def rarities(seen: list[tuple[Any, ...]], count: int) -> Any:

@@ -33,24 +33,11 @@ ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "src" / "kith" / "dialogue" / "danger.npz"
 FOLDS = 5
 BLOCK = 5  # neighbouring lines of a theme that are in one fold
-DRAWN = 8  # sentences from one template at most
 EVERYDAY = 6000  # sentences of CLINC150
 STRENGTH = 20.0  # inverse of the penalty
 SURE, MAYBE = 0.58, 0.45  # chances: on everyday messages the script at most 0.5 %, either at most 2 %
 MARKS = {"-": 0, "+": 1, "!": 2, "?": 3}
 Row = tuple[str, int, int, float]
-_SLOT = re.compile(r"\{([^{}]*)\}")
-
-
-def drawn(template: str, chance: random.Random) -> list[str]:
-    """Different sentences of one template."""
-    slots = _SLOT.findall(template)
-    ways = int(np.prod([len(slot.split("|")) for slot in slots])) if slots else 1
-    found = {
-        " ".join(_SLOT.sub(lambda slot: chance.choice(slot[1].split("|")), template).split())
-        for _ in range(min(ways * 3, DRAWN * 3))
-    }
-    return sorted(found)[:DRAWN] if len(found) <= DRAWN else chance.sample(sorted(found), DRAWN)
 
 
 def written() -> list[Row]:
@@ -67,7 +54,7 @@ def written() -> list[Row]:
                 themed, group, inside = True, group + 1, 0
             elif line[:2] in ("+ ", "! ", "? ", "- "):
                 group, inside = group + (not themed or inside == BLOCK), inside % BLOCK + 1
-                texts = drawn(line[2:], chance)
+                texts = fitting.drawn(line[2:], chance)
                 rows += [(text, MARKS[line[0]], group, len(texts) ** -0.5) for text in texts]
         group += 1
     return rows
@@ -80,7 +67,7 @@ def borrowed(group: int, everyday: Path | None) -> list[Row]:
         for line in (ROOT / f"{name}.txt").read_text("utf-8").splitlines():
             if line and line[0] != "#":
                 group += 1
-                rows += [(text, 0, group, 0.5) for text in drawn(line, chance)[:4]]
+                rows += [(text, 0, group, 0.5) for text in fitting.drawn(line, chance)[:4]]
     said = [line.split("|")[0] for line in (ROOT / "tests/dialogue/entities.txt").read_text("utf-8").splitlines()]
     said += [line.split("=>")[0] for line in (ROOT / "tests/dialogue/facts.txt").read_text("utf-8").splitlines()]
     moods = (ROOT / "scripts/moods.txt").read_text("utf-8").splitlines()

@@ -9,7 +9,8 @@ from kith.core.errors import Refused
 from kith.core.message import Envelope
 from kith.core.people import Principal
 from kith.dialogue.care import CareSettings, safe_answer
-from kith.dialogue.mood import emotion, guidance, moved
+from kith.dialogue.feeling import felt
+from kith.dialogue.mood import guidance, moved
 from kith.dialogue.session import Session
 from kith.dialogue.settings import DialogueSettings
 from tests.dialogue.house import Gate, House, heard, play, says
@@ -126,7 +127,7 @@ def test_the_safe_answer_is_there_in_both_languages() -> None:
     ],
 )
 def test_the_feeling_of_a_text(text: str, wanted: str) -> None:
-    assert emotion(text) == wanted
+    assert felt(text)[0] == wanted
 
 
 def test_a_mood_moves_slowly_and_fades() -> None:

@@ -37,11 +37,16 @@ def probable(scores: Floats) -> Floats:
     return (grown / grown.sum()).astype(np.float32)
 
 
-def features(groups: tuple[Places, ...], rarity: Floats) -> tuple[Places, Floats]:
-    """Columns and values of a sentence whose columns are given, of length one together."""
+def features(
+    groups: tuple[Places, ...], rarity: Floats, shares: tuple[float, float, float] = _SHARES
+) -> tuple[Places, Floats]:
+    """Columns and values of a sentence whose columns are given, of length one together.
+
+    `shares`: of the squared length, that of letters and words, of notions, and of pairs of notions.
+    """
     values = [np.maximum(rarity[group], _KNOWN) for group in groups]
     lengths = [float(np.sqrt((some * some).sum())) or 1.0 for some in values]
-    parts = [some * np.float32(share**0.5 / size) for some, share, size in zip(values, _SHARES, lengths, strict=True)]
+    parts = [some * np.float32(share**0.5 / size) for some, share, size in zip(values, shares, lengths, strict=True)]
     return np.concatenate(groups), np.concatenate(parts)
 
 

@@ -28,10 +28,11 @@ from kith.dialogue.candour import claims
 from kith.dialogue.care import MINOR, alarm
 from kith.dialogue.context import STEP, rounds_of, window
 from kith.dialogue.draft import Draft, Ports
+from kith.dialogue.feeling import felt
 from kith.dialogue.flow import FlowBook, Reading
 from kith.dialogue.layers import Layers
 from kith.dialogue.mind import Mind
-from kith.dialogue.mood import emotion, guidance, moved
+from kith.dialogue.mood import guidance, moved
 from kith.dialogue.persona import Persona
 from kith.dialogue.prompt import Asked, prompt_for
 from kith.dialogue.purse import Purse
@@ -130,8 +131,8 @@ async def understand(
     where = agenda.zone(draft.person)
     if await _agreed(draft, agenda) or await _remembered(draft, mind):
         return speak
-    feeling = emotion(draft.heard.text)
-    draft.session.mood = moved(draft.session.mood, feeling, 0.0)  # it faded to now when the person was found
+    feeling, sure = felt(outside.own(draft.heard))
+    draft.session.mood = moved(draft.session.mood, feeling, 0.0, sure)  # it faded to now when the person was found
     values = {"persona": (draft.speaker or persona).name, "name": draft.envelope.sender_name}
     reading = await layers.read(
         flows.current,
