@@ -62,3 +62,10 @@ echo "kith: installing $(grep -c '^[a-zA-Z0-9].*==' "$wanted") packages into $ve
     --no-deps -r "$wanted" || fail "the packages could not be installed; see above"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-input --no-deps --no-build-isolation -e . ||
     fail "Kith itself could not be installed; see above"
+
+# Python 3.11 puts setuptools into every environment (10 MB), which nothing here asks for unless the lock names it; pip
+# (17 MB) stays, because extras are added with it.
+if ! grep -q '^setuptools==' "$requirements" && [ -d "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/setuptools" ]; then
+    "$venv/bin/python" -m pip uninstall -q -y --disable-pip-version-check --no-input setuptools ||
+        echo "kith: setuptools could not be taken out of $venv; it does no harm" >&2
+fi
