@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -362,3 +363,18 @@ def events() -> Callable[[str], list[tuple[str, str, Any]]]:
         return found
 
     return read
+
+
+@pytest.fixture
+def housed(build: Any) -> Any:
+    """A household with other settings of security."""
+
+    def make(settings: SecuritySettings | None = None) -> Any:
+        house = build()
+        strict = settings or SecuritySettings(second_factor="admins")
+        house.auth = Identity(house.shelf, house.log, strict, house.clock, house.ids)
+        house.ports = dataclasses.replace(house.ports, auth=house.auth, accounts=house.auth)
+        house.gateway = type(house.gateway)(house.ports, house.gateway._settings)
+        return house
+
+    return make

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,7 +19,6 @@ from tests.gateway.provider import SECRET, Provider
 
 HERE = "http://localhost:8787"
 PASSWORD = "four words of mine"
-STRICT = SecuritySettings(second_factor="admins")
 
 
 @asynccontextmanager
@@ -28,20 +26,6 @@ async def browser(house: Any, origin: str = HERE) -> AsyncGenerator[httpx.AsyncC
     transport = httpx.ASGITransport(house.gateway.app)
     async with httpx.AsyncClient(transport=transport, base_url=HERE, headers={"Origin": origin}) as client:
         yield client
-
-
-@pytest.fixture
-def housed(build: Any) -> Any:
-    """A household with other settings of security."""
-
-    def make(settings: SecuritySettings = STRICT) -> Any:
-        house = build()
-        house.auth = Identity(house.shelf, house.log, settings, house.clock, house.ids)
-        house.ports = dataclasses.replace(house.ports, auth=house.auth, accounts=house.auth)
-        house.gateway = type(house.gateway)(house.ports, house.gateway._settings)
-        return house
-
-    return make
 
 
 async def enter(house: Any, client: httpx.AsyncClient, name: str, role: str) -> Any:

@@ -1,31 +1,24 @@
-"""Passkeys and single sign-on, as browsers come by them."""
+"""Passkeys, as browsers come by them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 from litestar import delete, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp
 
-from kith.core.audit import By
 from kith.core.errors import Invalid
 from kith.gateway.accounts import Accounts
-from kith.gateway.acting import acting, origin
+from kith.gateway.acting import acting
 from kith.gateway.body import Call, read_json
 from kith.gateway.entrance import session_of
-from kith.gateway.failures import Refusal, translate
-from kith.gateway.gate import cookie_name
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import Whole
-
-_JOURNEY = "kith-journey"
-_SECONDS = 600
-_HOME = "/app/"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -43,7 +36,7 @@ class PasskeyBody(msgspec.Struct, frozen=True):
 
 
 class Factors:
-    """The routes of passkeys and of single sign-on."""
+    """The routes of passkeys."""
 
     def __init__(self, accounts: Accounts, settings: GatewaySettings) -> None:
         self._accounts, self._settings = accounts, settings
@@ -53,7 +46,6 @@ class Factors:
         own = {"role": "guest"}
         made = {"answer": "PasskeyOptions", "status": 201}
         shut = {"open": True, "closed": True}
-        back = {"answer": "Nothing", "status": 303, "query": ("code", "state", "iss", "error"), **shut}
         return (
             get("/api/passkeys", opt={"answer": "Passkeys", **own})(self.passkey_list),
             post("/api/passkeys/new", opt={**made, **own})(self.passkey_begin),
@@ -64,9 +56,6 @@ class Factors:
                 self.passkey_remove
             ),
             post("/api/session/passkey", opt={**made, **shut})(self.passkey_ask),
-            get("/api/oidc", opt={"answer": "Federation", "open": True})(self.sso_offered),
-            get("/api/oidc/start", opt={"answer": "Nothing", "status": 303, **shut})(self.sso_depart),
-            get("/api/oidc/return", opt=back)(self.sso_arrive),
         )
 
     async def passkey_list(self, request: Call) -> ASGIApp:
@@ -117,68 +106,6 @@ class Factors:
             return 201, await self._accounts.passkeys.ask(_place(request))
 
         return Whole(work)
-
-    async def sso_offered(self) -> ASGIApp:
-        """Whether there is single sign-on."""
-
-        async def work() -> tuple[int, Any]:
-            return 200, {"available": self._accounts.federated}
-
-        return Whole(work)
-
-    async def sso_depart(self, request: Call) -> ASGIApp:
-        """Send the browser to the provider of single sign-on."""
-
-        async def work() -> tuple[str, list[str]]:
-            where, secret = await self._accounts.depart(_back(request), By("", origin(request)))
-            return where, [_journey(request, secret, _SECONDS)]
-
-        return _Sent(work)
-
-    async def sso_arrive(self, request: Call) -> ASGIApp:
-        """Take the browser back from the provider, with a session if the provider's word is good."""
-        answer = {name: request.query_params.get(name, "") for name in ("code", "state", "iss", "error")}
-        answer = {name: value for name, value in answer.items() if value}
-
-        async def work() -> tuple[str, list[str]]:
-            secret = str(request.cookies.get(_JOURNEY, ""))
-            session, _ = await self._accounts.arrive(answer, secret, By("", origin(request)))
-            name = cookie_name(cast("Scope", request.scope))
-            secure = "; Secure" if name.startswith("__Host-") else ""
-            seconds = self._accounts.session_seconds
-            cookie = f"{name}={session}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
-            return _HOME, [cookie, _journey(request, "", 0)]
-
-        return _Sent(work)
-
-
-class _Sent:
-    """A redirection with cookies, or a proper error in its place."""
-
-    def __init__(self, work: Any) -> None:
-        self._work = work
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            where, cookies = await self._work()
-        except Exception as error:  # noqa: BLE001  # translated for the client
-            await Refusal(translate(error))(scope, receive, send)
-            return
-        headers = [(b"location", where.encode()), (b"content-length", b"0")]
-        headers += [(b"set-cookie", cookie.encode()) for cookie in cookies]
-        await send({"type": "http.response.start", "status": 303, "headers": headers})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _journey(request: Call, secret: str, seconds: int) -> str:
-    """The cookie that binds a journey to this browser. Lax, because the way back begins on the provider's page."""
-    secure = "; Secure" if request.scope["scheme"] == "https" else ""
-    return f"{_JOURNEY}={secret}; Path=/api/oidc; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}"
-
-
-def _back(request: Call) -> str:
-    """The address to which the provider sends the browser back: that under which it came, which the gate knows."""
-    return f"{request.scope['scheme']}://{request.headers.get('host', '')}/api/oidc/return"
 
 
 def _place(request: Call) -> Place:

@@ -26,6 +26,7 @@ from kith.gateway.entrance import Entrance
 from kith.gateway.events import Events
 from kith.gateway.factors import Factors
 from kith.gateway.failures import Gone, translate
+from kith.gateway.federation import Federation
 from kith.gateway.feed import Feed
 from kith.gateway.gate import Gate
 from kith.gateway.grpc import Rpc
@@ -107,6 +108,7 @@ class Gateway:
             Events(ports, settings, self._feed),
             Entrance(ports.accounts, ports.journal, settings),
             Factors(ports.accounts, settings),
+            Federation(ports.accounts),
             Visits(ports.accounts),
             Luggage(ports, settings),
             Workbench(ports, settings, self._meter),

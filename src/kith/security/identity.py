@@ -17,6 +17,7 @@ from kith.core.ids import Ids
 from kith.core.people import Principal, Role
 from kith.core.ports import Journal, Records
 from kith.runtime.buckets import Buckets
+from kith.security.federation import Federation
 from kith.security.links import Links, Shelves
 from kith.security.oidc import Provider
 from kith.security.pairing import Pairing
@@ -25,10 +26,9 @@ from kith.security.passkeys import Passkeys
 from kith.security.passwords import check_password, digest, new_secret
 from kith.security.settings import SecuritySettings
 from kith.security.tokens import TokenAuth
-from kith.security.users import USER, Users
+from kith.security.users import ROLES, SESSION, USER, Users
 
-SESSION = "session"
-ROLES: tuple[Role, ...] = ("guest", "member", "admin", "owner")
+_Proven = tuple[Principal, bool, str]  # who it is, whether two factors were shown, and the link that opened it
 _TRUSTED: tuple[Role, ...] = ("admin", "owner")
 _SECONDS = 2.0
 _TRIES = 10  # wrong passwords a minute, for one name and for one address
@@ -68,6 +68,7 @@ class Identity(TokenAuth):
         self.passkeys = Passkeys(records, journal, clock)
         self._provider = Provider(settings.oidc, clock) if settings.oidc.issuer else None
         self.users = Users(records, journal, clock, ids)
+        self.federation = Federation(records, journal, self.users, settings.oidc, clock)
         self.pairing = Pairing(records, journal, clock)
         self.passes = Passes(records, journal, settings, clock, ids)
         self._tries = Buckets(_TRIES, _TRIES, clock)
@@ -114,10 +115,10 @@ class Identity(TokenAuth):
         self._tries.take(("origin", by.origin))
         return await self._opened(self._prove(proof, by), by)
 
-    async def _opened(self, proving: Awaitable[tuple[Principal, bool]], by: By) -> tuple[str, Principal]:
+    async def _opened(self, proving: Awaitable[_Proven], by: By) -> tuple[str, Principal]:
         """A new session for whom `proving` finds, with whether two factors were seen."""
         try:
-            principal, strong = await proving
+            principal, strong, via = await proving
         except (Refused, Invalid, NotFound) as error:
             if error.code not in ("rate_limited", "second_factor_needed"):
                 act = Act("session.open", "", "", by.origin, "refused", {"reason": error.code})
@@ -125,7 +126,7 @@ class Identity(TokenAuth):
             raise
         secret, now = new_secret("session_"), self._clock.now()
         session = {"id": self._ids.new("s"), "principal": principal.id, "created": now, "strong": strong}
-        session |= {"until": now + self.session_seconds, "origin": by.origin}
+        session |= {"until": now + self.session_seconds, "origin": by.origin, **({"via": via} if via else {})}
         act = Act("session.open", principal.id, str(session["id"]), by.origin)
         await self._journal.act(act, [Change(SESSION, digest(secret), session, "absent")])
         return secret, principal if strong else self._weakened(principal)
@@ -145,14 +146,49 @@ class Identity(TokenAuth):
         self._tries.take(("origin", by.origin))
         provider = self._sso()
 
-        async def prove() -> tuple[Principal, bool]:
-            stranger = await provider.finish(answer, browser)
-            known = self._settings.oidc.roles
-            roles = [known[value] for value in stranger.values if value in known]
-            role = max(roles, key=ROLES.index, default="")
-            return await self.users.federated(stranger.key, stranger.name, role, by), stranger.strong
+        async def prove() -> _Proven:
+            stranger, session = await provider.finish(answer, browser)
+            if session:
+                raise Refused("this was begun to connect an account, not to sign in", code="unauthenticated")
+            return await self.federation.enter(stranger, by), stranger.strong, stranger.key
 
         return await self._opened(prove(), by)
+
+    async def connect(self, principal: Principal, session: str, redirect: str, by: By) -> tuple[str, str]:
+        """As `depart`, for somebody who is signed in by `session` and wants the provider's account to open this one.
+
+        Raises `Refused` (``browser_needed`` without a session, ``second_factor_needed``) and `NotFound`.
+        """
+        self._tries.take(("journey", by.origin))
+        provider, key = self._sso(), digest(session)
+        kept = await self._records.get(SESSION, key) if session else None
+        if kept is None or kept["principal"] != principal.id:
+            raise Refused("only from a browser that is signed in can this be connected", code="browser_needed")
+        await self.users.record(principal.id)  # tokens are not people
+        await self.may_secure(principal)
+        return await provider.begin(redirect, key)
+
+    async def join(self, answer: Mapping[str, str], browser: str, by: By) -> None:
+        """The end of what `connect` began, in the same browser, while its session still stands. Raises `Refused`."""
+        self._tries.take(("origin", by.origin))
+        provider, user = self._sso(), ""
+        try:
+            stranger, session = await provider.finish(answer, browser)
+            kept = await self._records.get(SESSION, session) if session else None
+            if kept is None or float(kept["until"]) < self._clock.now():
+                raise _ended()
+            user = str(kept["principal"])
+            await self.federation.connect(stranger, user, By(user, by.origin))
+        except (Refused, NotFound) as error:
+            act = Act("federated.connect", user, user, by.origin, "refused", {"reason": error.code})
+            await self._journal.act(act)
+            raise
+
+    async def disconnect(self, principal: Principal, link: str, session: str, by: By) -> None:
+        """Take a connection away, and end what it opened but for this `session`. Raises `NotFound` or `Refused`."""
+        await self.may_secure(principal)
+        await self.federation.disconnect(principal.id, link, digest(session), by)
+        self._sessions.clear()
 
     def _sso(self) -> Provider:
         if self._provider is None:
@@ -227,15 +263,15 @@ class Identity(TokenAuth):
         secret = pyotp.random_base32()
         return secret, TOTP(secret, name=principal.name, issuer="Kith").provisioning_uri()
 
-    async def _prove(self, proof: Proof, by: By) -> tuple[Principal, bool]:
+    async def _prove(self, proof: Proof, by: By) -> _Proven:
         """Who it is, and whether more than one factor was shown. An API token counts as a key that somebody has."""
         if proof.passkey is not None:
-            return await self._known(await self.passkeys.recognise(proof.passkey, by)), True
+            return await self._known(await self.passkeys.recognise(proof.passkey, by)), True, ""
         if proof.code:
             async with self._stretching:
-                return await self.users.redeem(proof.code, proof.password, by), False
+                return await self.users.redeem(proof.code, proof.password, by), False, ""
         if proof.token:
-            return await super().authenticate(proof.token), True
+            return await super().authenticate(proof.token), True, ""
         self._tries.take(("name", proof.name.strip().casefold()[:100]))
         record = await self.users.named(proof.name)
         async with self._stretching:
@@ -247,7 +283,7 @@ class Identity(TokenAuth):
             if not proof.totp:
                 raise Refused("the code of the authenticator is needed too", code="second_factor_needed")
             await self.users.prove(str(record["id"]), str(record["totp"]), proof.totp, by)
-        return await self._known(str(record["id"])), bool(record.get("totp"))
+        return await self._known(str(record["id"])), bool(record.get("totp")), ""
 
     async def _session(self, secret: str) -> Principal:
         key, now = digest(secret), self._clock.monotonic()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -27,18 +28,23 @@ _KNOWN = 3600.0  # seconds for which the provider's description holds
 _AGAIN = 60.0  # seconds between two looks for a key that was not there
 _LEEWAY = 60
 _LARGEST = 1 << 20
+JOINING = "joining_"  # how the secret of a journey begins that is to connect an account
+_ADDRESS = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,253}", re.ASCII)
 # Signatures that the provider alone can make: nothing symmetric, and never "none" (RFC 8725, 3.1).
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """Whom the provider vouches for. `strong` when it saw two factors; `values` are those of the claim for roles."""
+    """Whom the provider vouches for. `strong` when it saw two factors; `values` are those of the claim for roles;
+    `mail` is an address only where the provider says that it has verified it.
+    """
 
     key: str
     name: str
     values: tuple[str, ...]
     strong: bool
+    mail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class _Journey:
     verifier: str
     redirect: str
     browser: str
+    session: str
 
 
 class Provider:
@@ -58,11 +65,14 @@ class Provider:
         self._described: tuple[float, Mapping[str, Any]] | None = None
         self._keys: tuple[float, jwt.PyJWKSet] | None = None
 
-    async def begin(self, redirect: str) -> tuple[str, str]:
-        """Where to send the browser, and the secret that its cookie has to bring back. Raises `Unavailable`."""
+    async def begin(self, redirect: str, session: str = "") -> tuple[str, str]:
+        """Where to send the browser, and the secret that its cookie has to bring back. Raises `Unavailable`.
+
+        `session` is the key of the session whose account is to be connected; the secret then begins otherwise.
+        """
         about = await self._about()
-        state, browser = new_secret("state_"), new_secret("journey_")
-        journey = _Journey(new_secret("nonce_"), new_secret(""), redirect, digest(browser))
+        state, browser = new_secret("state_"), new_secret(JOINING if session else "journey_")
+        journey = _Journey(new_secret("nonce_"), new_secret(""), redirect, digest(browser), session)
         self._journeys.put(digest(state), journey)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(journey.verifier.encode()).digest()).rstrip(b"=").decode()
         asked = {
@@ -78,8 +88,10 @@ class Provider:
         place = str(about["authorization_endpoint"])
         return f"{place}{'&' if urlsplit(place).query else '?'}{urlencode(asked)}", browser
 
-    async def finish(self, answer: Mapping[str, str], browser: str) -> Stranger:
-        """Who came back with `answer`, the query of the redirection. Raises `Refused` or `Unavailable`."""
+    async def finish(self, answer: Mapping[str, str], browser: str) -> tuple[Stranger, str]:
+        """Who came back with `answer`, the query of the redirection, and the session for which the journey was begun.
+        Raises `Refused` or `Unavailable`.
+        """
         journey = self._journeys.take(digest(answer.get("state", "")[:200]))
         if journey is None or journey.browser != digest(browser):
             raise _wrong("this sign-in was not begun in this browser, or too long ago")
@@ -91,19 +103,21 @@ class Provider:
         about = await self._about()
         tokens = await self._exchange(about, answer["code"], journey)
         claims = await self._verified(str(tokens.get("id_token", "")), journey.nonce)
-        if self._settings.role_claim not in claims and "userinfo_endpoint" in about:
+        mail, wanted = _mail(claims), self._settings.link_by_mail and not claims.get("email")
+        if (wanted or self._settings.role_claim not in claims) and "userinfo_endpoint" in about:
             more = await self._fetch(str(about["userinfo_endpoint"]), bearer=str(tokens.get("access_token", "")))
             if more.get("sub") == claims["sub"]:  # OpenID Connect Core, 5.3.2
+                mail = _mail(more) if wanted else mail  # an address and its mark, both of one answer
                 claims = {**more, **claims}
-        return self._stranger(claims)
+        return self._stranger(claims, mail), journey.session
 
-    def _stranger(self, claims: Mapping[str, Any]) -> Stranger:
+    def _stranger(self, claims: Mapping[str, Any], mail: str) -> Stranger:
         names = (claims.get(name) for name in ("preferred_username", "email", "name"))
         name = next((one for one in names if isinstance(one, str) and one.strip()), str(claims["sub"]))
         ways = _texts(claims.get("amr"))
         key = digest(f"{self._settings.issuer}\x1f{claims['sub']}")
         strong = bool({"mfa", "otp", "hwk", "swk", "sc", "pop"} & set(ways))  # RFC 8176
-        return Stranger(key, name.strip()[:80], _texts(claims.get(self._settings.role_claim)), strong)
+        return Stranger(key, name.strip()[:80], _texts(claims.get(self._settings.role_claim)), strong, mail)
 
     async def _exchange(self, about: Mapping[str, Any], code: str, journey: _Journey) -> Mapping[str, Any]:
         secret = self._settings.client_secret.get_secret_value()
@@ -202,6 +216,14 @@ def _named(keys: jwt.PyJWKSet, kid: str) -> Any:
 def _texts(value: Any) -> tuple[str, ...]:
     listed = cast("Sequence[Any]", value) if isinstance(value, list) else [value]
     return tuple(one for one in listed[:1000] if isinstance(one, str))
+
+
+def _mail(claims: Mapping[str, Any]) -> str:
+    """The address that the provider has verified, else an empty text. Nothing but ASCII, in which two addresses look
+    alike only where they are the same.
+    """
+    found, verified = claims.get("email"), claims.get("email_verified")
+    return found if verified is True and isinstance(found, str) and _ADDRESS.fullmatch(found) else ""
 
 
 def _safe(url: Any) -> bool:

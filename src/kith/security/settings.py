@@ -55,6 +55,11 @@ class OidcSettings(Section):
         description="Role by value of that claim; whoever has none of these values is not let in.",
     )
 
+    link_by_mail: bool = Field(
+        default=False,
+        description="Whether an address that the provider has verified opens the account whose name is that address.",
+    )
+
     @model_validator(mode="after")
     def _whole(self) -> OidcSettings:
         if self.issuer and not self.client_id:

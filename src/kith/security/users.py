@@ -19,7 +19,8 @@ from kith.core.ports import Journal, Records
 from kith.security.passwords import code_digest, hash_password, new_code
 
 USER, NAME, CODE, USED, FEDERATED = "user", "username", "code", "totp_used", "federated"
-PASSKEY = "passkey"
+PASSKEY, SESSION = "passkey", "session"
+ROLES: tuple[Role, ...] = ("guest", "member", "admin", "owner")
 _OF_USER = (PASSKEY, FEDERATED)
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 _STEP = 30  # seconds; RFC 6238, 5.2
@@ -56,7 +57,7 @@ class Users:
         if not self._seen or now - self._seen[0] >= _SECONDS:
             self._seen = now, await self._records.all(USER)
         record = self._seen[1].get(user)
-        return None if record is None or record["disabled"] else _principal(record)
+        return None if record is None or record["disabled"] else principal_of(record)
 
     async def record(self, user: str) -> Mapping[str, Any]:
         """An account as it is kept. Raises `NotFound`."""
@@ -79,35 +80,23 @@ class Users:
             raise Invalid("this user cannot be added", faults=tuple(faults))
         return await self._make(self._ids.new("u"), name.strip(), role, hours, by)
 
-    async def federated(self, key: str, name: str, role: str, by: By) -> Principal:
-        """The account of somebody whom a provider vouches for, with this role; made when first met.
-
-        The owner's role stays. A name that is taken gets a number behind it: names prove nothing.
+    async def vouched(self, name: str, role: str, link: str, about: Mapping[str, Any], by: By) -> Principal:
+        """A new account for somebody whom a provider vouches for, opened by `link`. A name that is taken gets a number
+        behind it: names prove nothing.
         """
-        kept = await self._records.get(FEDERATED, key)
-        if kept is not None:
-            record = dict(await self.record(str(kept["user"])))
-            if role and record["role"] not in (role, "owner"):
-                await self.change(str(record["id"]), by, role=role)
-                record["role"] = role
-            if record["disabled"]:
-                raise Refused("this account is shut", code="unauthenticated")
-            return _principal(record)
-        if not role:
-            raise Refused("the household's settings let nobody like this in", code="not_admitted")
         clean = "".join(letter for letter in name if letter.isprintable()).strip()[:70] or "guest"
         names = (clean if not number else f"{clean} {number + 1}" for number in range(1000))
         taken = await self._records.all(NAME)
         free = next(one for one in names if _folded(one) not in taken)
         user, now = self._ids.new("u"), self._clock.now()
-        record = {"id": user, "name": free, "role": role, "created": now, "disabled": False}
+        record = {"id": user, "name": free, "role": role, "created": now, "disabled": False, "joined": True}
         changes = [
             Change(USER, user, record, "absent"),
             Change(NAME, _folded(free), {"user": user}, "absent"),
-            Change(FEDERATED, key, {"user": user}, "absent"),
+            Change(FEDERATED, link, {"user": user, **about}, "absent"),
         ]
         await self._do("user.new", by, user, changes, {"name": free, "role": role, "by": "single sign-on"})
-        return _principal(record)
+        return principal_of(record)
 
     async def claim(self, hours: float) -> str | None:
         """A code for whoever reads the console to become the owner; None when the owner has a password already."""
@@ -142,8 +131,10 @@ class Users:
         changes = [Change(CODE, key, None, "present"), Change(USER, user, record, "present")]
         keys = (await self._records.all(PASSKEY)).items()
         changes += [Change(PASSKEY, one, None) for one, kept in keys if kept["user"] == user]
+        links = (await self._records.all(FEDERATED)).items()  # those that somebody connected, not what made the account
+        changes += [Change(FEDERATED, one, None) for one, kept in links if kept["user"] == user and kept.get("way")]
         await self._do("user.password", acting, user, changes)
-        return _principal(record)
+        return principal_of(record)
 
     async def change(self, user: str, by: By, *, role: str = "", disabled: bool | None = None) -> User:
         """Give another role, or shut out and let in again. Raises `NotFound`, `Refused` or `Invalid`."""
@@ -223,5 +214,5 @@ def _user(record: Mapping[str, Any]) -> User:
     return User(*known, disabled=bool(record["disabled"]), secured=bool(record.get("totp")))
 
 
-def _principal(record: Mapping[str, Any]) -> Principal:
+def principal_of(record: Mapping[str, Any]) -> Principal:
     return Principal(str(record["id"]), str(record["name"]), cast("Role", record["role"]))

@@ -2,6 +2,7 @@ import { LogOut } from "lucide-react";
 import type { FormEvent } from "react";
 import { useState } from "react";
 import { call, Failure, leave, me, path } from "../api";
+import { ended, reason } from "../journey";
 import { able, make } from "../passkey";
 import { language } from "../prefs";
 import { useStore } from "../store";
@@ -82,6 +83,37 @@ export function Passkeys() {
         </form>
       )}
       {Boolean(wrong) && <Wrong error={wrong} />}
+    </section>
+  );
+}
+
+type Linked = { available: boolean; links: { id: string; name: string; issuer: string; since: number }[] };
+
+/** The accounts of the provider of single sign-on that open this one. */
+export function Linked() {
+  const t = useWords();
+  const chosen = useStore(language);
+  const { data, again } = useLoad<Linked>("/api/oidc/links");
+  const [told] = useState(ended);
+  const [wrong, setWrong] = useState<unknown>(null);
+  if (!data || (!data.available && data.links.length === 0)) return null;
+  const connect = (): void => void call<{ address: string }>("/api/oidc/links", "POST").then(({ address }) => location.assign(address), setWrong);
+  return (
+    <section className="card">
+      <h2>{t("door.sso")}</h2>
+      <p>{t("account.links.text")}</p>
+      <p className="good-note" role="status">{told === "connected" && t("account.links.done")}</p>
+      <ul className="bare">
+        {data.links.map((one) => (
+          <li key={one.id} className="row">
+            <span className="grow">{one.name || "–"} <span className="hint">{one.issuer} {one.since > 0 && `${t("account.since")} ${when(one.since, chosen)}`}</span></span>
+            <Sure label={t("account.links.drop")} text={t("account.links.drop.sure", { name: one.name })} onSure={() => void call(`/api/oidc/links/${path(one.id)}`, "DELETE").then(() => (setWrong(null), again()), setWrong)}><Button kind="danger">{t("account.links.drop")}</Button></Sure>
+          </li>
+        ))}
+      </ul>
+      {data.available && <Button onClick={connect}>{t("account.links.add")}</Button>}
+      {Boolean(wrong) && <Wrong error={wrong} />}
+      {told && told !== "connected" && !wrong && <Wrong error={new Error(t(reason(told), { code: told }))} />}
     </section>
   );
 }

@@ -3,6 +3,7 @@ import type { FormEvent, ReactNode } from "react";
 import { useEffect, useState } from "react";
 import type { Proof } from "../api";
 import { call, depart, enter, Failure, fresh } from "../api";
+import { ended, reason } from "../journey";
 import { able, proof } from "../passkey";
 import { Button, Command, Wrong } from "../ui";
 import { Choose, Language } from "../ui/choose";
@@ -101,6 +102,7 @@ function Password() {
 function Others() {
   const t = useWords();
   const [sso, setSso] = useState(false);
+  const [told] = useState(ended);
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
     void call<{ available: boolean }>("/api/oidc").then((told) => setSso(told.available), () => undefined);
@@ -114,6 +116,7 @@ function Others() {
       {able() && <Button onClick={key}><KeyRound aria-hidden /> {t("door.passkey")}</Button>}
       {sso && <Button onClick={depart}>{t("door.sso")}</Button>}
       {Boolean(error) && <Wrong error={error} />}
+      {told && told !== "connected" && !error && <Wrong error={new Error(t(reason(told), { code: told }))} />}
     </div>
   );
 }

@@ -6,7 +6,7 @@ import { useStore } from "../store";
 import { Button, Command, Page } from "../ui";
 import { Choose, Language } from "../ui/choose";
 import { useWords } from "../words";
-import { Account, Authenticator, Passkeys } from "./account";
+import { Account, Authenticator, Linked, Passkeys } from "./account";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
 type Prompt = Event & { prompt: () => Promise<void> };
@@ -25,6 +25,7 @@ export default function Settings() {
         <Account />
         <Authenticator />
         <Passkeys />
+        <Linked />
         <Install />
         <section className="card">
           <h2>{t("settings.api")}</h2>

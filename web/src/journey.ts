@@ -1,0 +1,15 @@
+/** How a journey to the provider of single sign-on ended, as the address tells it: "connected", the code of a refusal, or nothing. Told once. */
+export function ended(): string {
+  const asked = new URLSearchParams(location.search);
+  const found = asked.has("connected") ? "connected" : (asked.get("refused") ?? "");
+  if (found) history.replaceState(null, "", location.pathname);
+  return /^[a-z_]{1,40}$/.test(found) ? found : "";
+}
+
+const KNOWN = ["link_taken", "not_admitted", "unauthenticated", "rate_limited"] as const;
+
+/** The key of the words for a refusal. */
+export function reason(code: string): `sso.${(typeof KNOWN)[number] | "other"}` {
+  const found = KNOWN.find((one) => one === code);
+  return `sso.${found ?? "other"}`;
+}
