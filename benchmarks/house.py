@@ -84,7 +84,7 @@ async def household(folder: Path, *, serve: bool = False, **storage: Any) -> Asy
         {
             "gateway": {"port": 0},
             "storage": storage,
-            "dialogue": {"flow": str(flow)},
+            "dialogue": {"flow": str(flow), "manners": {"debounce": 0}},
             "channels": {"loopback": {}},
             "security": {"messages_per_minute": 1e9, "burst": 1_000_000_000},
         }

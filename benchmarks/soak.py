@@ -33,7 +33,7 @@ def start(folder: Path, journal: Path | None = None, **storage: int) -> subproce
     (folder / "flow.json").write_text(json.dumps(FLOW), "utf-8")
     settings = {
         "gateway": {"port": 0},
-        "dialogue": {"flow": str(folder / "flow.json")},
+        "dialogue": {"flow": str(folder / "flow.json"), "manners": {"debounce": 0}},
         "storage": storage,
         "channels": {"loopback": loopback},
         "security": {"messages_per_minute": 1e9, "burst": 1_000_000},

@@ -94,6 +94,14 @@ def test_two_bots_do_not_talk_for_ever() -> None:
     assert len(tell(story, bot_rounds=3).heard) == 3
 
 
+def test_a_message_is_told_how_long_a_burst_pauses() -> None:
+    async def story(world: World) -> None:
+        await world.door.hear(envelope())
+
+    assert [one.pause for one in tell(story).heard] == [0.0]
+    assert [one.pause for one in tell(story, debounce=2).heard] == [2.0]
+
+
 def test_a_stranger_is_told_and_not_heard() -> None:
     async def story(world: World) -> None:
         world.welcome = Welcome(False, "who are you?")

@@ -92,7 +92,7 @@ class Matrix:
         settings = {
             "gateway": {"port": 0},
             "storage": storage,
-            "dialogue": {"flow": str(_FLOW)},
+            "dialogue": {"flow": str(_FLOW), "manners": {"debounce": 0}},
             "models": [{"name": "echo", "backend": "echo", "options": {"delay": 0.001}}],
             "channels": {"loopback": {"journal": str(folder / "journal.jsonl"), "inject": str(folder / "inject")}},
             "security": {"messages_per_minute": 1e6, "burst": 100_000},

@@ -13,7 +13,7 @@ from kith.core.ids import conversation_id
 from kith.core.message import Delta
 from kith.core.model import ChatRequest
 from kith.core.turn import Claim, Done, Turn
-from kith.dialogue.manners import joined
+from kith.dialogue.bursts import joined
 from tests.dialogue.house import House, heard, play, says
 
 STEER = {"manners": {"interjection": "steer"}}
@@ -49,6 +49,54 @@ def test_others_and_those_who_wait_are_answered_apart() -> None:
         assert [parcel.reply_to for parcel in parcels] == ["c-1", "c-2", "c-4"]
 
     play(scene, says("free"), manners={"debounce": 0.02})
+
+
+@pytest.mark.parametrize(
+    ("pause", "asked", "replies"), [(0.05, None, ["c-2"]), (0.0, None, ["c-1", "c-2"]), (9.0, 0, ["c-1", "c-2"])]
+)
+def test_the_place_says_how_long_a_burst_pauses_unless_the_settings_do(
+    pause: float, asked: float | None, replies: list[str]
+) -> None:
+    async def scene(house: House) -> None:
+        for number, text in enumerate(("tell me what rhymes", "with tree"), 1):
+            await house.engine.hear(heard(number, text, pause=pause))
+        assert [parcel.reply_to for parcel in await house.outbox(len(replies))] == replies
+
+    play(scene, says("free"), manners={} if asked is None else {"debounce": asked})
+
+
+@pytest.mark.parametrize(
+    "burst",
+    [
+        ("提醒我八点吃药", "提醒我九点睡觉"),
+        ("remind me at 8 to call Tom", "remember that I like tea"),
+        ("continue here", "what time is it?"),
+        ("yes", "no"),
+    ],
+)
+def test_what_a_rule_understands_is_answered_by_itself(burst: tuple[str, str]) -> None:
+    async def scene(house: House) -> None:
+        for number, text in enumerate(burst, 1):
+            await house.engine.hear(heard(number, text, pause=9.0))
+        assert [parcel.reply_to for parcel in await house.outbox(2)] == ["c-1", "c-2"]
+
+    play(scene, says("free"))
+
+
+def test_what_is_taken_back_while_a_burst_pauses_is_not_answered_and_the_rest_is() -> None:
+    async def scene(house: House) -> None:
+        first = await house.engine.hear(heard(1, "what rimes with tree", pause=0.3))
+        async with asyncio.timeout(10):
+            while not ((work := house.engine._active.get(first.id)) and work.gathering):
+                await asyncio.sleep(0)
+        await house.engine.hear(heard(2, "and with sea", pause=0.3))
+        house.engine.cancel(first.id)
+        await house.engine.hear(heard(3, "what rhymes with tree", pause=0.3, edits="c-1"))
+        assert [parcel.reply_to for parcel in await house.outbox(2)] == ["c-2", "c-3"]
+        turns = await house.storage.store.turns(conversation_id("test", "a", "c"))
+        assert [bool(turn.spoke) for turn in turns] == [False, True, True]
+
+    play(scene, says("free"))
 
 
 class Slow:

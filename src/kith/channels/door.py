@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kith.channels.kit import ChannelSettings, Limits
 from kith.channels.media import weighed
@@ -48,11 +48,17 @@ Say = Callable[[Parcel], Awaitable[object]]
 
 
 class Door:
-    """`say` sends a parcel at once, past the outbox: words to somebody who was not let in."""
+    """`say` sends a parcel at once, past the outbox: words to somebody who was not let in.
 
-    def __init__(self, settings: ChannelSettings, house: House, say: Say, limits: Limits | None = None) -> None:
+    `pause` is how long a message waits for more of the same person, where the settings do not say.
+    """
+
+    def __init__(
+        self, settings: ChannelSettings, house: House, say: Say, limits: Limits | None = None, pause: float = 0.0
+    ) -> None:
         self._settings, self._house, self._say = settings, house, say
         self._limits = limits or Limits()
+        self._pause = pause if settings.debounce is None else settings.debounce
         rounds = max(settings.bot_rounds, 1)
         self._bots = Buckets(rounds / 10, rounds, house.clock)
         self._turns: OrderedDict[str, str] = OrderedDict()
@@ -82,7 +88,7 @@ class Door:
         if not more:
             self._tell_soon(envelope, sorry)
             return self._nothing(envelope)
-        accepted = await self._house.talk.hear(envelope)
+        accepted = await self._house.talk.hear(replace(envelope, pause=self._pause) if self._pause else envelope)
         if sorry and not accepted.duplicate:
             self._tell_soon(envelope, sorry)
         self._turns[_place(envelope, envelope.platform_id)] = accepted.id

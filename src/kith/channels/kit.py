@@ -89,6 +89,12 @@ class ChannelSettings(Section):
         default="auto",
         description="Whether a reply is shown while it is made, by editing it, where the platform can do that.",
     )
+    debounce: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="Seconds of silence before a message is answered, with what came meanwhile; absent: its own.",
+    )
     bot_rounds: int = Field(
         default=0, ge=0, le=100, description="Messages of another bot answered in ten minutes, in one conversation."
     )

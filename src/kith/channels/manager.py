@@ -357,7 +357,7 @@ class ChannelManager:
         keeper = self._keep(
             route,
             _builder(manifest, lambda kit: entry(settings, kit), self._kit),
-            Door(settings, self._house(access), lambda parcel: self._say(name, parcel), route.limits),
+            Door(settings, self._house(access), lambda parcel: self._say(name, parcel), route.limits, _pause(manifest)),
             float(details.get("liveness", 0)),
         )
         if (manner := _manner(details, policy, settings.streaming)) is not None and hasattr(keeper.channel, "edit"):
@@ -443,6 +443,14 @@ def _manner(details: Mapping[str, Any], policy: str, wanted: str) -> Manner | No
         return None
     limit = int(details.get("edit_limit", details.get("limit", 2000)))
     return Manner(every, limit, cast("Unit", details.get("unit", "chars")), policy == "idempotent")
+
+
+def _pause(manifest: Manifest) -> float:
+    """For how many seconds a message waits for more, where people write in bursts. Raises `Invalid`."""
+    found = manifest.details.get("burst", 0)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 10:
+        raise Invalid(f"{manifest.path}: 'burst' is a number of seconds, at most 10")
+    return float(found)
 
 
 def _is_local(manifest: Manifest) -> bool:

@@ -110,7 +110,8 @@ class Envelope:
     `mentioned` says that the bot was addressed by name or by an answer to it, `bot` that another program wrote this,
     `thread` names the thread within the conversation. `edits` is the platform's id of the earlier message that this
     one replaces (without parts: takes back), and `reaction` what was put to the message `reply_to` (``👍``; with a
-    ``-`` in front: taken away again). They are empty for an ordinary new message.
+    ``-`` in front: taken away again). They are empty for an ordinary new message. `pause` is for how many seconds its
+    place of origin lets a message wait for more of the same person: where people write in bursts, and nobody waits.
     """
 
     channel: str
@@ -130,6 +131,7 @@ class Envelope:
     thread: str = ""
     edits: str = ""
     reaction: str = ""
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kith.core.errors import Broken, Invalid, KithError, Refused, Unavailable
@@ -12,8 +12,9 @@ from kith.core.events import FlowReloaded, MessageReceived
 from kith.core.ids import conversation_id
 from kith.core.message import Delta, Envelope, Message
 from kith.core.turn import Accepted, Claim, Dead, Later, Turn
+from kith.dialogue.bursts import joinable, joined, pause, whole
 from kith.dialogue.draft import Draft, Ports
-from kith.dialogue.manners import LONGEST, joinable, joined
+from kith.dialogue.manners import LONGEST
 from kith.dialogue.session import spoken_language
 from kith.dialogue.turn import Runner, Stage, admit, apology, resolve, speak
 from kith.runtime.health import Health
@@ -40,6 +41,7 @@ class _Work:
     live: bool = False
     changed: bool = False
     changes: int = 0
+    gathering: bool = False
 
 
 @dataclass(slots=True)
@@ -141,7 +143,7 @@ class Engine:
         if work is None or work.task is None or work.draft.stopping or work.draft.closing:
             return
         work.draft.stopping = True
-        if work.live:  # a task that is cancelled before its first step takes none
+        if work.live and not work.gathering:  # a task that is cancelled before its first step takes none
             work.task.cancel()
 
     def _interject(self, conversation: str, envelope: Envelope) -> None:
@@ -283,22 +285,31 @@ class Engine:
 
     async def _gather(self, work: _Work, claim: Claim) -> None:
         """Wait for the end of a burst: until nothing more has come for a while."""
-        pause, heard = self._ports.settings.manners.debounce, -1
-        if not pause or not claim.envelope.deliver or claim.envelope.message.role != "user":
+        silence, heard = pause(self._ports.settings.manners, claim.envelope), -1
+        if not silence or work.draft.stopping or self._whole(claim.envelope.message.text):
             return
-        for _ in range(max(int(LONGEST / pause), 1)):
+        work.gathering = True
+        for _ in range(max(int(LONGEST / silence), 1)):
             work.changed = True
-            await self._ports.clock.sleep(pause)
-            if len(await self._join(work, claim)) == heard:
+            await self._ports.clock.sleep(silence)
+            if work.draft.stopping or len(await self._join(work, claim, self._whole)) == heard:
                 break
             heard = len(work.draft.joined)
+        work.gathering = False
+        if work.draft.stopping:  # taken back, or written anew: what came behind it gets an answer of its own
+            work.draft = Draft(claim.id, claim.envelope, work.draft.emit, claim, stopping=True)
 
-    async def _join(self, work: _Work, claim: Claim) -> Sequence[str]:
+    def _whole(self, text: str) -> bool:
+        """Whether a message needs no other to be understood."""
+        return whole(text, self._ports.flows.current, self._ports.clock.now())
+
+    async def _join(self, work: _Work, claim: Claim, alone: Callable[[str], bool] = lambda _: False) -> Sequence[str]:
         """Begin the turn anew, with what waits behind it. Raises `Refused` when the lease is lost."""
         work.changed = True  # nothing cancels this: what comes now is read, or has a turn of its own
-        envelope, names = joined(await self._ports.inbox.renew(claim))
+        envelope, names = joined(await self._ports.inbox.renew(claim), alone)
         before = work.draft
-        work.draft, work.changed = Draft(before.id, envelope, before.emit, before.claim, joined=names), False
+        work.draft = Draft(before.id, envelope, before.emit, before.claim, joined=names, stopping=before.stopping)
+        work.changed = False
         return names
 
     async def _take(self, draft: Draft, claim: Claim, start: Stage) -> None:

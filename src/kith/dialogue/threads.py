@@ -17,6 +17,7 @@ from kith.dialogue.normal import normal
 from kith.runtime.locale import tr
 
 _LOOKED = 100
+_LONGEST = 120  # characters of such a wish
 _HERE = re.compile(
     r"(please )?(let us |let's |lets )?(continue|go on|carry on|resume)( our (talk|chat|conversation))? here"
     r"|(请|我们)?在?(这里|这儿|这边)(接着|继续)(聊|说)吧?"
@@ -39,7 +40,7 @@ _APART = re.compile(
 
 async def followed(draft: Draft, store: Store, text: str) -> bool:
     """Whether this was such a wish; then it is answered, and in force when the turn is kept."""
-    if draft.claim is None or draft.conversation is None or draft.envelope.kind != "direct" or len(text) > 120:
+    if draft.claim is None or draft.conversation is None or draft.envelope.kind != "direct" or len(text) > _LONGEST:
         return False
     plain, place = normal(text).strip(" .!。！"), _place(draft)
     if _APART.fullmatch(plain):
@@ -52,6 +53,12 @@ async def followed(draft: Draft, store: Store, text: str) -> bool:
         return False
     draft.understanding = Understanding("thread", confidence=1.0, by="rule")
     return True
+
+
+def goes_on(text: str) -> bool:
+    """Whether a message is, in so many words, about going on with a conversation or parting from it."""
+    plain = normal(text).strip(" .!。！")
+    return len(text) <= _LONGEST and any(form.fullmatch(plain) for form in (_APART, _HERE, _FROM, _ON))
 
 
 async def _wanted(draft: Draft, store: Store, plain: str) -> Conversation | None:

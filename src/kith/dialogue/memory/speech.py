@@ -45,6 +45,13 @@ async def spoken(memory: Memory, text: str, where: Where, locale: str) -> Said |
     return await _asked(memory, plain, where, locale)
 
 
+def about_memory(text: str) -> bool:
+    """Whether a message asks to remember, to forget, or for what is remembered."""
+    plain = normal(text)
+    asks = _ALL.fullmatch(plain) or _FORGET.match(text) or _SHOW.fullmatch(plain)
+    return len(text) <= _LONGEST and bool(asks or asked_to_remember(text))
+
+
 def noted(text: str, locale: str) -> str | None:
     """What is said to a message that asks for something to be remembered."""
     if asked_to_remember(text) is None:
