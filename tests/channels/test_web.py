@@ -213,6 +213,26 @@ def test_principals_cannot_see_one_another(house: Open) -> None:
     asyncio.run(story())
 
 
+def test_a_reply_is_stopped_on_another_page_of_its_person_as_soon_as_a_piece_of_it_came_there(house: Open) -> None:
+    async def story() -> None:
+        async with house() as home:
+            await home.manager.start("w")
+            first, second = Client(home), Client(home)
+            first.say(type="message", id="1", text="a long story")
+            (accepted,) = await first.until("accepted")
+            second.say(type="resume")
+            await second.until("resumed")
+            home.streams.publish(topic(), "delta", {"turn": accepted["turn"], "text": "Once"})
+            await second.until("delta")
+            second.say(type="cancel", turn=accepted["turn"])
+            await home.until(lambda: home.talk.cancelled == [accepted["turn"]])
+            await first.leave()
+            await second.leave()
+            await home.manager.stop()
+
+    asyncio.run(story())
+
+
 HOSTILE = [
     "", "nul", "[]", "{}", '{"type":"launch"}', '{"type":["message"]}', '{"type":"message"}',
     '{"type":"message","id":1,"text":"x"}', '{"type":"message","id":"","text":"x"}',

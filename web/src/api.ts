@@ -95,7 +95,20 @@ export type Proof = { code?: string; name?: string; password?: string; totp?: st
 /** Whether this browser was signed in before. The session itself is a cookie that no script can read. */
 export const known = (): boolean => kept("local", "known") === "yes";
 
-export async function call<T>(path: string, method = "GET", body?: unknown): Promise<T> {
+const going = new Map<string, Promise<unknown>>();
+
+/** Ask the server. The same change asked for twice, by a double click, while it is on its way is one. Throws `Failure`. */
+export function call<T>(path: string, method = "GET", body?: unknown): Promise<T> {
+  if (method === "GET" || body instanceof Blob) return ask<T>(path, method, body);
+  const key = `${method} ${path} ${JSON.stringify(body) ?? ""}`;
+  const known = going.get(key);
+  if (known) return known as Promise<T>;
+  const made = ask<T>(path, method, body).finally(() => going.delete(key));
+  going.set(key, made);
+  return made;
+}
+
+async function ask<T>(path: string, method: string, body: unknown): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
   const raw = body instanceof Blob;
   if (body !== undefined) headers["Content-Type"] = raw ? body.type || "application/octet-stream" : "application/json";
@@ -106,7 +119,8 @@ export async function call<T>(path: string, method = "GET", body?: unknown): Pro
     throw new Failure(0, "unreachable", "Kith cannot be reached");
   }
   const told: unknown = await answer.json().catch(() => null);
-  if (answer.ok) return told as T;
+  if (answer.ok && (told !== null || method !== "GET")) return told as T;
+  if (answer.ok) throw new Failure(0, "unreachable", "the answer broke off");
   const error = (told as { error?: Partial<Failure> } | null)?.error;
   if (answer.status === 401) forget();
   throw new Failure(
@@ -122,7 +136,7 @@ export async function call<T>(path: string, method = "GET", body?: unknown): Pro
 export async function enter(proof: Proof): Promise<void> {
   await call("/api/session", "POST", proof);
   keep("local", "known", "yes");
-  me.set(await call<Me>("/api/me"));
+  await resume();
 }
 
 /** Go to the provider of single sign-on; it sends the browser back with a session. */
@@ -133,7 +147,16 @@ export function depart(): void {
 
 /** Go on with the session of this browser. */
 export async function resume(): Promise<void> {
-  me.set(await call<Me>("/api/me"));
+  const found = await call<Me>("/api/me");
+  keep("local", "who", found.id);
+  me.set(found);
+}
+
+/** The browser has one session for all of its pages: whoever signs in or out on one of them does so on this one too. */
+export function elsewhere(event: Pick<StorageEvent, "key" | "newValue">): void {
+  if (event.key !== "kith.who" || (event.newValue ?? "") === (me.get()?.id ?? "")) return;
+  if (event.newValue) void resume().catch(() => undefined);
+  else forget();
 }
 
 /** Sign out, here or in every browser. */
@@ -144,6 +167,7 @@ export async function leave(everywhere = false): Promise<void> {
 
 export function forget(): void {
   keep("local", "known", "");
+  keep("local", "who", "");
   fresh.set(false);
   me.set(null);
 }

@@ -75,12 +75,12 @@ function Rooms() {
   if (!who) return <Door />;
   if (first) return <Suspense fallback={<Waiting />}><Welcome /></Suspense>;
   return (
-    <Shell>
+    <Shell key={who.id}>
       <Suspense fallback={<Waiting />}>
         <Switch>
           <Route path="/"><Redirect to="/c/main" replace /></Route>
-          <Route path="/c/:name">{({ name }) => <Chat key={name} name={decodeURIComponent(name)} />}</Route>
-          <Route path="/h/:id">{({ id }) => <Archive key={id} id={decodeURIComponent(id)} />}</Route>
+          <Route path="/c/:name">{({ name }) => <Chat key={name} name={plain(name)} />}</Route>
+          <Route path="/h/:id">{({ id }) => <Archive key={id} id={plain(id)} />}</Route>
           <Route path="/models"><Models /></Route>
           <Route path="/state"><State /></Route>
           <Route path="/flow"><Flow /></Route>
@@ -101,6 +101,15 @@ function Rooms() {
       </Suspense>
     </Shell>
   );
+}
+
+/** A name out of an address, which anybody may have typed. */
+function plain(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function Lost() {

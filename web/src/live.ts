@@ -8,6 +8,9 @@ type Hooks = { frame: (frame: Frame) => void; open: () => void; refused: () => v
 const PING = 25_000;
 const SILENCE = 15_000;
 const SLOWEST = 15_000;
+/** How long a line that may have died in a sleep has for a word, and a new one for opening. */
+const WAKING = 5000;
+const OPENING = 15_000;
 
 /**
  * One WebSocket to the channel `web` that comes back by itself. The browser sends the session's cookie along, so no
@@ -52,7 +55,9 @@ export class Live {
   }
 
   readonly #hurry = (): void => {
-    if (document.visibilityState === "hidden" || this.line.get() !== "waiting") return;
+    if (document.visibilityState === "hidden") return;
+    if (this.line.get() === "open") this.#ask(WAKING);
+    if (this.line.get() !== "waiting") return;
     clearTimeout(this.#retry);
     this.#connect();
   };
@@ -63,7 +68,10 @@ export class Live {
     const socket = this.make(url, ["kith"]);
     this.#socket = socket;
     let opened = false;
+    clearTimeout(this.#pulse);
+    this.#pulse = setTimeout(() => this.#drop(), OPENING);
     socket.onopen = () => {
+      if (socket !== this.#socket) return;
       opened = true;
       this.#tries = 0;
       this.line.set("open");
@@ -71,6 +79,7 @@ export class Live {
       this.hooks.open();
     };
     socket.onmessage = (event: MessageEvent) => {
+      if (socket !== this.#socket) return;
       this.#beat();
       const frame = read(String(event.data));
       if (frame) this.hooks.frame(frame);
@@ -94,10 +103,21 @@ export class Live {
   /** A connection that died without a word is noticed: a ping has to be answered. */
   #beat(): void {
     clearTimeout(this.#pulse);
-    this.#pulse = setTimeout(() => {
-      this.send({ type: "ping" });
-      this.#pulse = setTimeout(() => this.#socket?.close(), SILENCE);
-    }, PING);
+    this.#pulse = setTimeout(() => this.#ask(SILENCE), PING);
+  }
+
+  #ask(patience: number): void {
+    clearTimeout(this.#pulse);
+    this.send({ type: "ping" });
+    this.#pulse = setTimeout(() => this.#drop(), patience);
+  }
+
+  /** Give up a connection at once: without a network its closing would wait for the other side. */
+  #drop(): void {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    if (!this.#closed) this.#again();
   }
 }
 

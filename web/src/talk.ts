@@ -23,6 +23,7 @@ export type Said = {
   /** What was looked up, as far as it is known: for a live reply only after a reload. */
   passages?: { text: string; title: string }[];
 };
+export type Draft = { text: string; parts: Media[] };
 export type Thread = { name: string; said: Said[]; loaded: boolean; error: string };
 
 const KEPT = 100;
@@ -35,6 +36,11 @@ export class Talk {
   readonly #threads = new Map<string, Store<Thread>>();
   readonly #cursor = new Map<string, string>();
   readonly #models = new Map<string, string>();
+  /** What is being written in each conversation, kept while other pages are looked at. */
+  readonly drafts = new Map<string, Draft>();
+  #asked = 0;
+  #listed = 0;
+  #openings = 0;
   #heard: Frame[] = [];
 
   constructor(make?: (url: string, protocols: string[]) => WebSocket) {
@@ -57,11 +63,22 @@ export class Talk {
 
   /** Read the list of conversations again. */
   async refresh(): Promise<void> {
-    try {
-      this.list.set((await call<{ conversations: Talked[] }>("/api/history?limit=100")).conversations);
-    } catch {
-      if (this.list.get() === null) this.list.set([]);
-    }
+    await this.#list().catch(() => undefined);
+  }
+
+  /** Throws `Failure`. An answer that a later one has overtaken changes nothing. */
+  async #list(): Promise<void> {
+    const mine = ++this.#asked;
+    const told = await call<{ conversations: Talked[] }>("/api/history?limit=100");
+    if (mine < this.#listed) return;
+    this.#listed = mine;
+    this.list.set(told.conversations);
+  }
+
+  /** Read a conversation again that could not be read. */
+  reload(name: string): void {
+    this.#patch(name, { loaded: false, error: "" });
+    void this.#load(name);
   }
 
   say(name: string, text: string, model: string, parts: Media[] = []): void {
@@ -108,32 +125,42 @@ export class Talk {
   }
 
   async #load(name: string): Promise<void> {
-    if (this.list.get() === null) await this.refresh();
-    const known = this.list.get()?.find((one) => one.name === name);
-    let after = "";
     try {
-      if (known) {
-        const found = await call<{ turns: Turn[] }>(`/api/conversations/${path(known.id)}/turns?limit=${KEPT}`);
-        const past = found.turns.flatMap(remembered);
-        // What was said here while the past was fetched may be in it already: what the page saw live stays.
-        this.#edit(name, (all) => [...past.filter((one) => !all.some((other) => other.id === one.id || other.turn === one.turn)), ...all]);
-        after = found.turns.at(-1)?.id ?? "";
-      }
+      if (this.list.get() === null) await this.#list();
+      const after = this.id(name) ? await this.#remember(name) : "";
+      if (!this.#cursor.has(name)) this.#cursor.set(name, after);
       this.#patch(name, { loaded: true, error: "" });
     } catch (error) {
       this.#patch(name, { loaded: true, error: error instanceof Error ? error.message : String(error) });
     }
-    if (!this.#cursor.has(name)) this.#cursor.set(name, after);
     this.#follow(name);
   }
 
+  /** Put what is stored of a conversation before what the page saw of it; the last turn. Throws `Failure`. */
+  async #remember(name: string): Promise<string> {
+    const { turns } = await call<{ turns: Turn[] }>(`/api/conversations/${path(this.id(name))}/turns?limit=${KEPT}`);
+    this.#edit(name, (all) => merged(turns.flatMap(remembered), all));
+    return turns.at(-1)?.id ?? "";
+  }
+
+  /** What another page or device said is heard here only as its answer: the rest of that turn is in the store. */
+  #complete(name: string, frames: Frame[]): void {
+    const { said, loaded, error } = this.thread(name).get();
+    const strange = frames.some((one) => one.type === "end" && one.turn && !said.some((known) => known.by === "me" && known.turn === one.turn));
+    if (strange && loaded && !error) void this.#list().then(() => (this.id(name) ? this.#remember(name) : "")).catch(() => undefined);
+  }
+
   #opened(): void {
-    for (const [name, store] of this.#threads) if (store.get().loaded) this.#follow(name);
+    if (++this.#openings > 1) void this.refresh();
+    for (const [name, store] of this.#threads) {
+      if (store.get().error) this.reload(name);
+      else if (store.get().loaded) this.#follow(name);
+    }
   }
 
   /** Follow a conversation, and say again what may not have gone out: its id makes a second copy harmless. */
   #follow(name: string): void {
-    this.live.send({ type: "resume", conversation: name, after: this.#cursor.get(name) ?? "" });
+    this.live.send({ type: "resume", conversation: name, after: this.#cursor.get(name) ?? null });
     for (const said of this.thread(name).get().said) if (said.state === "sending") this.#send(name, said);
   }
 
@@ -150,6 +177,7 @@ export class Talk {
       if (mine.length === 0) continue;
       for (const frame of mine) if (frame.at) this.#cursor.set(name, String(frame.at));
       store.set({ ...store.get(), said: mine.reduce((all, frame) => CHANGES[frame.type]?.(all, frame) ?? all, store.get().said) });
+      this.#complete(name, mine);
     }
     if (frames.some((frame) => frame.type === "end" || frame.type === "accepted")) void this.refresh();
   }
@@ -172,6 +200,14 @@ export class Talk {
 
 function blank(id: string, by: Said["by"]): Said {
   return { id, by, text: "", parts: [], turn: "", at: 0, sources: [], model: "", state: "done", note: "" };
+}
+
+/** What is stored and what the page saw, each once: of a turn that began on this page its own view stays, it knows more. */
+export function merged(past: Said[], all: Said[]): Said[] {
+  const own = new Set(all.flatMap((one) => (one.by === "me" && one.turn ? [one.turn] : [])));
+  const stored = [...new Set(past.map((one) => one.turn))];
+  const told = stored.flatMap((turn) => (own.has(turn) ? all : past).filter((one) => one.turn === turn));
+  return [...told, ...all.filter((one) => !stored.includes(one.turn))];
 }
 
 function words(parts: Part[]): string {
@@ -201,6 +237,8 @@ const text = (value: unknown): string => (typeof value === "string" ? value : ""
 export const CHANGES: Record<string, Change> = {
   accepted: (all, frame) => {
     const turn = text(frame.turn);
+    // Accepted before, and known from the store by now: a second copy of it shows nothing new.
+    if (all.some((one) => one.by === "me" && one.turn === turn && one.id !== frame.id)) return all.filter((one) => one.id !== frame.id);
     const sent = all.map((one): Said => (one.id === frame.id ? { ...one, turn, state: "kept" } : one));
     if (sent.some((one) => one.by === "kith" && one.turn === turn)) return sent;
     return [...sent, coming(turn)];

@@ -1,7 +1,8 @@
 import { ArrowUp, Paperclip, Square, X } from "lucide-react";
 import type { ClipboardEvent, DragEvent, KeyboardEvent, Ref } from "react";
-import { useImperativeHandle, useLayoutEffect, useRef, useState } from "react";
+import { useEffect, useImperativeHandle, useLayoutEffect, useRef, useState } from "react";
 import type { Media } from "../api";
+import { theTalk } from "../house";
 import { kept, keep } from "../store";
 import { IconButton } from "../ui";
 import { useLoad } from "../ui/load";
@@ -23,12 +24,19 @@ export function Composer({ name, busy, say, stop, pen }: Props) {
   const field = useRef<HTMLTextAreaElement>(null);
   const picker = useRef<HTMLInputElement>(null);
   const { data } = useLoad<Listed>("/api/models");
-  const [text, setText] = useState("");
+  const { drafts } = theTalk();
+  const [text, setText] = useState(drafts.get(name)?.text ?? "");
   const [note, setNote] = useState("");
   const [over, setOver] = useState(false);
-  const [parts, setParts] = useState<Media[]>([]);
+  const [parts, setParts] = useState<Media[]>(drafts.get(name)?.parts ?? []);
+  const [coming, setComing] = useState(0);
   const [model, setModel] = useState(kept("session", "model"));
-  const ready = Boolean(text.trim()) || parts.length > 0;
+  // What is still on its way belongs to this message, not to the next one.
+  const ready = coming === 0 && (Boolean(text.trim()) || parts.length > 0);
+  useEffect(() => {
+    if (text || parts.length > 0) drafts.set(name, { text, parts });
+    else drafts.delete(name);
+  }, [drafts, name, text, parts]);
   useLayoutEffect(() => {
     const here = field.current;
     if (!here) return;
@@ -64,9 +72,14 @@ export function Composer({ name, busy, say, stop, pen }: Props) {
     }
   };
   const add = async (file: Blob, title: string): Promise<void> => {
-    const part = await bring(file, title);
-    setParts((old) => [...old, part].slice(0, MOST));
-    setNote(unread(part, data));
+    setComing((count) => count + 1);
+    try {
+      const part = await bring(file, title);
+      setParts((old) => [...old, part].slice(0, MOST));
+      setNote(unread(part, data));
+    } finally {
+      setComing((count) => count - 1);
+    }
   };
   const unread = (part: Media, listed: Listed | null): string => {
     const can = (skill: string): boolean => Boolean(listed?.models.some((one) => one.kind === skill || one.capabilities.includes(skill)));
@@ -90,8 +103,8 @@ export function Composer({ name, busy, say, stop, pen }: Props) {
   };
   return (
     <form className={over ? "composer over" : "composer"} onSubmit={(event) => (event.preventDefault(), send())} onDrop={drop} onDragOver={(event) => (event.preventDefault(), setOver(true))} onDragLeave={() => setOver(false)}>
-      {parts.length > 0 && <Brought parts={parts} remove={(at) => setParts(parts.filter((_, place) => place !== at))} />}
-      {note && <p className="note" role="status">{note}</p>}
+      {parts.length > 0 && <Brought parts={parts} remove={(at) => setParts((old) => old.filter((_, place) => place !== at))} />}
+      {(note || coming > 0) && <p className="note" role="status">{coming > 0 ? t("chat.part.coming") : note}</p>}
       <textarea ref={field} rows={1} value={text} onChange={(e) => setText(e.target.value)} onKeyDown={key} onPaste={paste} placeholder={t("chat.write")} aria-label={t("chat.write")} enterKeyHint="send" />
       <div className="composer-foot">
         <IconButton label={t("chat.attach")} onClick={() => picker.current?.click()}><Paperclip /></IconButton>

@@ -27,23 +27,39 @@ export function Chat({ name }: { name: string }) {
   const busy = said.some((one) => one.state === "coming");
   const [, go] = useLocation();
   const [wrong, setWrong] = useState<unknown>(null);
+  const here = useRef(true);
+  const turning = useRef(false);
+  useEffect(() => (here.current = true, () => void (here.current = false)), []);
   const say = (text: string, chosen: string, parts: Media[] = []): void => {
     model.current = chosen;
     talk.say(name, text, chosen, parts);
   };
   const acts = useMemo(() => {
     // What was said stays as it was: to say it otherwise is to go on beside it.
-    const aside = (turn: string, before: boolean, then: (fresh: string) => void): void => {
+    const aside = async (turn: string, before: boolean, then: (fresh: string) => void): Promise<boolean> => {
+      if (turning.current) return false;
+      turning.current = true;
       setWrong(null);
-      void talk.branch(name, turn, before).then((fresh) => (then(fresh), go(`/c/${fresh}`)), setWrong);
+      try {
+        const fresh = await talk.branch(name, turn, before);
+        then(fresh);
+        // Whoever has gone to another page meanwhile stays there.
+        if (here.current) go(`/c/${fresh}`);
+        return true;
+      } catch (reason) {
+        setWrong(reason);
+        return false;
+      } finally {
+        turning.current = false;
+      }
     };
     return {
       edit: (one: Said, text: string) => aside(one.turn, true, (fresh) => talk.say(fresh, text, model.current, one.parts.filter(isMedia))),
       redo: (one: Said) => {
         const asked = talk.thread(name).get().said.find((other) => other.by === "me" && other.turn === one.turn);
-        if (asked) aside(one.turn, true, (fresh) => talk.say(fresh, asked.text, model.current, asked.parts.filter(isMedia)));
+        if (asked) void aside(one.turn, true, (fresh) => talk.say(fresh, asked.text, model.current, asked.parts.filter(isMedia)));
       },
-      branch: (one: Said) => aside(one.turn, false, () => undefined),
+      branch: (one: Said) => void aside(one.turn, false, () => undefined),
       again: (id: string) => talk.again(name, id),
       rate: true,
     };
@@ -54,9 +70,9 @@ export function Chat({ name }: { name: string }) {
     <section className="chat" aria-label={t("chat.label")}>
       <div className="scroll" ref={place} tabIndex={0} role="log" aria-label={t("chat.label")} aria-live="off">
         {!thread.loaded && said.length === 0 && <Waiting />}
-        {thread.error && <Wrong error={new Error(thread.error)} />}
+        {thread.error && <Wrong error={new Error(thread.error)} again={() => talk.reload(name)} />}
         {Boolean(wrong) && <Wrong error={wrong} />}
-        {thread.loaded && said.length === 0 && <Hello say={(text) => say(text, "")} />}
+        {thread.loaded && !thread.error && said.length === 0 && <Hello say={(text) => say(text, "")} />}
         <div className="column">{said.map((one) => <Message key={one.id} said={one} acts={acts} />)}</div>
       </div>
       <p className="unseen" role="status">{last?.by === "kith" && last.state === "done" ? last.text.slice(0, 600) : ""}</p>

@@ -1,6 +1,6 @@
 import { BookOpen, CircleStop, GitBranch, Pencil, RotateCcw, ThumbsDown, ThumbsUp, Volume2 } from "lucide-react";
 import type { KeyboardEvent } from "react";
-import { lazy, memo, Suspense, useEffect, useState } from "react";
+import { lazy, memo, Suspense, useEffect, useRef, useState } from "react";
 import type { Part } from "../api";
 import { call, Failure, path } from "../api";
 import { Markdown } from "../markdown";
@@ -16,7 +16,8 @@ const Chart = lazy(() => import("../markdown/chart"));
 const LONG = 1500;
 
 export type Acts = {
-  edit?: (said: Said, text: string) => void;
+  /** Whether it could be said otherwise. */
+  edit?: (said: Said, text: string) => Promise<boolean>;
   redo?: (said: Said) => void;
   branch?: (said: Said) => void;
   again?: (id: string) => void;
@@ -34,7 +35,7 @@ export const Message = memo(function Message({ said, acts }: { said: Said; acts:
   return (
     <article className={mine ? "said mine" : "said theirs"} aria-label={mine ? t("chat.me") : t("chat.kith")} aria-busy={said.state === "coming"}>
       {mine && said.parts.map((part, place) => <Piece key={place} part={part} />)}
-      {mine && editing && <Edit text={said.text} done={(text) => (setEditing(false), text && edit?.(said, text))} />}
+      {mine && editing && <Edit text={said.text} done={(text) => (text ? void edit?.(said, text).then((done) => done && setEditing(false)) : setEditing(false))} />}
       {mine && !editing && said.text && <p className="bubble">{said.text}</p>}
       {!mine && <Answer said={said} />}
       {said.state === "failed" && (
@@ -171,6 +172,9 @@ function Speak({ text }: { text: string }) {
     synth.addEventListener?.("voiceschanged", look);
     return () => synth.removeEventListener?.("voiceschanged", look);
   }, []);
+  const loud = useRef(false);
+  loud.current = speaking;
+  useEffect(() => () => void (loud.current && speechSynthesis.cancel()), []);
   const tongue = /[\u3400-\u9fff]/.test(text) ? "zh" : chosen;
   const voice = voices.find((one) => one.lang.toLowerCase().startsWith(tongue));
   if (!voice) return null;

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { call } from "../api";
 import { language } from "../prefs";
 import { useStore } from "../store";
@@ -21,22 +21,31 @@ export default function Audit() {
   const [first, setFirst] = useState(0);
   const [error, setError] = useState<unknown>(null);
   const [query, setQuery] = useState("");
+  const round = useRef(0);
+  const reading = useRef(-1);
   const read = async (end: number): Promise<void> => {
+    const mine = round.current;
+    if (reading.current === end) return;
+    reading.current = end;
     const begin = Math.max(0, end - PAGE);
     const told = await call<{ entries: Entry[] }>(`/api/audit?after=${begin}&limit=${Math.max(1, end - begin)}`);
+    if (mine !== round.current) return;
     setEntries((old) => [...(old ?? []), ...told.entries.reverse()]);
     setFirst(begin);
   };
   const verify = async (): Promise<void> => {
+    const mine = ++round.current;
+    reading.current = -1;
     setChecked(null);
     setEntries(null);
     setError(null);
     try {
       const found = await chain();
+      if (mine !== round.current) return;
       setChecked(found);
       await read(found.last);
     } catch (reason) {
-      setError(reason);
+      if (mine === round.current) setError(reason);
     }
   };
   useEffect(() => void verify(), []);
@@ -60,7 +69,7 @@ export default function Audit() {
           </li>
         ))}
       </ul>
-      {first > 0 && entries && <Button onClick={() => void read(first).catch(setError)}>{t("audit.older")}</Button>}
+      {first > 0 && entries && <Button onClick={() => void read(first).catch((reason: unknown) => ((reading.current = -1), setError(reason)))}>{t("audit.older")}</Button>}
     </Page>
   );
 }

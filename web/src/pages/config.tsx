@@ -36,7 +36,7 @@ function Editor({ told, again }: { told: Told; again: () => void }) {
     event.preventDefault();
     setFailure(null);
     const changes = Object.fromEntries(Object.entries(changed).map(([name, text]) => [name, value(text, kinds.get(name) ?? "text")]));
-    void call("/api/settings", "PUT", { changes }).then(() => (setChanged({}), setSaved(true), again()), setFailure);
+    void call("/api/settings", "PUT", { changes }).then(() => (setChanged((now) => rest(now, changed)), setSaved(true), again()), setFailure);
   };
   const wanted = query.trim().toLowerCase();
   const shown = (one: Leaf): boolean => !wanted || `${one.name} ${one.schema.description ?? ""}`.toLowerCase().includes(wanted);
@@ -57,7 +57,7 @@ function Editor({ told, again }: { told: Told; again: () => void }) {
                 key={one.name} name={one.name} schema={one.schema} fault={faults.get(one.name)}
                 value={changed[one.name] ?? (told.given.includes(one.name) || kindOf(one.schema, one.name) === "other" ? textOf(at(told.values, one.name)) : "")}
                 mark={one.name in changed ? t("config.changed") : told.waiting.includes(one.name) ? t("config.restart") : undefined}
-                set={(text) => (setSaved(false), setChanged({ ...changed, [one.name]: text }))}
+                set={(text) => (setSaved(false), setChanged((old) => ({ ...old, [one.name]: text })))}
               />
             ))}
           </details>
@@ -76,6 +76,9 @@ function Editor({ told, again }: { told: Told; again: () => void }) {
     </form>
   );
 }
+
+/** What was typed after `sent` had gone out. */
+const rest = (now: Record<string, string>, sent: Record<string, string>): Record<string, string> => Object.fromEntries(Object.entries(now).filter(([name, text]) => sent[name] !== text));
 
 function leaves(schema: Schema, name: string, root: Schema): Leaf[] {
   if (kindOf(schema, name) !== "group") return [{ name, schema }];

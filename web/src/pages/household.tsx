@@ -90,8 +90,7 @@ function People() {
   const act = (work: Promise<unknown>): void => void work.then(() => (setRefused(null), again()), setRefused);
   const rename = (event: FormEvent): void => {
     event.preventDefault();
-    if (renaming) act(call(`/api/people/${path(renaming.id)}`, "PUT", { name: renaming.name.trim() }));
-    setRenaming(null);
+    if (renaming) act(call(`/api/people/${path(renaming.id)}`, "PUT", { name: renaming.name.trim() }).then(() => setRenaming((old) => (old === renaming ? null : old))));
   };
   const wanted = query.trim().toLowerCase();
   const shown = data?.people.filter((one) => !wanted || `${one.name} ${Object.values(one.handles).join(" ")}`.toLowerCase().includes(wanted));

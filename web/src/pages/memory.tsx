@@ -15,7 +15,11 @@ export default function Memory() {
   const t = useWords();
   const { data, error, again } = useLoad<{ facts: Fact[] }>("/api/me/memory");
   const [refused, setRefused] = useState<unknown>(null);
-  const act = (work: Promise<unknown>): void => void work.then(() => (setRefused(null), again()), setRefused);
+  const act = (work: Promise<unknown>): Promise<boolean> =>
+    work.then(
+      () => (setRefused(null), again(), true),
+      (reason: unknown) => (setRefused(reason), false),
+    );
   return (
     <Page title={t("memory.title")} text={t("memory.text")}>
       {Boolean(error) && <Absent error={error} again={again} />}
@@ -43,13 +47,12 @@ export default function Memory() {
   );
 }
 
-function Tell({ tell }: { tell: (text: string) => void }) {
+function Tell({ tell }: { tell: (text: string) => Promise<boolean> }) {
   const t = useWords();
   const [text, setText] = useState("");
   const submit = (event: FormEvent): void => {
     event.preventDefault();
-    tell(text.trim());
-    setText("");
+    void tell(text.trim()).then((done) => done && setText((old) => (old === text ? "" : old)));
   };
   return (
     <form className="card line-form" onSubmit={submit}>
@@ -61,14 +64,14 @@ function Tell({ tell }: { tell: (text: string) => void }) {
   );
 }
 
-function Row({ one, edit, forget }: { one: Fact; edit: (text: string) => void; forget: () => void }) {
+function Row({ one, edit, forget }: { one: Fact; edit: (text: string) => Promise<boolean>; forget: () => void }) {
   const t = useWords();
   const chosen = useStore(language);
   const [text, setText] = useState<string | null>(null);
   const done = (event: FormEvent): void => {
     event.preventDefault();
-    if (text?.trim() && text.trim() !== one.text) edit(text.trim());
-    setText(null);
+    if (!text?.trim() || text.trim() === one.text) return setText(null);
+    void edit(text.trim()).then((done) => done && setText(null));
   };
   if (text !== null) {
     return (

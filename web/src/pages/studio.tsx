@@ -27,14 +27,22 @@ export function Text({ changed }: { changed: () => void }) {
   const edited = text !== null && text !== data?.text;
   useEffect(() => {
     if (!edited) return;
-    const check = (): void => void call("/api/flow/check", "POST", { text: now }).then(() => (setWrong(null), setTold(t("flow.good"))), (reason: unknown) => (setWrong(reason), setTold("")));
+    let wanted = true;
+    const check = (): void =>
+      void call("/api/flow/check", "POST", { text: now }).then(
+        () => wanted && (setWrong(null), setTold(t("flow.good"))),
+        (reason: unknown) => wanted && (setWrong(reason), setTold("")),
+      );
     const timer = setTimeout(check, PAUSE);
-    return () => clearTimeout(timer);
+    return () => {
+      wanted = false;
+      clearTimeout(timer);
+    };
   }, [now, edited, t]);
   const save = (): void => {
     const done = (): void => {
       setTold(t("flow.saved"));
-      setText(null);
+      setText((old) => (old === now ? null : old));
       again();
       changed();
     };
@@ -71,7 +79,7 @@ export function Try() {
     event.preventDefault();
     const text = said.trim();
     setWrong(null);
-    void call<Reading>("/api/flow/try", "POST", { text, state: all.at(-1)?.reading.state ?? {}, locale: chosen }).then((reading) => (setAll([...all, { said: text, reading }]), setSaid("")), setWrong);
+    void call<Reading>("/api/flow/try", "POST", { text, state: all.at(-1)?.reading.state ?? {}, locale: chosen }).then((reading) => (setAll((old) => [...old, { said: text, reading }]), setSaid((old) => (old.trim() === text ? "" : old))), setWrong);
   };
   return (
     <section className="group">

@@ -9,23 +9,28 @@ type Loaded<T> = { data: T | null; error: unknown; again: () => void };
 export function useLoad<T>(path: string, every = 0): Loaded<T> {
   const [data, setData] = useState<T | null>(null);
   const [error, setError] = useState<unknown>(null);
-  const latest = useRef(path);
-  latest.current = path;
+  const asked = useRef(0);
+  const shown = useRef(0);
   const again = useCallback(() => {
+    const mine = ++asked.current;
+    // An answer that was overtaken by a later one, or belongs to another path, tells of a past that is over.
+    const late = (): boolean => mine < shown.current || ((shown.current = mine), false);
     const found = (value: T): void => {
-      if (latest.current === path) {
-        setData(value);
-        setError(null);
-      }
+      if (late()) return;
+      setData(value);
+      setError(null);
     };
-    void call<T>(path).then(found, (reason: unknown) => latest.current === path && setError(reason));
+    void call<T>(path).then(found, (reason: unknown) => late() || setError(reason));
   }, [path]);
   useEffect(() => {
     setData(null);
+    setError(null);
     again();
-    if (!every) return;
-    const timer = setInterval(() => document.visibilityState === "visible" && again(), every);
-    return () => clearInterval(timer);
+    const timer = every ? setInterval(() => document.visibilityState === "visible" && again(), every) : undefined;
+    return () => {
+      shown.current = ++asked.current;
+      clearInterval(timer);
+    };
   }, [again, every]);
   return { data, error, again };
 }

@@ -69,6 +69,7 @@ export const rooms = {
   "chat.part.image": "picture",
   "chat.part.audio": "recording",
   "chat.part.file": "file",
+  "chat.part.coming": "One moment: the file is still on its way.",
   "chat.part.gone": "{name}: its bytes are not kept any more.",
   "chat.part.blind": "No model here sees pictures: the picture is kept with the message, but not looked at.",
   "chat.part.deaf": "No model here understands speech: the recording is kept with the message, but not listened to.",

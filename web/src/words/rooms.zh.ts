@@ -71,6 +71,7 @@ export const rooms: Record<keyof typeof english, string> = {
   "chat.part.image": "图片",
   "chat.part.audio": "录音",
   "chat.part.file": "文件",
+  "chat.part.coming": "请稍候，文件还在上传。",
   "chat.part.gone": "{name}：内容已不再保留。",
   "chat.part.blind": "这里没有能看图的模型：图片会随消息保存，但不会被识别。",
   "chat.part.deaf": "这里没有能听懂语音的模型：录音会随消息保存，但不会被识别。",

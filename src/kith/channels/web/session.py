@@ -109,7 +109,7 @@ class Session:
                 await self._resume(frame.conversation, None if frame.after is None else cursor(frame.after), tell=True)
             case Cancel():
                 if frame.turn not in self._turns:
-                    raise NotFound("no reply of this connection has that id")
+                    raise NotFound("no reply that is being made here has that id")
                 self._desk.kit.cancel(frame.turn)
             case Ping():
                 return encode("pong", {})
@@ -121,11 +121,17 @@ class Session:
         if frame.conversation not in self._threads:
             await self._resume(frame.conversation, None, tell=False)
         accepted = await self._desk.accept(envelope(frame, arrival))
-        self._turns[accepted.id] = None
-        if len(self._turns) > _REMEMBERED:
-            self._turns.popitem(last=False)
+        self._own(accepted.id)
         told = {"id": frame.id, "duplicate": accepted.duplicate, "turn": accepted.id}
         return encode("accepted", told, frame.conversation, self._threads[frame.conversation].at)
+
+    def _own(self, turn: str) -> None:
+        """Let this connection stop `turn`: it belongs to a conversation of its sender."""
+        if turn in self._turns:
+            return
+        self._turns[turn] = None
+        if len(self._turns) > _REMEMBERED:
+            self._turns.popitem(last=False)
 
     async def _resume(self, name: str, after: Cursor | None, *, tell: bool) -> None:
         """Follow a conversation, from now on (None) or from behind `after`."""
@@ -172,6 +178,8 @@ class Session:
         """One live event. Before a turn's end, its replies are sent whole."""
         data, kit = event.data, self._desk.kit
         turn = str(data.get("turn", ""))
+        if event.kind == "delta":  # said on another connection, perhaps before this page was read anew
+            self._own(turn)
         if event.kind == "end" and not data.get("code"):
             recent = await kit.store.turns(thread.topic, _RECENT)
             for done in (found for found in recent if found.id == turn):
