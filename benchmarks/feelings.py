@@ -41,8 +41,8 @@ def read(path: Path) -> list[tuple[str, str]]:
 
 def layer(text: str) -> str:
     """What the layer says alone: without what the lexicon found, at the higher bound."""
-    weights = shipped()
-    return decided(chances(text, weights, lexicon=False), np.zeros(len(EMOTIONS) + 1, np.float32), weights.bounds)
+    weights, nothing = shipped(), np.zeros(len(EMOTIONS) + 1, np.float32)
+    return decided(chances(text, nothing, weights), nothing, weights.bounds)
 
 
 def report(name: str, rows: Sequence[tuple[str, str]], judge: Judge) -> None:

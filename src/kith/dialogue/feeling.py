@@ -68,8 +68,9 @@ class Weights:
 def felt(text: str) -> tuple[str, float]:
     """The feeling that a text shows, one of `EMOTIONS`, and how sure it is that any does; ("", 0) where none does."""
     weights = shipped()
-    likely = chances(text, weights)
-    shown = decided(likely, counted(text), weights.bounds)
+    counts = counted(text)
+    likely = chances(text, counts, weights)
+    shown = decided(likely, counts, weights.bounds)
     return shown, float(1 - likely[0]) if shown else 0.0
 
 
@@ -79,20 +80,19 @@ def decided(likely: Floats, counts: Floats, bounds: tuple[float, float]) -> str:
     return EMOTIONS[best] if 1 - likely[0] >= bounds[bool(counts[best])] else ""
 
 
-def chances(text: str, weights: Weights, *, lexicon: bool = True) -> Floats:
-    """How probable each label is; they add up to one. Without `lexicon` its notions are left out."""
-    places, values = traits.features(columns(text, lexicon=lexicon), weights.rarity, SHARES)
+def chances(text: str, counts: Floats, weights: Weights) -> Floats:
+    """How probable each label is, beside what the lexicon counted in the text; they add up to one."""
+    places, values = traits.features(columns(text, counts), weights.rarity, SHARES)
     return traits.probable((weights.rows[:, places].astype(np.float32) @ values) * weights.scale + weights.bias)
 
 
-def columns(text: str, *, lexicon: bool = True) -> tuple[Places, ...]:
+def columns(text: str, counts: Floats) -> tuple[Places, ...]:
     """What the layer sees of a text: columns of letters and words, of notions and marks, of pairs of these."""
     ends = text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]} {text[-_EDGE:]}"
     known = _known()
     seen = {name for name, form in _MARKS if form.search(ends)}
     seen |= {name for face in set(ends) if not face.isalnum() for name in known.get(face, ())}
-    if lexicon:
-        seen |= {f"l:{name}" for name, count in zip((*EMOTIONS, "not"), counted(ends), strict=True) if count}
+    seen |= {f"l:{name}" for name, count in zip((*EMOTIONS, "not"), counts, strict=True) if count}
     return traits.columns(_RUN.sub(r"\1\1", plain(ends)), known, COLUMNS, seen)
 
 
