@@ -1,4 +1,5 @@
 import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import { StrictMode } from "react";
 import { afterEach, expect, test, vi } from "vitest";
 import { ended } from "../src/journey";
 import { Linked } from "../src/pages/account";
@@ -21,7 +22,7 @@ function serve(available: boolean, links: unknown[]): string[] {
 test("what is connected is shown, and disconnected after a question", async () => {
   const asked = serve(true, [ONE]);
   history.replaceState(null, "", "/app/settings?connected");
-  render(<Linked />);
+  render(<StrictMode><Linked /></StrictMode>);
   await screen.findByText("mia@work", { exact: false });
   expect(screen.getByRole("status").textContent).toMatch(/connected|已关联/);
   expect(location.search).toBe("");

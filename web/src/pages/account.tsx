@@ -1,8 +1,8 @@
 import { LogOut } from "lucide-react";
 import type { FormEvent } from "react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { call, Failure, leave, me, path } from "../api";
-import { ended, reason } from "../journey";
+import { ended, reason, tidy } from "../journey";
 import { able, make } from "../passkey";
 import { language } from "../prefs";
 import { useStore } from "../store";
@@ -94,7 +94,8 @@ export function Linked() {
   const t = useWords();
   const chosen = useStore(language);
   const { data, again } = useLoad<Linked>("/api/oidc/links");
-  const [told] = useState(ended);
+  const [told, setTold] = useState(ended);
+  useEffect(tidy, []);
   const [wrong, setWrong] = useState<unknown>(null);
   if (!data || (!data.available && data.links.length === 0)) return null;
   const connect = (): void => void call<{ address: string }>("/api/oidc/links", "POST").then(({ address }) => location.assign(address), setWrong);
@@ -107,7 +108,7 @@ export function Linked() {
         {data.links.map((one) => (
           <li key={one.id} className="row">
             <span className="grow">{one.name || "–"} <span className="hint">{one.issuer} {one.since > 0 && `${t("account.since")} ${when(one.since, chosen)}`}</span></span>
-            <Sure label={t("account.links.drop")} text={t("account.links.drop.sure", { name: one.name })} onSure={() => void call(`/api/oidc/links/${path(one.id)}`, "DELETE").then(() => (setWrong(null), again()), setWrong)}><Button kind="danger">{t("account.links.drop")}</Button></Sure>
+            <Sure label={t("account.links.drop")} text={t("account.links.drop.sure", { name: one.name })} onSure={() => void call(`/api/oidc/links/${path(one.id)}`, "DELETE").then(() => (setWrong(null), setTold(""), again()), setWrong)}><Button kind="danger">{t("account.links.drop")}</Button></Sure>
           </li>
         ))}
       </ul>

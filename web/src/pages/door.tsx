@@ -3,7 +3,7 @@ import type { FormEvent, ReactNode } from "react";
 import { useEffect, useState } from "react";
 import type { Proof } from "../api";
 import { call, depart, enter, Failure, fresh } from "../api";
-import { ended, reason } from "../journey";
+import { ended, reason, tidy } from "../journey";
 import { able, proof } from "../passkey";
 import { Button, Command, Wrong } from "../ui";
 import { Choose, Language } from "../ui/choose";
@@ -103,6 +103,7 @@ function Others() {
   const t = useWords();
   const [sso, setSso] = useState(false);
   const [told] = useState(ended);
+  useEffect(tidy, []);
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
     void call<{ available: boolean }>("/api/oidc").then((told) => setSso(told.available), () => undefined);
