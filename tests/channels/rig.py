@@ -211,7 +211,7 @@ async def play(
             try:
                 await asyncio.gather(*(_speak(one, own, seconds) for one, own in zip(scene.people, texts, strict=True)))
                 cutting.cancel()
-                await _settled(scene.people, texts, quiet)
+                await _settled(home, scene.people, texts, quiet)
             finally:
                 cutting.cancel()
                 await asyncio.gather(cutting, return_exceptions=True)
@@ -236,8 +236,9 @@ async def _speak(person: Person, texts: Sequence[str], seconds: float) -> None:
         await person.say(text)
 
 
-async def _settled(people: Sequence[Person], texts: Sequence[Sequence[str]], quiet: float) -> None:
-    """Until everything is answered, or nothing has come for `quiet` seconds."""
+async def _settled(home: House, people: Sequence[Person], texts: Sequence[Sequence[str]], quiet: float) -> None:
+    """Until everything is answered, or nothing has come for `quiet` seconds, a fifth of that when nothing waits to be
+    sent: what is missing then was lost on its way here."""
     latest, since = -1, time.monotonic()
     while time.monotonic() - since < quiet:
         now = [len(set(one.heard)) for one in people]
@@ -246,4 +247,10 @@ async def _settled(people: Sequence[Person], texts: Sequence[Sequence[str]], qui
             return
         if sum(now) != latest:
             latest, since = sum(now), time.monotonic()
+        if time.monotonic() - since > quiet / 5 and not await _waiting(home):
+            return
         await asyncio.sleep(0.05)
+
+
+async def _waiting(home: House) -> bool:
+    return bool(await home.storage.outbox.find("waiting") or await home.storage.outbox.find("sending"))

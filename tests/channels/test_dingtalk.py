@@ -292,7 +292,7 @@ def test_the_sdk_of_dingtalk_believes_the_emulator() -> None:
         async with dingtalk() as platform:
             address = {"DINGTALK_OPENAPI_ENDPOINT": platform.url}
             async with suite("dingsuite.py", APP, SECRET, **address) as out:
-                await until(lambda: platform.sockets, 60)
+                await until(lambda: platform.sockets, 240)
                 await platform.hear("你好")
                 assert (await out.readline()).decode().strip() == "heard 你好"
                 await platform.hear("", msgtype="picture", content={"downloadCode": "code_1"})

@@ -64,7 +64,7 @@ def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
                     if number % 20 == 10:
                         await until(lambda: echo.heard)
                         proxy.cut()
-                await until(lambda: len({one["content"] for one in platform.said}) == 60, 60)
+                await until(lambda: len({one["content"] for one in platform.said}) == 60, 240)
             for chat in range(100, 120):
                 wanted = [f"{chat - 100 + 20 * turn}" for turn in range(3)]
                 assert echo.heard[str(chat)] == wanted

@@ -69,7 +69,7 @@ def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
                     if number % 20 == 10:
                         await until(lambda: echo.heard)
                         proxy.cut()
-                await until(lambda: len({one["text"] for one in mac.said}) == 60, 60)
+                await until(lambda: len({one["text"] for one in mac.said}) == 60, 240)
             for chat in range(20):
                 wanted, place = [f"{chat + 20 * turn}" for turn in range(3)], f"iMessage;-;+1555{chat:04}"
                 assert echo.heard[place] == wanted

@@ -52,7 +52,7 @@ def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
                     if number % 20 == 10:
                         await until(lambda: echo.heard)
                         proxy.cut()
-                await until(lambda: len({one["seen"] for one in platform.said}) == 60, 60)
+                await until(lambda: len({one["seen"] for one in platform.said}) == 60, 240)
             for chat in range(20):
                 wanted = [f"{chat + 20 * turn}" for turn in range(3)]
                 assert echo.heard[str(100 + chat)] == wanted
@@ -90,7 +90,7 @@ def test_updates_in_any_order_and_lost_answers_lose_nothing_and_are_heard_once(t
                         platform.trouble["getUpdates"] = ["lose"]
                         platform.updates.append(platform.updates[-1])
                         await until(lambda: sum(map(len, echo.heard.values())) > 0)
-                await until(lambda: len({one["seen"] for one in platform.said}) == 18, 60)
+                await until(lambda: len({one["seen"] for one in platform.said}) == 18, 240)
                 await home.until(lambda: not platform.updates)
             heard = sorted(text for told in echo.heard.values() for text in told)
             assert heard == sorted(map(str, range(18)))

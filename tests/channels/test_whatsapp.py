@@ -71,7 +71,7 @@ def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
                         await until(lambda: echo.heard)
                         proxy.cut()
                         door.cut()
-                await until(lambda: len({one["text"]["body"] for one in platform.said}) == 60, 60)
+                await until(lambda: len({one["text"]["body"] for one in platform.said}) == 60, 240)
                 await until(lambda: not platform.waiting)
             for chat in range(20):
                 wanted = {str(chat + 20 * turn) for turn in range(3)}
