@@ -183,8 +183,10 @@ def test_who_leaves_or_is_out_of_time_stops_the_work(open_house: Any) -> None:
             call.cancel()
             await house.voice.closed.wait()
             house.voice.closed.clear()
+            house.voice.began.clear()
             assert (await code(client.ask("then wait", timeout=0.3)))[0] == "DEADLINE_EXCEEDED"
-            await house.voice.closed.wait()
+            if house.voice.began.is_set():  # a slow machine may be out of time before it begins
+                await house.voice.closed.wait()
 
     run(story())
 

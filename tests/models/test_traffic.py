@@ -166,7 +166,7 @@ def test_who_waits_is_served_by_the_new_model(tmp_path: Path) -> None:
         assert texts[0] in {"a b c d", "new"}
         assert texts[-1] == "new"
 
-    run(tmp_path, body, echo(parallel=1, delay=0.01))
+    run(tmp_path, body, echo(parallel=1, delay=0.05))
 
 
 def test_a_conversation_stays_with_its_copy() -> None:
