@@ -157,9 +157,10 @@ async def storm(
     async with STAGES[name](folder, people) as stage:
         configure(home, stage)
         await meet(home, stage)
-        told = [0] * people
+        told, saying = [0] * people, list[asyncio.Future[None] | None]([None] * people)
         talking = [
-            asyncio.create_task(_talk(one, place, told, _PACE.get(name, 0.4))) for place, one in enumerate(stage.people)
+            asyncio.create_task(_talk(one, place, told, saying, _PACE.get(name, 0.4)))
+            for place, one in enumerate(stage.people)
         ]
         try:
             for span, side in itertools.islice(itertools.cycle(rng.sample(list(steps), len(steps))), kills):
@@ -171,6 +172,10 @@ async def storm(
                 task.cancel()
             await asyncio.gather(*talking, return_exceptions=True)
         peace = asyncio.create_task(life(home, "", "before", 0))
+        for place, last in enumerate(saying):  # what was on their lips is said, and not once more as the next word
+            if last is not None:
+                await last
+                told[place] += 1
         await answered(stage, told, 12.0 if toll.policy == "at_most_once" else _QUIET)
         peace.cancel()
         await asyncio.gather(peace, return_exceptions=True)
@@ -218,10 +223,13 @@ async def greeted(stage: Stage) -> None:
             await asyncio.sleep(0.5)
 
 
-async def _talk(person: Person, place: int, told: list[int], pace: float) -> None:
+async def _talk(
+    person: Person, place: int, told: list[int], saying: list[asyncio.Future[None] | None], pace: float
+) -> None:
     while True:
-        await asyncio.shield(person.say(word(told[place] * 8 + place)))
-        told[place] += 1
+        now = saying[place] = asyncio.ensure_future(person.say(word(told[place] * 8 + place)))
+        await asyncio.shield(now)
+        told[place], saying[place] = told[place] + 1, None
         await asyncio.sleep(pace)
 
 
