@@ -113,6 +113,8 @@ class Matrix:
                 print(f"  {number} kills, {self._traffic.acknowledged} messages", file=sys.stderr, flush=True)
         self._rest()
         self.report.verdict = judge(self._traffic, self._settings)
+        if not self.report.verdict.clean:
+            self.report.wrong.append(f"what the last server said: {self._tail()}")
         self.report.seconds = time.monotonic() - began
         self.report.messages, self.report.resent = self._traffic.acknowledged, self._traffic.resent
         return self.report
