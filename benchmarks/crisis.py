@@ -1,8 +1,9 @@
 """How much danger is noticed that nothing was written for? On sentences kept out of training, and on everyday requests.
 
 `python -m benchmarks.crisis [CLINC150.json]`: shares with 95 % bounds (Wilson), and the time per message beside that of
-the rules alone. Everyday Chinese is that of chinese.yaml; a file of CLINC150 (not part of Kith) says how often ordinary
-English requests are taken for danger: its validation part, for the layer has seen some of its training part.
+the rules alone. The held-out set is tests/dialogue/blind2.txt; blind.txt was one before, and is trained on now.
+Everyday Chinese is that of chinese.yaml; a file of CLINC150 (not part of Kith) says how often ordinary English requests
+are taken for danger: its validation part, for the layer has seen some of its training part.
 """
 
 from __future__ import annotations
@@ -20,9 +21,22 @@ import yaml
 from kith.dialogue.crisis import endangered
 from kith.dialogue.worry import judged
 
-UNSEEN = Path(__file__).parents[1] / "tests" / "dialogue" / "blind.txt"
+TESTS = Path(__file__).parents[1] / "tests" / "dialogue"
 CHINESE = Path(__file__).parent / "chinese.yaml"
-NAMES = {"+": "danger", "?": "unclear", "-": "harmless"}
+NAMES = {"+": "danger", "!": "danger", "?": "worrying", "-": "harmless"}
+
+
+def marked(path: Path) -> dict[str, list[str]]:
+    """The sentences of a set by what they are: by the mark before each, or by the heading over them."""
+    found: dict[str, list[str]] = {}
+    heading = ""
+    for line in path.read_text("utf-8").splitlines():
+        if line.startswith("## "):
+            heading = line[3:].strip()
+        elif line and not line.startswith("#"):
+            name, text = (heading, line) if heading else (NAMES[line[0]], line[2:])
+            found.setdefault(name, []).append(text)
+    return found
 
 
 def bounds(hits: int, total: int) -> str:
@@ -46,10 +60,11 @@ def report(name: str, texts: Sequence[str]) -> None:
 
 def main() -> None:
     """Print the figures."""
-    lines = UNSEEN.read_text("utf-8").splitlines()
-    for mark, name in NAMES.items():
-        report(name, [line[2:] for line in lines if line.startswith(f"{mark} ")])
-    texts = [line[2:] for line in lines if line[:2] in ("+ ", "? ", "- ")]
+    texts: list[str] = []
+    for title, name in (("held out", "blind2.txt"), ("trained on", "blind.txt")):
+        for kind, some in marked(TESTS / name).items():
+            report(f"{title}, {kind}", some)
+            texts += some
     for name, judge in (("rules", endangered), ("both", judged)):
         taken: list[float] = []
         for text in texts * 3:

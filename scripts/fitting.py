@@ -42,8 +42,12 @@ def matrix(parts: list[tuple[Any, Any]], count: int) -> Any:
     return csr_matrix((data, np.concatenate([places for places, _ in parts]), ends), (len(parts), count))
 
 
+def bytes_of(values: Any) -> tuple[Any, Any]:
+    """Rows of numbers as rows of bytes, and what a step of each row is worth."""
+    scale = np.maximum(np.abs(values).max(axis=1), 1e-9) / 127
+    return np.round(values / scale[:, None]).astype(np.int8), scale.astype(np.float32)
+
+
 def pressed(model: Any) -> tuple[Any, Any, Any]:
     """A fitted logistic regression as rows of bytes, what a step of each row is worth, and the bias."""
-    scale = np.abs(model.coef_).max(axis=1) / 127
-    rows: Any = np.round(model.coef_ / scale[:, None]).astype(np.int8)
-    return rows, scale.astype(np.float32), model.intercept_.astype(np.float32)
+    return *bytes_of(model.coef_), model.intercept_.astype(np.float32)

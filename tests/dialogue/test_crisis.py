@@ -11,7 +11,8 @@ from kith.dialogue.crisis import endangered
 from kith.dialogue.worry import judged
 
 CASES = Path(__file__).parent / "crisis.txt"
-BLIND = Path(__file__).parent / "blind.txt"  # has no part in training
+FORMER = Path(__file__).parent / "blind.txt"  # trained on now
+BLIND = Path(__file__).parent / "blind2.txt"  # has no part in training
 
 
 def cases(mark: str, path: Path = CASES) -> list[str]:
@@ -69,18 +70,79 @@ def test_nothing_is_no_danger(text: str) -> None:
     assert not endangered(text)
 
 
+def sections(path: Path) -> dict[str, list[str]]:
+    """The sentences of a set by the heading over them."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in path.read_text("utf-8").splitlines():
+        if line.startswith("## "):
+            name = line[3:].strip()
+        elif line and not line.startswith("#"):
+            found.setdefault(name, []).append(line)
+    return found
+
+
 def test_unseen_words_are_noticed_no_less_than_was_measured() -> None:
-    """Floors below the figures of docs/adr/050-danger.md, so that a new training cannot lose them unnoticed."""
-    found = {mark: [judged(text) for text in cases(mark, BLIND)] for mark in "+?-"}
-    assert sum(map(len, found.values())) >= 300
-    share = {mark: sum(map(bool, some)) / len(some) for mark, some in found.items()}
-    script = {mark: sum(one in ("self", "other") for one in some) / len(some) for mark, some in found.items()}
-    print(share, script)
-    assert share["+"] >= 0.92
-    assert share["?"] >= 0.9
-    assert script["+"] >= 0.9
-    assert script["-"] <= 0.065
-    assert share["-"] <= 0.13
+    """The counts of docs/adr/050-danger.md, so that a new training cannot lose them unnoticed; no sentence is shown,
+    so that the set stays unseen."""
+    found = {name: [judged(text) for text in texts] for name, texts in sections(BLIND).items()}
+    either = {name: sum(map(bool, some)) for name, some in found.items()}
+    script = {name: sum(one in ("self", "other") for one in some) for name, some in found.items()}
+    sizes = {name: len(some) for name, some in found.items()}
+    assert sizes == {"danger": 150, "worrying": 40, "harmless": 260, "everyday": 150}
+    kept = (
+        script["danger"] >= 126,
+        either["danger"] >= 142,
+        either["worrying"] >= 33,
+        script["harmless"] <= 11,
+        either["harmless"] <= 25,
+        script["everyday"] == 0,
+        either["everyday"] <= 1,
+    )
+    assert all(kept), (script, either)
+
+
+def test_what_was_learnt_is_kept() -> None:
+    """The former held-out set, trained on: what is hurt by another is told from what is one's own life, too."""
+    danger, hurt, safe = ([judged(text) for text in cases(mark, FORMER)] for mark in "+!-")
+    assert sum(map(bool, danger + hurt)) >= 0.98 * len(danger + hurt)
+    assert sum(one in ("self", "other") for one in safe) <= 0.02 * len(safe)
+    assert sum(one == "other" for one in hurt) >= 0.75 * len(hurt)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "笑死我了，这只猫",
+        "累死了，终于下班",
+        "这周末跳楼价大甩卖",
+        "kill the process on port 8080",
+        "my feet are killing me after the wedding",
+        "I'm dying to know how the book ends",
+        "remind me to take my pills at nine",
+        "my grandfather died five years ago and we light a candle today",
+        "how do I kill weeds between the tiles",
+        "why does Ophelia drown in Hamlet",
+    ],
+)
+def test_a_figure_of_speech_in_a_known_frame_gets_neither(text: str) -> None:
+    assert judged(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I've paid my bills and cleaned the flat, by tonight none of it will matter because I'll be dead",
+        "my best mate gave me his guitar, said the bridge is high enough, and now his phone is off",
+        "今天吃了顿好的，看了会儿剧，然后把遗书写完了",
+        "我朋友说她把药都攒好了，让我别告诉别人",
+        "bu xiang huo le, zhen de hao lei",
+        "he took my passport and beats me when I want to leave",
+        "他说敢报警就杀了我全家，我不敢回家",
+    ],
+)
+def test_danger_that_is_hinted_at_or_another_s_is_found(text: str) -> None:
+    assert judged(text) in ("self", "other")
 
 
 def test_everyday_talk_is_left_alone() -> None:

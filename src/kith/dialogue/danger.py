@@ -3,7 +3,8 @@
 Features: n-grams of one to four characters, words and pairs of words, and what the words are about: the notions of
 ``concepts.txt`` and every two of them that stand in one sentence, so that wordings that were never trained share what
 was learnt. All are hashed into one row of columns (Weinberger and others, "Feature Hashing for Large Scale Multitask
-Learning", 2009) and weighed by how rare they are. Model: multinomial logistic regression, fitted by
+Learning", 2009) and weighed by how rare they are. Model: the mean of a multinomial logistic regression and of a net
+with one layer of a few rectified units between, which sees what only counts in company; both fitted by
 ``scripts/make_danger.py``, kept as bytes and loaded when the first message is read.
 """
 
@@ -20,18 +21,33 @@ from kith.dialogue import traits
 from kith.dialogue.traits import RARITY, Floats, Places
 
 COLUMNS = 1 << 17
+NARROW = 1 << 15  # columns of the net: those of the regression, folded
 LABELS = ("safe", "self", "other", "unclear")
+LAYERS = ("line", "inner", "outer")
 _FILE = "danger.npz"
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """A fitted model: a row of bytes for each label and what one step of them is worth, the rarity of each column
-    (0 where it was never seen), and the chances from which a text counts."""
+class Layer:
+    """One layer of a fitted model: a row of bytes for each of its outputs, and what one step of a row is worth."""
 
     rows: NDArray[np.int8]
     scale: Floats
     bias: Floats
+
+    def scores(self, columns: Places, values: Floats) -> Floats:
+        """What comes out, of the columns that are not zero and their values."""
+        return (self.rows[:, columns].astype(np.float32) @ values) * self.scale + self.bias
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A fitted model: the regression, the two layers of the net, the rarity of each column (0 where it was never
+    seen), and the chances from which a text counts."""
+
+    line: Layer
+    inner: Layer
+    outer: Layer
     rarity: Floats
     sure: float
     maybe: float
@@ -40,7 +56,9 @@ class Weights:
 def chances(plain: str, weights: Weights) -> Floats:
     """How probable each label is for one plain sentence; they add up to one."""
     columns, values = features(plain, weights.rarity)
-    return traits.probable((weights.rows[:, columns].astype(np.float32) @ values) * weights.scale + weights.bias)
+    units = np.maximum(weights.inner.scores(columns % NARROW, values), 0)
+    net = traits.probable(weights.outer.scores(np.arange(len(units)), units))
+    return np.asarray((traits.probable(weights.line.scores(columns, values)) + net) / 2, np.float32)
 
 
 def features(plain: str, rarity: Floats) -> tuple[Places, Floats]:
@@ -64,4 +82,7 @@ def shipped() -> Weights:
     with np.load(Path(__file__).parent / _FILE, allow_pickle=False) as kept:
         rarity = kept["rarity"].astype(np.float32) / RARITY
         sure, maybe = (float(value) for value in kept["bounds"])
-        return Weights(kept["rows"], kept["scale"], kept["bias"], rarity, sure, maybe)
+        line, inner, outer = (
+            Layer(kept[f"{name}_rows"], kept[f"{name}_scale"], kept[f"{name}_bias"]) for name in LAYERS
+        )
+        return Weights(line, inner, outer, rarity, sure, maybe)

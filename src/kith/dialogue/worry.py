@@ -22,7 +22,7 @@ Worry = Literal["", "self", "other", "unclear"]
 
 _LONG = 20_000  # characters from which a text is looked through beside the event loop
 _EDGE = 600  # characters at either end of a text that the layer reads: what is pasted between is seldom one's own
-_DOUBT = 0.97  # chance that all of it is safe, from which what a rule saw is asked about instead
+_DOUBT = 0.65  # chance that each of its sentences is safe, from which what a rule saw is asked about instead
 _ROUNDS = 6  # of a conversation in which the question is put once
 _YES = re.compile(
     r"(?:yes|yeah|yep|yup|ya|maybe|sometimes|often|kind of|kinda|a (?:bit|little)|i (?:do|am|have|think so)|both"
