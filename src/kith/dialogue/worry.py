@@ -23,6 +23,10 @@ Worry = Literal["", "self", "other", "unclear"]
 _LONG = 20_000  # characters from which a text is looked through beside the event loop
 _EDGE = 600  # characters at either end of a text that the layer reads: what is pasted between is seldom one's own
 _DOUBT = 0.65  # chance that each of its sentences is safe, from which what a rule saw is asked about instead
+_CERTAIN = re.compile(
+    r"\bto (?:kill|hang|shoot|drown) myself\b(?! (?:laughing|over|at|with|in the foot))"
+    r"|我.{0,3}(?:想|要|打算|准备)自杀(?!哈)"
+)
 _ROUNDS = 6  # of a conversation in which the question is put once
 _YES = re.compile(
     r"(?:yes|yeah|yep|yup|ya|maybe|sometimes|often|kind of|kinda|a (?:bit|little)|i (?:do|am|have|think so)|both"
@@ -43,7 +47,7 @@ def judged(text: str) -> Worry:
         if own + other >= weights.sure:
             return "other" if other > own and not ruled else "self"
         unclear, safest = unclear or 1 - safe >= weights.maybe, min(safest, safe)
-    if ruled and safest < _DOUBT:
+    if ruled and (safest < _DOUBT or _CERTAIN.search(bare(plain(text)))):
         return "self"
     return "unclear" if unclear else ""
 
