@@ -78,7 +78,7 @@ async def _chunks(reply: _Reply, deltas: AsyncIterator[Delta], *, usage: bool) -
     head, tail = reply.mould(**blank)
     async with closing(deltas) as running:
         async for delta in running:
-            calls = _calls(delta.calls, len(ending.calls))
+            calls = _calls(delta.calls, len(ending.calls)) if delta.calls else []
             ending.note(delta)
             if opened and delta.text and not (calls or delta.logprobs):
                 yield head + msgspec.json.encode(delta.text) + tail

@@ -29,8 +29,10 @@ class Ending:
         """Take one more piece in."""
         if delta.text:
             self.texts.append(delta.text)
-        self.calls += delta.calls
-        self.logprobs += delta.logprobs
+        if delta.calls:
+            self.calls += delta.calls
+        if delta.logprobs:
+            self.logprobs += delta.logprobs
         self.finish = delta.finish or self.finish
         self.usage = delta.usage or self.usage
         self._model = delta.model or self._model

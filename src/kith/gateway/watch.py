@@ -63,7 +63,7 @@ class Watch:
             if way.withheld:
                 yield Delta(text, finish="content_filter", usage=delta.usage, model=last, fallback=delta.fallback)
                 return
-            calls = tuple([await self._hidden(call, known) for call in delta.calls])
+            calls = tuple([await self._hidden(call, known) for call in delta.calls]) if delta.calls else ()
             if text == delta.text and calls == delta.calls:
                 yield delta
             elif text or delta.finish or delta.calls or delta.usage:

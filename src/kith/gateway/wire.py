@@ -95,11 +95,13 @@ class Door(HttpToolsProtocol):
             return
         if self._heading:
             self._head += len(data)
-            if self._timer is None:
-                self._await_head()
         super().data_received(data)
-        if self._heading and self._head > self.limits.max_head and not self._refused:
+        if not self._heading or not self._head or self._refused:
+            return
+        if self._head > self.limits.max_head:
             self._refuse(_HEAD_TOO_LARGE)
+        elif self._timer is None:  # a head that came whole needs none
+            self._await_head()
 
     def on_message_begin(self) -> None:
         self._sized = 0
