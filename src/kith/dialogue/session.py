@@ -10,6 +10,7 @@ from kith.dialogue.normal import language as seen
 from kith.runtime.locale import language
 
 _FORM = ("asking", "slots", "paused", "queue", "seen", "language")  # of the flow's part, what an open form needs
+_PEOPLE = 50  # of a group, whose place in the flow is kept beside that of who spoke last
 PAUSE = 900.0  # seconds of silence that count as a break
 
 
@@ -19,7 +20,8 @@ class Session:
 
     `mood` is the person's, -1 to 1; `began` is when this stretch of talk without a pause began. `tainted` is the round,
     from 1, in which something was last read that others wrote; `asked` the call that waits for the person's word;
-    `worried` is the round, from 1, in which it was last asked whether somebody is in danger.
+    `worried` is the round, from 1, in which it was last asked whether somebody is in danger. In a group `flow` is
+    that of the person `owner`, who spoke last, and `others` are those of the others, the latest speaker last.
     """
 
     flow: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -31,6 +33,8 @@ class Session:
     tainted: int = 0
     asked: dict[str, Any] = field(default_factory=dict[str, Any])
     worried: int = 0
+    owner: str = ""
+    others: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     @classmethod
     def restore(cls, state: Mapping[str, Any], now: float, idle: float) -> Session:
@@ -51,7 +55,31 @@ class Session:
             kept = dict(cast("Mapping[str, Any]", flow))
             open_form = {name: kept[name] for name in _FORM if name in kept} if "asking" in kept else {}
             session.flow = kept if now - seen <= idle else open_form
+        session.owner = str(state.get("owner", ""))
+        if isinstance(others := state.get("others"), Mapping):
+            found = cast("Mapping[str, object]", others).items()
+            session.others = {
+                who: dict(cast("Mapping[str, Any]", one)) for who, one in found if isinstance(one, Mapping)
+            }
         return session
+
+    def turn_to(self, person: str, now: float, idle: float) -> None:
+        """In a group: take up the flow of the person who speaks now. A form belongs to the one who began it.
+
+        What the flow said last was said to everybody.
+        """
+        if self.owner == person or not person:
+            return
+        before, last = self.flow, self.flow.get("last")
+        if self.owner:
+            self.others[self.owner] = {key: value for key, value in before.items() if key != "last"}
+            kept = self.others.pop(person, {})
+            fresh = now - float(kept.get("seen", now)) <= idle
+            self.flow = kept if fresh else {key: kept[key] for key in _FORM if key in kept and "asking" in kept}
+            self.flow |= {"last": last} if last else {}
+        self.owner = person
+        while len(self.others) > _PEOPLE:
+            self.others.pop(next(iter(self.others)))
 
     def keep(self) -> Mapping[str, Any]:
         """As it is stored."""
@@ -59,6 +87,8 @@ class Session:
         kept |= {"tainted": self.tainted} if self.tainted else {}
         kept |= {"asked": self.asked} if self.asked else {}
         kept |= {"worried": self.worried} if self.worried else {}
+        kept |= {"owner": self.owner} if self.owner else {}
+        kept |= {"others": self.others} if self.others else {}
         return {**kept, "mood": round(self.mood, 3), "began": self.began}
 
 

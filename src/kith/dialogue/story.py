@@ -22,12 +22,13 @@ _IDLE = 1800.0
 class StepPart(Section):
     """One message and what has to come of it; what is not given is not looked at.
 
-    `wait` seconds pass before it. `answer` is the whole reply, `has` a part or parts of it, `lacks` what must not be in
-    it; `by` tells who answers: the flow, or something else to which the flow leaves it. Of `slots` those that are named
-    are compared; null is for one that must have no value.
+    `who` says it, in a story of a group. `wait` seconds pass before it. `answer` is the whole reply, `has` a part
+    or parts of it, `lacks` what must not be in it; `by` tells who answers: the flow, or something else to which the
+    flow leaves it. Of `slots` those that are named are compared; null is for one that must have no value.
     """
 
     say: Words
+    who: str = Field("", max_length=64)
     wait: float = Field(0.0, ge=0, le=31_536_000)
     intent: str | None = None
     answer: str | None = None
@@ -74,10 +75,11 @@ def play(story: StoryPart, document: Document, flow: Flow, zone: tzinfo = UTC) -
     for index, step in enumerate(story.steps):
         now += step.wait
         session = Session.restore(state.keep(), now, _IDLE)
+        session.turn_to(step.who, now, _IDLE)
         reading = flow.read(
             step.say, session.flow, locale=story.locale, now=now, values={}, pick=lambda texts: texts[0], zone=zone
         )
-        session.flow, session.seen = reading.state, now
+        session.flow, session.seen = dict(reading.state), now
         state = session
         line = document.line(("steps", index))
         found += [Deviation(line, step.say, *difference) for difference in _differences(step, reading)]

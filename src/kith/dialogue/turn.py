@@ -86,6 +86,8 @@ async def resolve(
     kept = draft.claim.conversation if draft.claim else ""
     draft.person, draft.conversation = await store.resolve(draft.envelope, kept)
     draft.session = Session.restore(draft.conversation.state, clock.now(), settings.session_idle)
+    if draft.envelope.kind == "group":
+        draft.session.turn_to(draft.person.id, clock.now(), settings.session_idle)
     draft.session.mood = await mood.lasting(records, draft.person.id, clock.now())
     draft.where = await mind.where(draft.person.id, draft.envelope, draft.conversation.id)
     draft.speaker, several = await mind.speaker(outside.own(draft.heard), draft.where, draft.session.rounds)
