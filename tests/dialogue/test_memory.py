@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from kith.core.audit import By
+from kith.core.audit import Act, By
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, NotFound
-from kith.core.ids import Ids, person_id
+from kith.core.ids import Ids, conversation_id, person_id
 from kith.core.message import Delta, Envelope, Image, Media, Message, Text, Usage
 from kith.core.model import ChatRequest, ModelCard
 from kith.core.people import Principal
@@ -398,6 +398,43 @@ def test_media_are_taken_along_and_erased_but_not_those_of_others(tmp_path: Path
                 with pytest.raises(NotFound):
                     await kept.fetch(Media(hashlib.sha256(data).hexdigest(), "image/png"))
         assert await later.fetch(Media(hashlib.sha256(b"his").hexdigest(), "image/png")) == b"his"
+
+    live(scene, blobs=blobs)
+
+
+def test_who_follows_from_another_place_is_erased_there_too_with_media(tmp_path: Path) -> None:
+    """Ann went on at another place with the conversation of the first, and showed a picture there."""
+    blobs = Blobs(shelf=Shelf(tmp_path / "media", b"k" * 32, 10**9))
+
+    async def scene(house: House, memory: Memory) -> None:
+        async def tell(number: int, text: str, app: str, data: bytes = b"") -> None:
+            place, sender = ("c", "ann") if app == "test" else ("d", "ann@far")
+            parts = (Text(text), *((Image(blobs.put(data), "image/png", size=len(data)),) if data else ()))
+            told = replace(heard(number, "", place, deliver=False, sender=sender), channel=app)
+            async for _ in house.engine.reply(replace(told, message=replace(told.message, parts=parts))):
+                pass
+            await idle(house)
+
+        await tell(1, "I live in Bern", "test", b"near")
+        await tell(2, "what rhymes with tree", "far")
+        one, _ = await house.storage.store.resolve(heard(1, ""))
+        two, _ = await house.storage.store.resolve(replace(heard(1, "", "d", sender="ann@far"), channel="far"))
+        await house.storage.people.link(one.id, two.id, Act("test.link", "owner"))
+        await tell(3, "continue here", "far")
+        await tell(4, "look at my zebra", "far", b"away")
+        home, there = (conversation_id(app, "a", place) for app, place in (("test", "c"), ("far", "d")))
+        assert "zebra" in (await house.storage.store.turns(home))[-1].heard.text
+        export = await memory.export([one.id])
+        assert {base64.b64decode(data) for data in export["media"].values()} == {b"near", b"away"}
+        await memory.erase([one.id], By())
+        assert not await house.storage.store.turns(home) and not await house.storage.store.turns(there)
+        later = Blobs(shelf=Shelf(tmp_path / "media", b"k" * 32, 10**9))
+        for data in (b"near", b"away"):
+            for kept in (blobs, later):
+                with pytest.raises(NotFound):
+                    await kept.fetch(Media(hashlib.sha256(data).hexdigest(), "image/png"))
+        await tell(5, "what rhymes with sea", "far")  # a stranger again, who follows nothing
+        assert len(await house.storage.store.turns(there)) == 1 and not await house.storage.store.turns(home)
 
     live(scene, blobs=blobs)
 

@@ -100,12 +100,20 @@ def test_a_form_begun_in_one_app_is_filled_in_in_the_other() -> None:
     play(scene, says("word"))
 
 
-@pytest.mark.parametrize("text", ["continue here", "continue from test", "接着聊"])
-def test_strangers_groups_and_others_are_left_alone(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [
+        ("continue here", "This is the only conversation of yours"),
+        ("我们在这边继续聊吧", "我只知道您的这一个会话"),
+        ("continue from test", "word"),
+        ("接着聊", "word"),
+    ],
+)
+def test_strangers_groups_and_others_are_left_alone(text: str, alone: str) -> None:
     async def scene(house: House) -> None:
         await say(house, heard(1, "what rhymes with tree"))
         stranger = await say(house, far(1, text))
-        assert stranger.message.text == "word" and stranger.thread == ""
+        assert stranger.message.text.startswith(alone) and stranger.thread == ""
         await say(house, far(2, "talk apart"))
         one, _ = await house.storage.store.resolve(heard(1, ""))
         two, _ = await house.storage.store.resolve(far(1, ""))
@@ -114,7 +122,7 @@ def test_strangers_groups_and_others_are_left_alone(text: str) -> None:
         crowd = replace(heard(9, text, "g", sender="ann@far", **group), channel="far")
         assert (await say(house, crowd)).message.text == "word"  # from a group: never
         await say(house, heard(10, "what rhymes with sea", sender="bob"))  # Ann's is no longer hers alone
-        assert (await say(house, far(11, text))).message.text == "word"
+        assert (await say(house, far(11, text))).message.text.startswith(alone)
         await say(house, heard(12, "what rhymes with bee", "g2", **group))
         assert (await say(house, far(13, "continue here"))).thread == ""  # into a group: never
 

@@ -49,6 +49,8 @@ async def followed(draft: Draft, store: Store, text: str) -> bool:
         draft.thread, draft.answer = place, tr("dialogue.thread.apart", draft.locale)
     elif (goal := await _wanted(draft, store, plain)) is not None:
         draft.thread, draft.answer = goal.id, tr("dialogue.thread.on", draft.locale, app=goal.channel)
+    elif _HERE.fullmatch(plain):
+        draft.answer = tr("dialogue.thread.none", draft.locale)
     else:
         return False
     draft.understanding = Understanding("thread", confidence=1.0, by="rule")
