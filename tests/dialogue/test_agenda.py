@@ -23,7 +23,7 @@ from kith.core.turn import Accepted
 from kith.dialogue.agenda import Agenda, InitiativeSettings
 from kith.dialogue.diction import rhythm
 from kith.dialogue.schedule import Due, Rule, following, latest
-from kith.dialogue.wishes import read_wish
+from kith.dialogue.wishes import amended, read_wish
 from kith.dialogue.zones import zone_wanted
 from kith.storage import Storage, StorageSettings, open_storage
 from tests.dialogue.house import House, Key, heard, play, says
@@ -395,3 +395,79 @@ def test_danger_in_a_wish_is_still_danger() -> None:
         assert [turn.outcome for turn in turns] == ["handed_over"]
 
     play(scene)
+
+
+@pytest.mark.parametrize(
+    ("made", "said", "wanted"),
+    [
+        ("remind me every weekday at 7:30 to stretch", "no, at 8", "every weekday at 08:00"),
+        ("remind me tomorrow at 3pm to call Tom", "i meant 4", "2026-11-22 16:00"),
+        ("remind me tomorrow at 3pm to call Tom", "No, on Friday!", "2026-11-27 15:00"),
+        ("remind me tomorrow at 3pm to call Tom", "make it 9am instead", "2026-11-22 09:00"),
+        ("明天下午三点提醒我开会", "不对，是四点", "2026-11-22 16:00"),
+        ("每天早上八点叫我喝水", "改成九点", "every day at 09:00"),
+        ("20分钟后提醒我关火", "不对，四十分钟", "instant +2400"),
+        ("remind me in 20 minutes to turn off the stove", "sorry, 40 minutes", "instant +2400"),
+        ("明天下午三点提醒我开会", "不对，四个人", ""),
+        ("明天下午三点提醒我开会", "四点", ""),
+        ("每天早上八点叫我喝水", "不，明天", ""),
+        ("remind me tomorrow at 3pm to call Tom", "no, what time is it?", ""),
+        ("remind me tomorrow at 3pm to call Tom", "no", ""),
+        ("remind me tomorrow at 3pm to call Tom", "no, " + "at 4 " * 40, ""),
+    ],
+)
+def test_a_correction_right_after_a_wish_changes_its_time(made: str, said: str, wanted: str) -> None:
+    now = at("2026-11-21 10:00", SHANGHAI)
+    wish = read_wish(made, now, SHANGHAI)
+    assert wish is not None and wish.rule is not None
+    rule = amended(said, wish.rule, now, SHANGHAI)
+    if rule is None:
+        got = ""
+    elif rule.every == "instant":
+        got = f"instant +{float(rule.start) - now:.0f}"
+    else:
+        got = rhythm(rule, "en") or f"{rule.start} {rule.at[0]}"
+    assert got == wanted
+
+
+def test_only_the_message_right_behind_a_wish_corrects_it() -> None:
+    async def scene(house: House) -> None:
+        async def say(number: int, text: str, sender: str = "ann") -> str:
+            await house.engine.hear(heard(number, text, sender=sender))
+            return (await house.outbox(1))[0].message.text
+
+        await say(1, "每天早上八点叫我喝水")
+        assert "每天 09:00" in await say(2, "不对，是九点")
+        assert "每天 09:30" in await say(3, "改成九点半")
+        listed = await say(4, "我有哪些提醒")
+        assert listed.count("喝水") == 1 and "每天 09:30" in listed
+        await say(5, "改成七点")
+        await say(6, "每天晚上十点叫我睡觉")
+        await say(7, "不对，是九点", "bob")
+        assert "每天 09:30" in (listed := await say(8, "我有哪些提醒")) and "每天 22:00" in listed
+
+    play(scene, says("word"))
+
+
+@pytest.mark.parametrize(
+    ("wish", "time", "wanted"),
+    [
+        ("提醒我给妈妈打电话", "每天晚上八点", "每天 20:00提醒你：给妈妈打电话"),
+        ("remind me to water the plants", "every Friday at 6pm", "every Friday at 18:00: water the plants"),
+    ],
+)
+def test_the_time_that_was_asked_for_may_come_in_the_next_message(wish: str, time: str, wanted: str) -> None:
+    async def scene(house: House) -> None:
+        async def say(number: int, text: str, sender: str = "ann") -> str:
+            await house.engine.hear(heard(number, text, sender=sender))
+            return (await house.outbox(1))[0].message.text
+
+        await say(1, wish)
+        assert wanted in await say(2, time)
+        assert await say(3, time) == "word"
+        await say(4, wish)
+        assert await say(5, time, "bob") == "word"
+        await say(6, wish)
+        assert await say(7, f"{time} 吗？ what a strange thing") == "word"
+
+    play(scene, says("word"))

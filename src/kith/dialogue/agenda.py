@@ -26,7 +26,7 @@ from kith.core.people import Person
 from kith.core.ports import Inbox, People, Records
 from kith.dialogue.diction import moment, rhythm
 from kith.dialogue.schedule import Due, Rule, following, instant, latest
-from kith.dialogue.wishes import Wish, read_wish
+from kith.dialogue.wishes import Wish, amended, read_wish, timed
 from kith.dialogue.zones import zone, zone_wanted
 from kith.runtime.locale import tr
 from kith.runtime.settings import Section
@@ -37,6 +37,7 @@ _said = counter("kith_dialogue_reminders_total", "Reminders that came due.", ("o
 _KIND, _COUNTS = "reminder", "reminder.count"
 _LOOK = 30.0  # seconds between looks for what other processes have added
 _LATE = 300.0  # seconds after which a reminder says when it was due
+_CORRECTED = 900.0  # seconds in which one that was just made can be corrected
 _AGAIN = 12 * 3600.0  # seconds for which one that was said can be put off
 
 
@@ -114,6 +115,8 @@ class Agenda:
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
         self._last: dict[str, tuple[float, Reminder]] = {}
+        self._made: dict[str, tuple[float, Reminder]] = {}
+        self._open: dict[str, tuple[float, str, str]] = {}
 
     async def run(self, wake: Callable[[], None]) -> None:
         """Say what comes due, for ever; `wake` is called after something was put into the inbox."""
@@ -191,7 +194,10 @@ class Agenda:
 
     async def wipe(self, person: str, _: Sequence[str] = ()) -> None:
         """Let go of what is only in memory about a person; the rest goes with their records."""
-        self._last = {place: kept for place, kept in self._last.items() if kept[1].person != person}
+        self._open = {place: kept for place, kept in self._open.items() if kept[1] != person}
+        for told in (self._last, self._made):
+            for place in [place for place, kept in told.items() if kept[1].person == person]:
+                del told[place]
 
     def wish(self, text: str, person: Person | None) -> Wish | None:
         """What a message wishes of the agenda, without doing it."""
@@ -206,6 +212,12 @@ class Agenda:
             return tr("dialogue.agenda.moved", locale, zone=name, time=now)
         where = self._zone_name(person)
         wish = read_wish(text, self._clock.now(), zone(where))
+        place = _where(_place(envelope))
+        if (changed := await self._amended(text, person, place, locale)) is not None:
+            return changed
+        at, who, asked = self._open.pop(place, (0.0, "", ""))
+        if wish is None and who == person.id and self._clock.now() - at < _CORRECTED:
+            wish = timed(text, asked, self._clock.now(), zone(where))
         match wish.kind if wish else "":
             case "add":
                 return await self._add(cast("Wish", wish), person, envelope, f"r_{turn}", (where, locale))
@@ -216,6 +228,7 @@ class Agenda:
             case "snooze":
                 return await self._put_off(cast("Wish", wish), envelope, f"r_{turn}", locale)
             case "when":
+                self._open[place] = self._clock.now(), person.id, text
                 return tr("dialogue.agenda.when", locale)
             case _:
                 return None
@@ -234,9 +247,27 @@ class Agenda:
         made = Reminder(reminder, person.id, wish.what, rule, where, due, _place(envelope), locale, wish.care)
         async with self._lock:
             await self._put(made)
+        self._made[_where(made.place)] = now, made
         self._changed.set()
         key = "care_added" if wish.care else "added" if wish.what else "added_bare"
         return tr(f"dialogue.agenda.{key}", locale, what=wish.what, when=self._when(made, locale))
+
+    async def _amended(self, text: str, person: Person, place: str, locale: str) -> str | None:
+        """Correct the reminder that the message right before this one made; None where this is about something else."""
+        at, made = self._made.pop(place, (0.0, None))
+        now = self._clock.now()
+        if made is None or made.person != person.id or now - at > _CORRECTED:
+            return None
+        rule = amended(text, made.rule, now, zone(made.zone))
+        due = following(rule, now, zone(made.zone)) if rule else None
+        if rule is None or due is None or await self._records.get(_KIND, made.id) is None:
+            return None
+        made = replace(made, rule=rule, next=due, held=0.0)
+        async with self._lock:
+            await self._put(made)
+        self._made[place] = now, made
+        self._changed.set()
+        return tr("dialogue.agenda.changed", locale, what=_matter(made, locale), when=self._when(made, locale))
 
     async def _tell(self, person: str, locale: str) -> str:
         mine = await self.find(person)

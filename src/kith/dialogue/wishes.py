@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 
@@ -16,6 +16,7 @@ Kind = Literal["add", "list", "cancel", "snooze", "when"]
 
 MORNING = "09:00"  # of a day that was named without a time
 _LIMIT = 400
+_SHORT = 60  # characters of a correction
 _DAYS = {"一": 0, "二": 1, "三": 2, "四": 3, "五": 4, "六": 5, "日": 6, "天": 6, "末": 5}
 _NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _ENGLISH_DAY = r"(?:mon|tues?|wednes|wed|thurs?|thu|fri|satur|sat|sun)(?:days?)?"
@@ -62,6 +63,11 @@ _SNOOZE = re.compile(
     r"^snooze\b|\bremind me again\b|^(?:稍后|等会儿?|待会儿?|一会儿?|晚点)再?(?:提醒|叫)|再(?:提醒|叫)我(?:一次|一下)",
     re.IGNORECASE,
 )
+_AMEND = re.compile(
+    r"^(?:(?:no|nope|sorry|wait|oh|actually|rather|i (?:meant|mean)|make (?:it|that)|change (?:it|that) to)\b"
+    r"[\s,.!:]*)+|^(?:(?:不对|不是|说?错了|搞错了|应该是|改成|改到|改为|换成|换到|还是|不|是)[\s，,。：:]*)+",
+    re.IGNORECASE,
+)
 _TALE = re.compile(r"\b(?:did|didn't|does|why|who|what|never|always)\b[^,.]*\bremind me\b", re.IGNORECASE)
 _LEAD = re.compile(
     r"^(?:please|can you|could you|will you|would you|kindly|hey|and|请|帮我|麻烦|记得|要|你|能不能|可以|，|,|\s)+",
@@ -105,6 +111,48 @@ def read_wish(text: str, now: float, zone: tzinfo | None) -> Wish | None:
         found = [e for e in extract(said, (), now, zone) if e.name == "duration"]
         return Wish("snooze", seconds=float(found[0].value) if found else 600.0)
     return _added(said, now, zone)
+
+
+def amended(text: str, old: Rule, now: float, zone: tzinfo | None) -> Rule | None:
+    """What a rule becomes by a correction right after it was made ("no, at 8", "不对，是四点"); None for anything else.
+
+    A new time of day without a word for its part is in the same half of the day as the old one.
+    """
+    said = " ".join(text.split())
+    lead = _AMEND.match(said)
+    if lead is None or len(said) > _SHORT or old.every == "minutes":
+        return None
+    told = said[lead.end() :].strip(" .!。！")
+    if old.every == "instant":
+        today = datetime.fromtimestamp(now, UTC).astimezone(zone).date()
+        ways = (_once(one, now, today, zone) for one in (told, f"in {told}", f"{told}后"))
+        return next((rule for rest, rule in ways if rule and not _more(rest)), None)
+    rest, times, days = _times(f"at {told}" if re.fullmatch(r"\d{1,2}", told) else told, now, zone)
+    if not (times or days) or _more(rest):
+        return None
+    if days and old.every != "once":
+        return None
+    at = old.at
+    if times:
+        late = old.at and old.at[0] >= "12:00" and times[0] < "12:00" and not _morning(said)
+        at = (f"{int(times[0][:2]) + 12:02}{times[0][2:]}" if late else times[0],)
+    return replace(old, at=at, start=days[0] if days else old.start)
+
+
+def timed(text: str, wish: str, now: float, zone: tzinfo | None) -> Wish | None:
+    """A `wish` that had no time, with the time that `text` gives it and nothing else; None where it gives none."""
+    said = " ".join(text.split()).strip(" .!。！")
+    rest, rule = _rule(said, now, zone) if len(said) <= _SHORT else (said, None)
+    if rule is None or _more(rest):
+        return None
+    chinese = re.search(r"[\u4e00-\u9fff]", said) is not None
+    found = read_wish(f"{said}{wish}" if chinese else f"{wish} {said}", now, zone)
+    return found if found is not None and found.kind == "add" else None
+
+
+def _more(rest: str) -> bool:
+    """Whether anything is left of a sentence without its times."""
+    return re.search(r"\w", _TAIL.sub("", re.sub(r"\b(?:instead|then|after)\b", "", rest).strip())) is not None
 
 
 def _cancelled(said: str) -> Wish | None:
