@@ -18,7 +18,7 @@ from tests.channels.rig import Outcome, Stage
 from tests.channels.servers import free_port
 from tests.channels.visitors import Place
 from tests.channels.whole import judged, speak
-from tests.crash.platforms import answered, complete, configure, greeted, kept, life
+from tests.crash.platforms import answered, configure, greeted, kept, life
 
 
 async def play_killed(
@@ -45,7 +45,6 @@ async def play_killed(
             await greeted(scene)
             striking, began = asyncio.create_task(fate.run()), time.monotonic()
             await asyncio.gather(*(speak(one, p, share, seconds) for p, one in enumerate(scene.people)))
-            await complete(scene, [share * 4 // 5] * len(scene.people), quiet)  # a line waits for the one before it
             striking.cancel()
             await answered(scene, [share] * len(scene.people), quiet)
             took = time.monotonic() - began

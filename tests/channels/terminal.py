@@ -44,14 +44,19 @@ class CliPerson:
         )  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
         opened = (await process.stdout.readline()).decode()
-        assert "/quit leaves" in opened, opened + (await process.stderr.read()).decode()
+        assert opened.startswith("Talk to Kith at "), opened + (await process.stderr.read()).decode()
         self._readers = [asyncio.create_task(one) for one in (self._see(process.stdout), self._note(process.stderr))]
 
     async def say(self, text: str) -> None:
-        """Type a line. The chat sends it when the one before it was answered."""
+        """Type a line, and wait for the answer, which repeats it: the chat sends no other before."""
         assert self._process is not None and self._process.stdin is not None
+        before = len(self.heard)
         self._process.stdin.write(text.encode() + b"\n")
         await self._process.stdin.drain()
+        while not any(text in line or text == "hello" for line in self.heard[before:]):
+            if self._readers[0].done():
+                raise AssertionError(f"the chat has ended: {self.told[-3:]}")
+            await asyncio.sleep(0.01)
 
     async def close(self) -> int:
         """End of input: the exit status of the chat."""

@@ -24,6 +24,6 @@ def test_messages_both_ways_while_the_connections_break(name: str, tmp_path: Pat
 
 
 def test_lines_typed_while_the_house_is_killed(tmp_path: Path) -> None:
-    found = asyncio.run(play_killed(tmp_path, cli_stage(tmp_path, 2), messages=60, seconds=3, every=1.0, most=5))
+    found = asyncio.run(play_killed(tmp_path, cli_stage(tmp_path, 2), messages=40, seconds=3, every=1.0, most=3))
     assert found.cuts >= 1
     assert found.inwards.clean and found.outwards.clean and not found.dead, found

@@ -235,14 +235,14 @@ async def _talk(
 
 async def answered(stage: Stage, told: list[int], quiet: float) -> None:
     """Until everybody has been answered. Then a last word each: its answer comes behind every second copy there is."""
-    if await complete(stage, told, quiet):
+    if await _complete(stage, told, quiet):
         for place, one in enumerate(stage.people):
             await one.say(word(told[place] * 8 + place))
             told[place] += 1
-        await complete(stage, told, quiet)
+        await _complete(stage, told, quiet)
 
 
-async def complete(stage: Stage, told: list[int], quiet: float) -> bool:
+async def _complete(stage: Stage, told: list[int], quiet: float) -> bool:
     """Wait until all is answered; False when nothing has come for `quiet` seconds."""
     latest, since = -1, time.monotonic()
     while time.monotonic() - since < quiet:

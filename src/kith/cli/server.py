@@ -19,7 +19,7 @@ from kith.core.message import Delta, Usage
 from kith.runtime.http import http_client
 from kith.runtime.settings import home
 
-_ALIVE = 2.0
+_ALIVE = 8.0  # a busy one may take its time; where nobody listens, that is known at once
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
