@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.platforms import STAGES, storm
+from tests.crash.platforms import REAL, storm
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 _LIVE = ("cli", "web")  # their people follow the stored turns: nothing is sent
@@ -18,7 +18,7 @@ def _steps(name: str) -> tuple[tuple[str, str], ...]:
     return ("inbox.accept", "after"), ("inbox.settle" if name in _LIVE else "channel.send", "after")
 
 
-@pytest.mark.parametrize("name", sorted(STAGES))
+@pytest.mark.parametrize("name", sorted(REAL))
 def test_kills_cost_what_the_policy_says(name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="kith-crash-") as folder:
         Path(folder).chmod(0o755)  # some servers change their user
