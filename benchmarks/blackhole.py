@@ -121,7 +121,7 @@ async def terminal(folder: Path, hole: Hole) -> None:
             await until(lambda: person.heard, 60)
             began, heard = time.monotonic(), len(person.heard)
             proxy.blackhole()
-            await person.say("meanwhile")
+            saying = asyncio.ensure_future(person.say("meanwhile"))
             await until(lambda: any("lost" in line for line in person.told), 120)  # type: ignore[attr-defined]
             hole.noticed, hole.told = time.monotonic() - began, person.told[-1]  # type: ignore[attr-defined]
             began = time.monotonic()
@@ -129,6 +129,7 @@ async def terminal(folder: Path, hole: Hole) -> None:
             await until(lambda: any("again" in line for line in person.told), 120)  # type: ignore[attr-defined]
             hole.again = time.monotonic() - began
             await until(lambda: len(person.heard) > heard, 60)
+            await saying
             hole.answered = True
         except (TimeoutError, AssertionError, OSError) as error:
             hole.trouble = f"{type(error).__name__} {error}".strip()
@@ -153,7 +154,7 @@ async def play(folder: Path, names: Sequence[str], bounds: dict[str, float]) -> 
     async with AsyncExitStack() as stack:
         scenes: dict[str, Stage] = {}
         settings: dict[str, Any] = {"delivery": {}}
-        for name in names:
+        for name in sorted(names, key="irc".__eq__):  # starting servers holds this loop up, and IRC has little patience
             if name == "cli":
                 continue
             (own := folder / name).mkdir()

@@ -272,7 +272,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crowd")
     parser.add_argument("--conversations", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=75.0)
-    parser.add_argument("--every", type=float, default=20.0)
+    parser.add_argument("--every", type=float, default=75.0)
     parser.add_argument("--freeze", type=float, default=60.0)
     parser.add_argument("--victim", default="telegram")
     parser.add_argument("--json", action="store_true")
