@@ -38,7 +38,7 @@ test("the first start: a code from the console, a password, the rooms of the hou
   await page.getByRole("heading", { name: "Choose a mind" }).waitFor();
   await page.locator(".advice").waitFor();
   await page.screenshot({ path: `${PICTURES}/welcome-model.png` });
-  await page.getByRole("button", { name: "Go on without" }).click();
+  await page.getByRole("button", { name: "Go on", exact: true }).click();
   await page.getByRole("heading", { name: "Whom would you like" }).waitFor();
   await page.getByRole("button", { name: "Go on" }).click();
   await page.getByRole("button", { name: "Begin to talk" }).click();

@@ -191,6 +191,7 @@ class ChannelManager:
             "delivery": str(manifest.details.get("delivery", "")),
             "state": report.condition if report else "stopped",
             "note": (report.detail if report else "") or self._complaint(watch),
+            "builtin": name not in self._written and bool(manifest.details.get("default", False)),
             "configured": name in self._written or bool(manifest.details.get("default", False)),
             "last_in": watch.last_in,
             "last_out": watch.last_out,

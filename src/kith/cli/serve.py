@@ -119,6 +119,9 @@ def _banner(house: Household, code: str | None, *, talk: bool) -> None:
     click.secho(tr("cli.serve.address", address=address), bold=True)
     if page := web_address(address):
         click.echo(tr("cli.serve.web", address=page))
+    origins = house.settings.gateway.origins if house.gateway else ()
+    if elsewhere := ", ".join(origin for origin in origins if origin != address):
+        click.echo(tr("cli.serve.elsewhere", addresses=elsewhere))
     if house.gateway and house.gateway.certificate:
         click.echo(tr("cli.serve.fingerprint", fingerprint=house.gateway.certificate.fingerprint))
     if house.first_token:

@@ -121,7 +121,9 @@ class Gate:
         """The host that the request names, and the page that it comes from."""
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if not host or _name(host) not in self._names:
-            raise Refused("the Host header does not name this machine", code="host_refused", hint="use 127.0.0.1")
+            known = ", ".join(sorted(self._origins)) or "127.0.0.1"
+            hint = f"use {known}, or name the address under which you came in gateway.origins"
+            raise Refused("the Host header does not name this machine", code="host_refused", hint=hint)
         origin = headers.get(b"origin")
         if origin is not None:
             page = origin.decode("latin-1").lower()

@@ -142,7 +142,8 @@ class GatewaySettings(Section):
         if self.loopback:
             return self
         lacking = [] if self.tls.on else ["gateway.tls (a certificate, or automatic: true)"]
-        lacking += [] if any(o.startswith("https:") for o in self.origins) else ["gateway.origins (with https)"]
+        if not any(origin.startswith("https:") for origin in self.origins):
+            lacking.append("gateway.origins (such as https://192.168.1.5:8787)")
         if lacking:
             raise ValueError(
                 "only a loopback address may be listened on without TLS and origins, because others would reach this "

@@ -1,24 +1,33 @@
 import type { FormEvent } from "react";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { call, Failure, path } from "../api";
 import { language } from "../prefs";
 import { useStore } from "../store";
-import { Badge, Button, Command, Page, Sure, Waiting, Wrong } from "../ui";
+import { Badge, Button, Command, Empty, Page, Sure, Waiting, Wrong } from "../ui";
 import { Absent, useLoad } from "../ui/load";
 import type { Schema } from "../ui/schema";
 import { kindOf, resolved, SchemaField, valueOf } from "../ui/schema";
+import type { Key } from "../words/en";
 import { useWords, when } from "../words";
 import { Condition } from "./state";
 
 type Channel = {
   name: string; title: Record<string, string>; quality: string; delivery: string; state: string; note: string; configured: boolean;
-  last_in: number; last_out: number; lag: number; errors: number; capabilities: string[]; schema: Schema; scan?: boolean;
+  last_in: number; last_out: number; lag: number; errors: number; builtin?: boolean; capabilities: string[]; schema: Schema; scan?: boolean;
 };
 type Told = { scan: string; state: "waiting" | "scanned" | "code" | "done"; picture: string; svg: string };
 type Asking = { id: string; channel: string; sender: string; name: string; at: number; until: number };
 type Face = { id: string; channel: string; sender: string; name: string; role: string; at: number };
 
+type Shown = { one: Channel; shared: Set<string>; again: () => void };
+
 const EVERY = 5000;
+
+/** The settings that every channel has: they come after those that only this one needs. */
+function common(channels: Channel[]): Set<string> {
+  const [first, ...others] = channels.map((one) => Object.keys(one.schema.properties ?? {}));
+  return new Set(others.length > 0 ? first?.filter((name) => others.every((names) => names.includes(name))) : []);
+}
 
 /** The chat platforms: how each is, set up by a form, tried, and who may come in through them. */
 export default function Channels() {
@@ -27,28 +36,39 @@ export default function Channels() {
   const [query, setQuery] = useState("");
   const wanted = query.trim().toLowerCase();
   const fits = (one: Channel): boolean => !wanted || `${one.name} ${Object.values(one.title).join(" ")}`.toLowerCase().includes(wanted);
+  const shared = useMemo(() => common(data?.channels ?? []), [data]);
   const own = data?.channels.filter((one) => one.configured) ?? [];
   const others = data?.channels.filter((one) => !one.configured && fits(one)) ?? [];
   return (
     <Page title={t("channels.title")} text={t("channels.text")}>
       {Boolean(error) && <Absent error={error} again={again} />}
       {!data && !error && <Waiting />}
-      {own.map((one) => <Card key={one.name} one={one} again={again} />)}
+      {own.map((one) => <Card key={one.name} one={one} shared={shared} again={again} />)}
       {data && <Pairing />}
       {data && (
         <section className="group">
           <h2>{t("channels.others")}</h2>
+          <p className="hint">{t("channels.quality")}</p>
           <input className="find" type="search" value={query} onChange={(e) => setQuery(e.target.value)} placeholder={t("channels.find")} aria-label={t("channels.find")} />
-          {others.map((one) => <More key={one.name} one={one} again={again} />)}
+          {data && others.length === 0 && <Empty><p>{t("talks.nothing")}</p></Empty>}
+          {others.map((one) => <More key={one.name} one={one} shared={shared} again={again} />)}
         </section>
       )}
     </Page>
   );
 }
 
+const QUALITIES: Record<string, Key> = { gold: "channels.gold", silver: "channels.silver", bronze: "channels.bronze" };
+
+function Quality({ one }: { one: Channel }) {
+  const t = useWords();
+  const key = QUALITIES[one.quality];
+  return <Badge tone="plain">{key ? t(key) : one.quality}</Badge>;
+}
+
 const titleOf = (one: Channel, chosen: string): string => one.title[chosen] ?? one.title.en ?? one.name;
 
-function Card({ one, again }: { one: Channel; again: () => void }) {
+function Card({ one, shared, again }: Shown) {
   const t = useWords();
   const chosen = useStore(language);
   const [told, setTold] = useState("");
@@ -64,14 +84,14 @@ function Card({ one, again }: { one: Channel; again: () => void }) {
   const fixed = Object.keys(one.schema.properties ?? {}).length <= 1;
   return (
     <section className="card">
-      <h2 className="row">{titleOf(one, chosen)} <Condition name={one.state} /> <Badge tone="plain">{one.quality}</Badge></h2>
+      <h2 className="row">{titleOf(one, chosen)} <Condition name={one.state} /> <Quality one={one} /></h2>
       {one.note && <p className="hint">{one.note}</p>}
       <p className="hint">
         {t("channels.in")} {one.last_in ? when(one.last_in, chosen) : "–"} · {t("channels.out")} {one.last_out ? when(one.last_out, chosen) : "–"}
         {one.errors > 0 && ` · ${t("channels.errors", { n: one.errors })}`}{one.lag > 1 && ` · ${t("channels.lag", { n: Math.round(one.lag) })}`}
       </p>
       {one.scan && one.state === "failed" && <Scan one={one} done={again} />}
-      {!fixed && one.state === "ready" && !(one.last_in && one.last_out) && <p className="hint">{t(one.last_in ? "channels.unsaid" : "channels.unheard")}</p>}
+      {!fixed && !one.builtin && one.state === "ready" && !(one.last_in && one.last_out) && <p className="hint">{t(one.last_in ? "channels.unsaid" : "channels.unheard")}</p>}
       {told && <p className="good-note" role="status">{told}</p>}
       {Boolean(refused) && <Wrong error={refused} />}
       <div className="row">
@@ -79,28 +99,28 @@ function Card({ one, again }: { one: Channel; again: () => void }) {
         <Button onClick={() => command("restart")}>{t("channels.restart")}</Button>
         {one.state === "stopped" ? <Button onClick={() => command("start")}>{t("channels.start")}</Button> : <Button onClick={() => command("stop")}>{t("channels.stop")}</Button>}
         {!fixed && <Button aria-expanded={open} onClick={() => setOpen(!open)}>{t("channels.settings")}</Button>}
-        {!fixed && (
+        {!fixed && !one.builtin && (
           <Sure label={t("channels.remove")} text={t("channels.remove.sure", { name: titleOf(one, chosen) })} onSure={() => void call(`/api/channels/${path(one.name)}`, "DELETE").then(again, setRefused)}>
             <Button kind="danger">{t("channels.remove")}</Button>
           </Sure>
         )}
       </div>
-      {open && <Form one={one} done={() => (setOpen(false), again())} />}
+      {open && <Form one={one} shared={shared} done={() => (setOpen(false), again())} />}
     </section>
   );
 }
 
 const proof = (found: unknown): string => (typeof found === "string" ? found : found ? JSON.stringify(found) : "");
 
-function More({ one, again }: { one: Channel; again: () => void }) {
+function More({ one, shared, again }: Shown) {
   const t = useWords();
   const chosen = useStore(language);
   return (
     <details className="intent">
-      <summary><strong>{titleOf(one, chosen)}</strong> <Badge tone="plain">{one.quality}</Badge></summary>
+      <summary><strong>{titleOf(one, chosen)}</strong> <Quality one={one} /></summary>
       <p className="hint">{t("channels.delivery")}: {one.delivery || "–"} · {one.capabilities.join(", ")}</p>
       {one.scan && <Scan one={one} done={again} />}
-      <Form one={one} done={again} />
+      <Form one={one} shared={shared} done={again} />
     </details>
   );
 }
@@ -145,7 +165,7 @@ function Scan({ one, done }: { one: Channel; done: () => void }) {
 }
 
 /** A channel's settings, as its own schema describes them. */
-function Form({ one, done }: { one: Channel; done: () => void }) {
+function Form({ one, shared, done }: { one: Channel; shared: Set<string>; done: () => void }) {
   const t = useWords();
   const [values, setValues] = useState<Record<string, string>>({});
   const [failure, setFailure] = useState<unknown>(null);
@@ -169,8 +189,9 @@ function Form({ one, done }: { one: Channel; done: () => void }) {
     void call(`/api/channels/${path(one.name)}`, "PUT", settings).then(done, setFailure).finally(() => setBusy(false));
   };
   const plain = fields.filter(([name, schema]) => kindOf(schema, name) !== "group");
-  const first = plain.filter(([name]) => required.has(name));
-  const rest = plain.filter(([name]) => !required.has(name));
+  const early = (name: string): boolean => (required.size > 0 ? required.has(name) : !shared.has(name));
+  const first = plain.filter(([name]) => early(name));
+  const rest = plain.filter(([name]) => !early(name));
   const field = ([name, schema]: (typeof plain)[number]) => (
     <SchemaField key={name} name={name} schema={schema} value={values[name] ?? ""} set={(text) => setValues({ ...values, [name]: text })} fault={faults.get(name)} required={required.has(name)} />
   );

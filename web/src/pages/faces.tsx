@@ -2,7 +2,10 @@ import { useState } from "react";
 import { call, path } from "../api";
 import { Badge, Wrong } from "../ui";
 import { Absent, useLoad } from "../ui/load";
+import type { Words } from "../words";
 import { useWords } from "../words";
+import type { Key } from "../words/en";
+import { en } from "../words/en";
 
 export type Persona = { name: string; title: string; description: string; greeting: string; style: string; boundaries: string; model: string; voice: string; tools: string[]; knowledge: { keys: string[]; text: string }[]; avatar: string; builtin: boolean };
 
@@ -21,13 +24,19 @@ export function Faces() {
           <button key={one.name} type="button" role="radio" aria-checked={one.name === data.default} className="face" onClick={() => choose(one.name)}>
             <Portrait persona={one} />
             <strong>{one.title || one.name}</strong>
-            <span className="hint">{one.description}</span>
+            <span className="hint">{told(one, t).description}</span>
             {one.name === data.default && <Badge tone="good">{t("personas.default")}</Badge>}
           </button>
         ))}
       </div>
     </>
   );
+}
+
+/** The persona that Kith comes with speaks the reader's language; whatever a household wrote stays as it is. */
+export function told(one: Persona, t: Words): Pick<Persona, "description" | "style"> {
+  const here = (text: string, key: Key): string => (one.builtin && text === en[key] ? t(key) : text);
+  return { description: here(one.description, "personas.kith.character"), style: here(one.style, "personas.kith.style") };
 }
 
 /** A persona's picture, or the first letter of its name. */

@@ -49,7 +49,7 @@ export function Live() {
     ["figures.turns", "turns", last.turns.toFixed(0)],
     ["figures.tokens", "tokens", last.tokens.toFixed(1)],
     ["figures.waiting", "waiting", String(last.waiting)],
-    ["figures.first", "first", `${last.first.toFixed(2)} s`],
+    ["figures.first", "first", last.first > 0 ? `${last.first.toFixed(2)} s` : "–"],
   ];
   return (
     <section className="group">

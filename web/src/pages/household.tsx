@@ -80,6 +80,9 @@ function Users() {
   );
 }
 
+/** Their name; until they have one, that under which a channel knows them. */
+const called = (one: Person): string => one.name || Object.values(one.handles)[0] || "";
+
 function People() {
   const t = useWords();
   const chosen = useStore(language);
@@ -111,14 +114,14 @@ function People() {
                   <input value={renaming.name} onChange={(e) => setRenaming({ id: one.id, name: e.target.value })} aria-label={t("household.name")} autoFocus maxLength={200} />
                   <Button kind="main" type="submit">{t("memory.keep")}</Button>
                 </form>
-              ) : <strong>{one.name || t("household.unnamed")}</strong>}
+              ) : <strong>{called(one) || t("household.unnamed")}</strong>}
               <span className="hint">{Object.entries(one.handles).map(([channel, handle]) => `${channel}: ${handle}`).join(" · ")}</span>
               <span className="hint">{t("household.turns", { n: one.turns })}{one.seen > 0 && ` · ${when(one.seen, chosen)}`}</span>
             </span>
             <span className="row">
-              <Button onClick={() => setRenaming({ id: one.id, name: one.name })}>{t("household.rename")}</Button>
+              <Button onClick={() => setRenaming({ id: one.id, name: called(one) })}>{t("household.rename")}</Button>
               <Button onClick={() => act(call(`/api/people/${path(one.id)}/export`).then((told) => save(`${one.id}.json`, told)))}>{t("memory.export")}</Button>
-              <Sure label={t("household.erase")} text={t("household.erase.sure", { name: one.name || one.id })} onSure={() => act(call(`/api/people/${path(one.id)}`, "DELETE"))}>
+              <Sure label={t("household.erase")} text={t("household.erase.sure", { name: called(one) || one.id })} onSure={() => act(call(`/api/people/${path(one.id)}`, "DELETE"))}>
                 <Button kind="danger">{t("household.erase")}</Button>
               </Sure>
             </span>

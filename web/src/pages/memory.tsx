@@ -5,10 +5,13 @@ import { language } from "../prefs";
 import { useStore } from "../store";
 import { Badge, Button, Empty, Page, Sure, Waiting, Wrong } from "../ui";
 import { Absent, save, useLoad } from "../ui/load";
+import type { Key } from "../words/en";
 import { useWords, when } from "../words";
 
 type Fact = { id: string; text: string; kind: string; confidence: number; at: number; by?: string; told: { conversation: string; turn: string }; replaced: string };
 type Reminder = { id: string; text: string; next: number; rule: string; timezone: string };
+
+const KINDS = new Set(["name", "birthday", "age", "home", "origin", "work", "family", "like", "dislike", "allergy", "language", "pet", "note", "goal"]);
 
 /** What Kith knows about whoever looks: seen, mended, forgotten, taken along. */
 export default function Memory() {
@@ -90,7 +93,7 @@ function Row({ one, edit, forget }: { one: Fact; edit: (text: string) => Promise
         <strong>{one.text}</strong>
         <span className="hint">{when(one.at, chosen)}{one.confidence < 0.8 && ` · ${t("memory.unsure")}`}{one.replaced && ` · ${t("memory.replaced")}`}</span>
       </span>
-      {one.kind && <Badge tone="plain">{one.kind}</Badge>}
+      {one.kind && <Badge tone="plain">{KINDS.has(one.kind) ? t(`memory.kind.${one.kind}` as Key) : one.kind}</Badge>}
       <span className="row">
         <Button onClick={() => setText(one.text)}>{t("memory.edit")}</Button>
         <Sure label={t("memory.forget")} text={t("memory.forget.sure", { text: one.text })} onSure={forget}><Button kind="danger">{t("memory.forget")}</Button></Sure>

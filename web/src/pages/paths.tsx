@@ -39,14 +39,18 @@ function Ends() {
   return <div className="figures">{shown.map(([key, value]) => <div key={key} className="card figure"><span className="hint">{t(key)}</span><strong>{value}</strong></div>)}</div>;
 }
 
+/** What is no intent of a flow: a sentence that nothing understood, and how a conversation ended. */
+const NAMES: Record<string, Key> = { "?": "paths.unknown", open: "paths.open", done: "paths.done", abandoned: "paths.abandoned", handed_over: "paths.handed" };
+
 function Ways() {
   const t = useWords();
   const { data, error, again } = useLoad<Paths>("/api/paths");
-  const source = useMemo(() => (data && data.links.length > 0 ? sankey(data) : ""), [data]);
+  const told = useMemo(() => data && { ...data, nodes: data.nodes.map(({ id, name }) => ({ id, name: NAMES[name] ? t(NAMES[name]) : name })) }, [data, t]);
+  const source = useMemo(() => (told && told.links.length > 0 ? sankey(told) : ""), [told]);
   if (error) return <Absent error={error} again={again} />;
   if (!data) return null;
   if (!source) return <Empty><p>{t("paths.none")}</p></Empty>;
-  const name = (id: string): string => data.nodes.find((one) => one.id === id)?.name ?? id;
+  const name = (id: string): string => told?.nodes.find((one) => one.id === id)?.name ?? id;
   return (
     <>
       <section className="card"><Suspense fallback={<Waiting />}><Chart source={source} /></Suspense></section>

@@ -5,7 +5,7 @@ import { Badge, Button, Page, Sure, Waiting, Wrong } from "../ui";
 import { Absent, useLoad } from "../ui/load";
 import { useWords } from "../words";
 import type { Persona } from "./faces";
-import { Portrait } from "./faces";
+import { Portrait, told } from "./faces";
 import { base64, Mask } from "./mask";
 
 const LARGEST = 5 * 2 ** 20;
@@ -42,9 +42,9 @@ export default function Personas() {
         {data?.personas.map((one) => (
           <section key={one.name} className="card">
             <h2 className="row"><Portrait persona={one} /> {one.title || one.name} {one.name === data.default && <Badge tone="good">{t("personas.default")}</Badge>}</h2>
-            {one.description && <p>{one.description}</p>}
+            {one.description && <p>{told(one, t).description}</p>}
             {one.greeting && <blockquote className="quote">{one.greeting}</blockquote>}
-            {one.style && <p className="hint">{one.style}</p>}
+            {one.style && <p className="hint">{told(one, t).style}</p>}
             {trusted && (
               <div className="row">
                 {one.name !== data.default && <Button onClick={() => act(call("/api/personas/default", "PUT", { name: one.name }))}>{t("personas.choose")}</Button>}

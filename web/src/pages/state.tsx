@@ -13,6 +13,8 @@ const TONES: Record<string, "good" | "fair" | "bad" | "plain"> = {
 };
 const GROUPS: [Key, string][] = [["state.house", ""], ["state.channels", "channel:"], ["state.models", "model:"]];
 
+const PARTS: Record<string, Key> = { dialogue: "state.dialogue", outbox: "state.outbox", storage: "state.storage", knowledge: "state.knowledge", plugins: "state.plugins", security: "state.security" };
+
 export function Condition({ name }: { name: string }) {
   const t = useWords();
   return <Badge tone={TONES[name] ?? "plain"}>{name in TONES ? t(`condition.${name}` as Key) : name}</Badge>;
@@ -46,7 +48,7 @@ function Group({ title, prefix, state }: { title: string; prefix: string; state:
       <ul className="rows">
         {rows.map(([name, report]) => (
           <li key={name}>
-            <span className="grow"><strong>{name.slice(prefix.length)}</strong>{report.detail && <span className="hint">{report.detail}</span>}</span>
+            <span className="grow"><strong>{PARTS[name] ? t(PARTS[name]) : name.slice(prefix.length)}</strong>{report.detail && <span className="hint">{report.detail}</span>}</span>
             {report.required && <span className="hint">{t("state.required")}</span>}
             <Condition name={report.condition} />
           </li>

@@ -20,6 +20,7 @@ export default function Welcome() {
   const t = useWords();
   const [, go] = useLocation();
   const [step, setStep] = useState(0);
+  const [minds, setMinds] = useState(0);
   const head = useRef<HTMLHeadingElement>(null);
   useEffect(() => void head.current?.focus(), [step]);
   const done = (): void => {
@@ -28,7 +29,7 @@ export default function Welcome() {
   };
   const steps: { title: string; text: string; body: ReactNode; skip?: boolean }[] = [
     { title: t("welcome.look"), text: t("welcome.look.text"), body: <Look /> },
-    { title: t("welcome.model"), text: t("welcome.model.text"), body: <Mind />, skip: true },
+    { title: t("welcome.model"), text: t("welcome.model.text"), body: <Mind found={setMinds} />, skip: minds === 0 },
     { title: t("welcome.persona"), text: t("welcome.persona.text"), body: <Faces /> },
     { title: t("welcome.done"), text: t("welcome.done.text"), body: null },
   ];
@@ -62,10 +63,11 @@ function Look() {
   );
 }
 
-function Mind() {
+function Mind({ found }: { found: (minds: number) => void }) {
   const t = useWords();
   const { data, again } = useLoad<{ models: Model[] }>("/api/models");
   const names = data?.models.filter((one) => one.kind === "chat").map((one) => one.name) ?? [];
+  useEffect(() => found(names.length), [found, names.length]);
   return (
     <>
       {names.length > 0 && <p className="good-note">{t("welcome.model.there", { names: names.join(", ") })}</p>}

@@ -3,6 +3,8 @@ import { AlertDialog, Dialog } from "radix-ui";
 import type { ButtonHTMLAttributes, ReactNode } from "react";
 import { useEffect, useState } from "react";
 import { Failure } from "../api";
+import { language } from "../prefs";
+import { useStore } from "../store";
 import { useWords } from "../words";
 
 type Kind = "main" | "plain" | "quiet" | "danger";
@@ -58,16 +60,28 @@ export function Badge({ tone, children }: { tone: "good" | "fair" | "bad" | "pla
   return <span className={`badge ${tone}`}>{children}</span>;
 }
 
+/** What a code means in the reader's language, where that is not the server's; empty until it is known. */
+function useMeaning(code: string): string {
+  const chosen = useStore(language);
+  const [meanings, setMeanings] = useState<Record<string, string>>({});
+  useEffect(() => {
+    if (chosen === "zh" && code) void import("../words/errors.zh").then((found) => setMeanings(found.errors), () => undefined);
+  }, [chosen, code]);
+  return (chosen === "zh" && meanings[code]) || "";
+}
+
 /** Something went wrong, in the server's words, and what to do. */
 export function Wrong({ error, again }: { error: unknown; again?: () => void }) {
   const t = useWords();
   const failure = error instanceof Failure ? error : null;
   const text = failure?.status === 0 ? t("app.unreachable") : error instanceof Error ? error.message : String(error);
+  const meaning = useMeaning(failure?.status ? failure.code : "");
   return (
     <div className="wrong" role="alert">
       <TriangleAlert aria-hidden />
       <div>
-        <p>{text}</p>
+        <p>{meaning || text}</p>
+        {meaning && <p className="hint" lang="en">{text}</p>}
         {failure?.hint && <p className="hint">{failure.hint}</p>}
         {failure?.faults.map((fault) => (
           <p className="hint" key={fault.path + fault.reason}>
