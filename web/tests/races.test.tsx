@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { act, cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { call, elsewhere, me } from "../src/api";
@@ -6,7 +5,6 @@ import { Live } from "../src/live";
 import type { Said } from "../src/talk";
 import { CHANGES, merged, Talk } from "../src/talk";
 import { useLoad } from "../src/ui/load";
-import { errors } from "../src/words/errors.zh";
 
 /** A machine may be slow, and a deadline costs nothing when all is well. */
 const eventually = <T,>(check: () => T): Promise<T> => vi.waitFor(check, { timeout: 30_000 });
@@ -229,9 +227,4 @@ describe("a conversation", () => {
     const lived = merged([one("h", "me", "t"), one("s", "kith", "t")], [one("mine", "me", "t"), one("coming t", "kith", "t")]);
     expect(lived.map((said) => said.id)).toEqual(["mine", "coming t"]);
   });
-});
-
-test("a refusal is told in Chinese as the documentation tells it", () => {
-  const rows = readFileSync("../docs/zh/errors.md", "utf8").matchAll(/^\| `(\w+)` \| [^|]+ \| (.+) \|$/gm);
-  expect(errors).toEqual(Object.fromEntries([...rows].map(([, code, text]) => [code, text?.replaceAll("`", "")])));
 });
