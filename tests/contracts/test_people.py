@@ -149,6 +149,37 @@ def test_redacting_takes_the_words_out_of_everything_of_one_person(tell: Tell) -
     tell(story)
 
 
+def test_redacting_goes_through_group_conversations_and_spares_the_others_there(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        storage = await world.open()
+        group = {"conversation": "all", "kind": "group"}
+        source = await said(storage, "1", "I live in Bernstadt", "noted", **group)
+        await said(storage, "2", "and bernstadt is old", "Bernstadt is old", **group)
+        await said(storage, "3", "I work in Bernstadt", "Bernstadt, I see", who="bob", **group)
+        slots = {"town": "Bernstadt"}
+        state = {"flow": {"last": "So you are in Bernstadt"}, "others": {ANN: {"slots": slots}, BOB: {"slots": slots}}}
+        letter = replace(envelope("4", "bob", "hm"), **group)
+        await storage.inbox.accept(letter)
+        (claim,) = await storage.inbox.claim("w", 1)
+        room = conversation_id("loopback", "me", "all")
+        done = Turn("t_4", room, BOB, 2.0, letter.message, ())
+        await storage.inbox.settle(claim, Done(done, state))
+        gone = fact("1", "Bernstadt", source)
+        await storage.facts.keep([gone])
+        await storage.dossiers.redact([ANN], [gone], Act("memory.forget", "owner", ANN))
+        there = await storage.store.conversation(room)
+        clean = {"slots": {"town": "[…]"}}
+        others = {ANN: clean, BOB: {"slots": slots}}
+        assert there.state == {"flow": {"last": "So you are in […]"}, "others": others}
+        assert "bernstadt" not in words(await storage.dossiers.export([ANN])).casefold()
+        sent = [parcel.message.text for parcel in await storage.outbox.find("sent")]
+        assert sorted(sent) == ["Bernstadt, I see", "[…]", "[…] is old"]
+        turns = await storage.store.turns(room)
+        assert [turn.heard.text for turn in turns][2] == "I work in Bernstadt"
+
+    tell(story)
+
+
 def test_what_was_forgotten_is_in_no_file(tmp_path: Any) -> None:
     """The whole file, decrypted, with free pages and the log: the words are nowhere."""
 

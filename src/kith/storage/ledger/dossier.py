@@ -201,9 +201,9 @@ def _redact(desk: Desk, given: Sequence[str], facts: Sequence[Fact], by: Act) ->
     blot, sources = blotter(telling(facts)), {fact.turn for fact in facts if fact.turn}
     for room in rooms:
         shared = yield from _shared(room, persons)
-        replies = yield from _blot_turns(desk, room, persons if shared else (), blot, sources)
-        if not shared:
-            yield from _blot_room(desk, room, blot, replies)
+        only = persons if shared else ()
+        replies = yield from _blot_turns(desk, room, only, blot, sources)
+        yield from _blot_room(desk, room, only, blot, replies)
     for kind, mark, _, value in (yield from _records(desk, [*persons, *rooms])):
         clean = blotted(value, blot)
         if clean != value:
@@ -213,17 +213,18 @@ def _redact(desk: Desk, given: Sequence[str], facts: Sequence[Fact], by: Act) ->
     return tuple(rooms)
 
 
-def _blot_turns(desk: Desk, room: str, only: Sequence[str], blot: Blot, sources: set[str]) -> Op[set[str]]:
-    """Go over the turns of a conversation, or `only` those of some persons; the ids of replies in `sources`."""
+def _blot_turns(desk: Desk, room: str, only: Sequence[str], blot: Blot, sources: set[str]) -> Op[dict[str, bool]]:
+    """Go over the turns of a conversation, or `only` those of some persons; of each reply in them, by its id, whether
+    it is in `sources`."""
     rows = yield sql("SELECT seq, body FROM turns WHERE conversation = $1", room)
     changed: list[tuple[bytes, int]] = []
-    replies: set[str] = set()
+    replies: dict[str, bool] = {}
     for seq, body in rows:
         turn = desk.codec.mapping(body)
         if only and turn["person"] not in only:
             continue
         source = turn["id"] in sources
-        replies |= {said["id"] for said in turn["spoke"]} if source else set()
+        replies |= {str(said["id"]): source for said in turn["spoke"]}
         clean = emptied(turn) if source else blotted(turn, blot)
         if clean != turn:
             changed.append((desk.codec.document(clean), int(seq)))
@@ -231,20 +232,28 @@ def _blot_turns(desk: Desk, room: str, only: Sequence[str], blot: Blot, sources:
     return replies
 
 
-def _blot_room(desk: Desk, room: str, blot: Blot, replies: set[str]) -> Op[None]:
-    """Go over the state, the replies and what still lies in the inbox of a conversation with nobody else."""
+def _blot_room(desk: Desk, room: str, only: Sequence[str], blot: Blot, replies: Mapping[str, bool]) -> Op[None]:
+    """Go over the state, the replies and what still lies in the inbox of a conversation, or `only` what is of some
+    persons there. Of the state that is all but what is kept under the id of somebody else: it may repeat their words.
+    """
+    members = yield sql("SELECT person FROM members WHERE conversation = $1", room)
+    spare = {str(row[0]) for row in members}.difference(only) if only else set[str]()
     rows = yield sql("SELECT state FROM conversations WHERE id = $1", room)
     for (state,) in rows:
-        clean = desk.codec.document(blotted(desk.codec.mapping(state), blot))
+        clean = desk.codec.document(blotted(desk.codec.mapping(state), blot, spare))
         yield sql("UPDATE conversations SET state = $1 WHERE id = $2", clean, room)
     parcels = yield sql("SELECT seq, id, state, body FROM outbox WHERE conversation = $1", room)
     changed: list[tuple[bytes, int]] = []
     for seq, name, state, body in parcels:
+        if only and str(name) not in replies:
+            continue
         parcel: dict[str, Any] = desk.codec.mapping(body)
-        told = str(name) in replies and int(state) != 0  # one that is still on its way has to say something
+        told = replies.get(str(name), False) and int(state) != 0  # one that is still on its way has to say something
         message = gone(parcel["message"]) if told else blotted(parcel["message"], blot)
         changed.append((desk.codec.document({**parcel, "message": message}), int(seq)))
     yield each("UPDATE outbox SET body = $1 WHERE seq = $2", changed)
     letters = yield sql("SELECT seq, envelope FROM inbox WHERE conversation = $1 AND state = 2", room)
-    dead = [(desk.codec.document(blotted(desk.codec.mapping(body), blot)), int(seq)) for seq, body in letters if body]
+    theirs = {seq for seq, _ in (yield from _heard(desk, room, only, shared=True))} if only else set[int]()
+    letters = [(int(seq), body) for seq, body in letters if body and (not only or int(seq) in theirs)]
+    dead = [(desk.codec.document(blotted(desk.codec.mapping(body), blot)), seq) for seq, body in letters]
     yield each("UPDATE inbox SET envelope = $1 WHERE seq = $2", dead)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from kith.core.memory import Fact
@@ -41,14 +41,15 @@ def blotter(words: Sequence[str]) -> Blot:
     return lambda text: pattern.sub(GONE, text)
 
 
-def blotted(value: Any, blot: Blot) -> Any:
-    """A JSON value with every text in it gone over."""
+def blotted(value: Any, blot: Blot, spare: Collection[str] = ()) -> Any:
+    """A JSON value with every text in it gone over, but what stands under one of the names to `spare`."""
     if isinstance(value, str):
         return blot(value)
     if isinstance(value, Mapping):
-        return {key: blotted(item, blot) for key, item in cast("Mapping[str, Any]", value).items()}
+        items = cast("Mapping[str, Any]", value).items()
+        return {key: item if key in spare else blotted(item, blot, spare) for key, item in items}
     if isinstance(value, list):
-        return [blotted(item, blot) for item in cast("list[Any]", value)]
+        return [blotted(item, blot, spare) for item in cast("list[Any]", value)]
     return value
 
 
