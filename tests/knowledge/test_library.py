@@ -70,6 +70,14 @@ def test_the_language_of_the_question_decides_and_the_locale_where_it_says_nothi
     assert "en/" in LIBRARY.find("kith doctor", "en_GB")[0].source
 
 
+def test_a_question_is_never_answered_in_the_other_language() -> None:
+    for text in ("how do I backup 备份", "怎么 add a model", "手册"):
+        assert all("zh/" in passage.source for passage in LIBRARY.find(text, "en"))
+    for text in ("Telegram QR token bot", "wecom dingtalk feishu", "kith", "lark"):
+        assert all("en/" in passage.source for passage in LIBRARY.find(text, "en"))
+        assert all("zh/" in passage.source for passage in LIBRARY.find(text, "zh"))
+
+
 def test_traditional_characters_full_width_and_case_are_folded() -> None:
     plain = [p.source for p in LIBRARY.find("怎么添加模型")]
     assert [p.source for p in LIBRARY.find("怎麼添加模型")] == plain

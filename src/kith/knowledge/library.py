@@ -13,7 +13,7 @@ from kith.knowledge.index import Hit, Index
 from kith.knowledge.pages import Section, sections
 from kith.knowledge.settings import KnowledgeSettings
 from kith.knowledge.words import chinese, english
-from kith.runtime.locale import LANGUAGES, language, tr
+from kith.runtime.locale import language, tr
 from kith.runtime.telemetry import span
 
 _LONGEST = 2000
@@ -35,7 +35,8 @@ class Library:
     async def recall(self, query: str, person: str, locale: str, limit: int) -> Sequence[Passage]:  # noqa: ARG002
         """At most `limit` passages that answer `query`, best first; none when nothing in the handbook does.
 
-        The handbook is the same for every person. `locale` decides only where the question does not say its language.
+        The handbook is the same for every person, and the same in each language: a question is answered in its own or
+        not at all. `locale` decides only where the question does not say its language.
         """
         if not self._settings.handbook or not query.strip():
             return ()
@@ -45,13 +46,10 @@ class Library:
     def find(self, query: str, locale: str = "", limit: int = 3) -> tuple[Passage, ...]:
         """As `recall`, for callers that may block for a millisecond (50 when it is the first)."""
         asked = query[:_LONGEST]
-        first = "zh" if chinese(asked) else "en" if english(asked) else language(locale)
-        for lang in (first, *(other for other in LANGUAGES if other != first)):
-            with self._lock:
-                hits = self._index(lang).search(asked, min(limit, self._settings.limit))
-            if found := [hit for hit in hits if hit.covered >= self._settings.floor]:
-                return tuple(_passage(hit, lang) for hit in found)
-        return ()
+        lang = "zh" if chinese(asked) else "en" if english(asked) else language(locale)
+        with self._lock:
+            hits = self._index(lang).search(asked, min(limit, self._settings.limit))
+        return tuple(_passage(hit, lang) for hit in hits if hit.covered >= self._settings.floor)
 
     def _index(self, lang: str) -> Index:
         if lang not in self._indexes:
