@@ -71,6 +71,40 @@ def test_the_layer_sees_what_no_rule_does() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "老板快把我逼疯了",
+        "老师把我逼疯了",
+        "我快被老板逼疯了",
+        "今天的作业真的快把我折磨疯了！",
+        "客户要把我气疯了",
+        "有没有活人",
+        "有没有活人在吗？",
+        "my boss is driving me crazy",
+    ],
+)
+def test_a_figure_of_speech_about_work_is_no_danger(text: str) -> None:
+    assert judged(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "老师把我逼疯了，他天天打我",
+        "老师把我逼疯了。他打我",
+        "老板快把我逼疯了，我不想活了",
+        "老板快把我逼疯了。我想死",
+        "工作把我逼疯了，想从楼上跳下去",
+        "我老公快把我逼疯了，我怕他",
+        "我想死",
+        "老师打我",
+    ],
+)
+def test_danger_beside_a_figure_of_speech_is_still_seen(text: str) -> None:
+    assert judged(text) != ""
+
+
+@pytest.mark.parametrize(
     ("text", "wanted"),
     [
         ("I am so sad about that.", True),
