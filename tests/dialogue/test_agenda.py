@@ -21,10 +21,10 @@ from kith.core.message import Envelope, Message, Text
 from kith.core.people import Person
 from kith.core.turn import Accepted
 from kith.dialogue.agenda import Agenda, InitiativeSettings
-from kith.dialogue.diction import rhythm
+from kith.dialogue.diction import clock_there, rhythm
 from kith.dialogue.schedule import Due, Rule, following, latest
 from kith.dialogue.wishes import amended, read_wish
-from kith.dialogue.zones import zone_wanted
+from kith.dialogue.zones import asked_there, zone_wanted
 from kith.storage import Storage, StorageSettings, open_storage
 from tests.dialogue.house import House, Key, heard, play, says
 
@@ -345,6 +345,55 @@ def test_a_person_who_moves_keeps_the_time_of_day() -> None:
 )
 def test_zones_are_asked_for(said: str, zone: str | None) -> None:
     assert zone_wanted(said) == zone
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("what time is it in Tokyo", ("Tokyo", "Asia/Tokyo")),
+        ("What's the time in New York right now?", ("New York", "America/New_York")),
+        ("can you tell me what time it is in berlin, please", ("berlin", "Europe/Berlin")),
+        ("现在北京几点", ("北京", "Asia/Shanghai")),
+        ("请问伦敦现在几点了？", ("伦敦", "Europe/London")),
+        ("东京那边是几点", ("东京", "Asia/Tokyo")),
+        ("what time is it", None),
+        ("几点了", None),
+        ("现在几点", None),
+        ("what time is it in Middle-earth", None),
+        ("what time is it in the story when they meet in Tokyo", None),
+        ("明天北京几点开会", None),
+        ("北京飞东京几点", None),
+        ("北京" * 60 + "几点", None),
+        ("what time is it in " + "a " * 45, None),
+    ],
+)
+def test_the_time_of_another_place_is_asked_for(said: str, wanted: tuple[str, str] | None) -> None:
+    assert asked_there(said) == wanted
+
+
+def test_the_time_of_another_place_is_told_with_its_day() -> None:
+    late = datetime(2026, 11, 21, 20, 5, tzinfo=UTC).timestamp()
+    assert clock_there("tokyo", "Asia/Tokyo", late, "en") == "It is 05:05 in Tokyo, Sunday, 22 November."
+    assert clock_there("UK", "Europe/London", late, "en") == "It is 20:05 in UK, Saturday, 21 November."
+    assert clock_there("北京", "Asia/Shanghai", late, "zh") == "北京现在是11月22日（周日）04:05。"
+
+
+def test_in_the_house_small_questions_have_their_answers_without_a_model() -> None:
+    async def scene(house: House) -> None:
+        for number, (text, start) in enumerate(
+            (
+                ("what time is it in Tokyo?", "It is "),
+                ("现在北京几点", "北京现在是"),
+                ("what reminders do I have", "You have no reminders"),
+                ("你有什么提醒", "你没有提醒"),
+            ),
+            1,
+        ):
+            await house.engine.hear(heard(number, text))
+            (parcel,) = await house.outbox(1)
+            assert parcel.message.text.startswith(start), parcel.message.text
+
+    play(scene)
 
 
 def test_in_the_house_a_reminder_is_a_turn_like_any_other() -> None:

@@ -24,10 +24,10 @@ from kith.core.errors import KithError, NotFound, Refused
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Person
 from kith.core.ports import Inbox, People, Records
-from kith.dialogue.diction import moment, rhythm
+from kith.dialogue.diction import clock_there, moment, rhythm
 from kith.dialogue.schedule import Due, Rule, following, instant, latest
 from kith.dialogue.wishes import Wish, amended, read_wish, timed
-from kith.dialogue.zones import zone, zone_wanted
+from kith.dialogue.zones import asked_there, zone, zone_wanted
 from kith.runtime.locale import tr
 from kith.runtime.settings import Section
 from kith.runtime.telemetry import counter, get_logger
@@ -204,7 +204,9 @@ class Agenda:
         return read_wish(text, self._clock.now(), self.zone(person))
 
     async def hear(self, text: str, person: Person, envelope: Envelope, turn: str, locale: str) -> str | None:
-        """Do what a message wishes of the agenda, and say so; None when it wishes nothing. Harmless to do again."""
+        """Do what a message wishes of the agenda or asks of a clock, and say so; else None. Harmless to do again."""
+        if (there := asked_there(text)) is not None:
+            return clock_there(*there, self._clock.now(), locale)
         if (name := zone_wanted(text)) is not None:
             await self._people.change(person.id, {"timezone": name}, Act("person.change", person.id, person.id))
             await self.move(person.id, name)

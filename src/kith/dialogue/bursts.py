@@ -15,7 +15,7 @@ from kith.dialogue.normal import normal
 from kith.dialogue.slots import agrees, cancels, denies
 from kith.dialogue.threads import goes_on
 from kith.dialogue.wishes import read_wish
-from kith.dialogue.zones import zone_wanted
+from kith.dialogue.zones import asked_there, zone_wanted
 
 
 def pause(settings: MannersSettings, envelope: Envelope) -> float:
@@ -41,7 +41,7 @@ def whole(text: str, flow: Flow, now: float) -> bool:
     plain = normal(text)
     if agrees(plain) or denies(plain) or cancels(plain) or goes_on(text) or about_memory(text):
         return True
-    if zone_wanted(text) is not None or read_wish(text, now, None) is not None:
+    if zone_wanted(text) is not None or asked_there(text) is not None or read_wish(text, now, None) is not None:
         return True
     read = flow.read(text, {}, locale="", now=now, values={}, pick=lambda texts: texts[0], layer=_unsaid)
     return read.understanding.by == "rule"

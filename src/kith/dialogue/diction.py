@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, tzinfo
 
 from kith.dialogue.schedule import Rule
+from kith.dialogue.zones import zone
 from kith.runtime.locale import language, tr
 
 _HAN = "一二三四五六日"
@@ -26,6 +27,19 @@ def moment(at: float, now: float, where: tzinfo | None, locale: str) -> str:
     if language(locale) == "zh":
         return f"{local.year}年{local.month}月{local.day}日（周{_HAN[local.weekday()]}）{clock}"
     return f"on {_ENGLISH[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]} {local.year}, at {clock}"
+
+
+def clock_there(place: str, name: str, now: float, locale: str) -> str:
+    """What time it is in a place, whose zone is `name`, and on which day: it may be another one there."""
+    local = datetime.fromtimestamp(now, UTC).astimezone(zone(name))
+    zh = language(locale) == "zh"
+    day = (
+        f"{local.month}月{local.day}日（周{_HAN[local.weekday()]}）"
+        if zh
+        else f"{_ENGLISH[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]}"
+    )
+    shown = place if zh or not place.islower() else place.title()
+    return tr("dialogue.agenda.there", locale, place=shown, time=f"{local:%H:%M}", day=day)
 
 
 def rhythm(rule: Rule, locale: str) -> str:

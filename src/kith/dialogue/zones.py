@@ -15,6 +15,15 @@ _WANTED = re.compile(
     r"|我(?:已经|现在)?搬到了?|我现在住在)(.{2,20}?)(?:时间|时区)?(?:来)?(?:吧|了|提醒我)?[。！!]*$",
     re.IGNORECASE,
 )
+_THERE = re.compile(
+    r"^(?:hi,? |please,? |kith,? )?(?:(?:can|could) you (?:please )?tell me |tell me |do you know )?"
+    r"(?:what(?: ?i|['’]?)s the (?:current |local )?time|what time (?:is it|it is)|(?:the )?(?:current |local )?time)"
+    r"(?: right)?(?: now)? (?:in|over in) (?P<en>[a-z][a-z .'’-]{1,30}?)(?: right now| now| at the moment| currently)?"
+    r"(?:,? please)?\W*$"
+    r"|^(?:请问)?(?:一下)?(?:现在|此刻|目前|这会儿)?(?P<zh>[\u4e00-\u9fff]{2,8}?)(?:那边|那里|当地)?(?:时间)?的?"
+    r"(?:现在|此刻|目前|这会儿)?的?(?:是)?(?:几点钟?|什么时间|时间是(?:几点|多少))了?[呀啊呢]?\W*$",
+    re.IGNORECASE,
+)
 
 
 @cache
@@ -38,6 +47,19 @@ def zone_wanted(text: str) -> str | None:
     if named is None and "/" in place:
         named = next((name for name in available_timezones() if name.casefold() == place.replace(" ", "_")), None)
     return named
+
+
+def asked_there(text: str) -> tuple[str, str] | None:
+    """The place whose time a message asks for ("what time is it in Tokyo", "东京几点了"), as written, and its zone.
+
+    None where it asks for nothing of the kind, or for a place that is not known.
+    """
+    match = _THERE.match(" ".join(text.split())) if len(text) <= _LIMIT else None
+    if match is None:
+        return None
+    place = (match["en"] or match["zh"]).strip()
+    named = _places().get(place.casefold().removeprefix("the "))
+    return (place, named) if named else None
 
 
 @cache
