@@ -350,25 +350,31 @@ def test_zones_are_asked_for(said: str, zone: str | None) -> None:
 @pytest.mark.parametrize(
     ("said", "wanted"),
     [
-        ("what time is it in Tokyo", ("Tokyo", "Asia/Tokyo")),
-        ("What's the time in New York right now?", ("New York", "America/New_York")),
-        ("can you tell me what time it is in berlin, please", ("berlin", "Europe/Berlin")),
-        ("现在北京几点", ("北京", "Asia/Shanghai")),
-        ("请问伦敦现在几点了？", ("伦敦", "Europe/London")),
-        ("东京那边是几点", ("东京", "Asia/Tokyo")),
-        ("what time is it", None),
-        ("几点了", None),
-        ("现在几点", None),
-        ("what time is it in Middle-earth", None),
-        ("what time is it in the story when they meet in Tokyo", None),
-        ("明天北京几点开会", None),
-        ("北京飞东京几点", None),
-        ("北京" * 60 + "几点", None),
-        ("what time is it in " + "a " * 45, None),
+        ("what time is it in Tokyo", "Tokyo Asia/Tokyo"),
+        ("What's the time in New York right now?", "New York America/New_York"),
+        ("can you tell me what time it is in berlin, please", "berlin Europe/Berlin"),
+        ("现在北京几点", "北京 Asia/Shanghai"),
+        ("请问伦敦现在几点了？", "伦敦 Europe/London"),
+        ("东京那边是几点", "东京 Asia/Tokyo"),
+        ("What day is it in London, UK?", "London Europe/London"),
+        ("东京今天星期几", "东京 Asia/Tokyo"),
+        ("美国现在几点", "纽约 America/New_York, 洛杉矶 America/Los_Angeles"),
+        ("what time is it in the US?", "New York America/New_York, Los Angeles America/Los_Angeles"),
+        ("今天几号", ""),
+        ("请问今天星期几", ""),
+        ("what time is it", ""),
+        ("几点了", ""),
+        ("现在几点", ""),
+        ("what time is it in Middle-earth", ""),
+        ("what time is it in the story when they meet in Tokyo", ""),
+        ("明天北京几点开会", ""),
+        ("北京飞东京几点", ""),
+        ("北京" * 60 + "几点", ""),
+        ("what time is it in " + "a " * 45, ""),
     ],
 )
-def test_the_time_of_another_place_is_asked_for(said: str, wanted: tuple[str, str] | None) -> None:
-    assert asked_there(said) == wanted
+def test_the_time_of_another_place_is_asked_for(said: str, wanted: str) -> None:
+    assert ", ".join(" ".join(one) for one in asked_there(said)) == wanted
 
 
 def test_the_time_of_another_place_is_told_with_its_day() -> None:

@@ -41,7 +41,7 @@ def whole(text: str, flow: Flow, now: float) -> bool:
     plain = normal(text)
     if agrees(plain) or denies(plain) or cancels(plain) or goes_on(text) or about_memory(text):
         return True
-    if zone_wanted(text) is not None or asked_there(text) is not None or read_wish(text, now, None) is not None:
+    if zone_wanted(text) is not None or asked_there(text) or read_wish(text, now, None) is not None:
         return True
     read = flow.read(text, {}, locale="", now=now, values={}, pick=lambda texts: texts[0], layer=_unsaid)
     return read.understanding.by == "rule"

@@ -17,13 +17,23 @@ _WANTED = re.compile(
 )
 _THERE = re.compile(
     r"^(?:hi,? |please,? |kith,? )?(?:(?:can|could) you (?:please )?tell me |tell me |do you know )?"
-    r"(?:what(?: ?i|['’]?)s the (?:current |local )?time|what time (?:is it|it is)|(?:the )?(?:current |local )?time)"
-    r"(?: right)?(?: now)? (?:in|over in) (?P<en>[a-z][a-z .'’-]{1,30}?)(?: right now| now| at the moment| currently)?"
+    r"(?:what(?: ?i|['’]?)s the (?:current |local )?(?:time|date)|what (?:time|day|date) (?:is it|it is)(?: today)?"
+    r"|(?:the )?(?:current |local )?time)(?: right)?(?: now)? (?:(?:over |there )?in) (?P<en>[a-z][a-z .'’-]{1,30}?)"
+    r"(?:, ?(?:uk|england|usa?|china|japan|germany|france))?(?: right now| now| today| at the moment| currently)?"
     r"(?:,? please)?\W*$"
     r"|^(?:请问)?(?:一下)?(?:现在|此刻|目前|这会儿)?(?P<zh>[\u4e00-\u9fff]{2,8}?)(?:那边|那里|当地)?(?:时间)?的?"
-    r"(?:现在|此刻|目前|这会儿)?的?(?:是)?(?:几点钟?|什么时间|时间是(?:几点|多少))了?[呀啊呢]?\W*$",
+    r"(?:现在|此刻|目前|这会儿|今天)?的?(?:是)?(?:几点钟?|什么时间|时间是(?:几点|多少)|几月几[号日]|几[号日]|星期几|周几)"
+    r"了?[呀啊呢]?\W*$",
     re.IGNORECASE,
 )
+_WIDE = {  # what has several zones, by two cities that lie far apart
+    "us, usa, u.s, america, united states, states": ("New York", "Los Angeles"),
+    "canada": ("Toronto", "Vancouver"),
+    "australia": ("Sydney", "Perth"),
+    "美国": ("纽约", "洛杉矶"),
+    "加拿大": ("多伦多", "温哥华"),
+    "澳大利亚, 澳洲": ("悉尼", "珀斯"),
+}
 
 
 @cache
@@ -49,17 +59,18 @@ def zone_wanted(text: str) -> str | None:
     return named
 
 
-def asked_there(text: str) -> tuple[str, str] | None:
+def asked_there(text: str) -> tuple[tuple[str, str], ...]:
     """The place whose time a message asks for ("what time is it in Tokyo", "东京几点了"), as written, and its zone.
 
-    None where it asks for nothing of the kind, or for a place that is not known.
+    Two cities of a country that has several zones; nothing for a place that is not known, and for other messages.
     """
     match = _THERE.match(" ".join(text.split())) if len(text) <= _LIMIT else None
     if match is None:
-        return None
+        return ()
     place = (match["en"] or match["zh"]).strip()
-    named = _places().get(place.casefold().removeprefix("the "))
-    return (place, named) if named else None
+    known, wanted = _places(), place.casefold().removeprefix("the ").strip(" .")
+    wide = next((cities for names, cities in _WIDE.items() if wanted in names.split(", ")), (place,))
+    return tuple((city, known[name]) for city in wide if (name := city.casefold().removeprefix("the ")) in known)
 
 
 @cache
