@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from kith.core.audit import By
 from kith.core.errors import NotFound
 from kith.gateway import Gateway, GatewaySettings
@@ -21,15 +23,17 @@ class Platforms:
     def __init__(self) -> None:
         self.written: dict[str, Any] = {}
         self.configured: list[Any] = []
+        self.file: dict[str, Any] = {}
 
     def about(self, name: str) -> Mapping[str, Any]:
         if name != "chat":
             raise NotFound(f"there is no {name}")
-        return {"name": name, "state": "ready", "note": ""}
+        pin = {"type": "string", "format": "password", "writeOnly": True}
+        return {"name": name, "state": "ready", "note": "", "schema": {"properties": {"pin": pin}}}
 
     async def conceal(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         self.about(name)
-        return {**settings, "token": "${secret:channels.chat.token}"}
+        return {**settings, **({"token": "${secret:channels.chat.token}"} if settings.get("token") else {})}
 
     async def configure(self, name: str, settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
         self.configured.append(settings)
@@ -39,6 +43,10 @@ class Platforms:
         self.about(name)
         body = base64.b64encode(b"\xff<xml>\x00").decode()
         return [{"at": 1.0, "method": "POST", "headers": {}, "body": body, "reason": "not XML"}]
+
+    def section(self, place: str) -> Mapping[str, Any]:
+        assert place == "channels.chat"
+        return self.file
 
     async def change(self, changes: Mapping[str, Any], by: By) -> Sequence[str]:
         self.written |= changes
@@ -76,5 +84,59 @@ def test_only_administrators_look_at_what_was_laid_aside_and_it_is_written_down(
         assert acts == [("channel.kept", "chat", {"calls": "1"})]
         async with house.client("member") as client:
             assert (await client.get("/api/channels/chat/kept")).status_code == 403
+
+    asyncio.run(story())
+
+
+FILE = {
+    "token": "${secret:channels.chat.token}", "pin": "4711", "host": "example.org", "poll": 25, "proxy": "${PROXY}",
+    "enabled": True, "allow": ["a", "b"], "headers": {"Authorization": "Bearer x"},
+}  # fmt: skip
+MASK = "********"
+
+
+def test_a_form_is_given_the_settings_but_no_secret(build: Build) -> None:
+    async def story() -> None:
+        house, platforms = opened(build)
+        async with house.client("admin") as client:
+            assert (await client.get("/api/channels/chat/settings")).json()["settings"] == {}
+            platforms.file = dict(FILE)
+            told = (await client.get("/api/channels/chat/settings")).json()
+            assert told == {"channel": "chat", "settings": FILE | {"token": MASK, "pin": MASK, "headers": MASK}}
+            assert (await client.get("/api/channels/none/settings")).status_code == 404
+        async with house.client("member") as client:
+            assert (await client.get("/api/channels/chat/settings")).status_code == 403
+            assert (await client.put("/api/channels/chat/settings", json={"changes": {}})).status_code == 403
+
+    asyncio.run(story())
+
+
+def test_only_what_was_changed_is_written_and_the_channel_runs_with_the_whole(build: Build) -> None:
+    async def story() -> None:
+        house, platforms = opened(build)
+        platforms.file = dict(FILE)
+        changes = {"host": "example.net", "poll": None, "token": MASK, "headers": MASK, "names": ["Kith"]}
+        async with house.client() as client:
+            answer = await client.put("/api/channels/chat/settings", json={"changes": changes})
+            assert answer.status_code == 200, answer.text
+            written = {"host": "example.net", "poll": None, "names": ["Kith"]}
+            assert platforms.written == {f"channels.chat.{key}": value for key, value in written.items()}
+            whole = {key: value for key, value in (FILE | written).items() if key != "poll"}
+            assert platforms.configured == [whole]
+            platforms.written.clear()
+            answer = await client.put("/api/channels/chat/settings", json={"changes": {"pin": None, "token": "new"}})
+            assert platforms.written == {"channels.chat.pin": ""} and "new" not in str(platforms.configured)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("body", [{}, {"changes": None}, {"changes": []}, {"changes": {"allow": ["a", MASK]}}, [1]])
+def test_changes_that_make_no_sense_change_nothing(build: Build, body: Any) -> None:
+    async def story() -> None:
+        house, platforms = opened(build)
+        async with house.client() as client:
+            assert (await client.put("/api/channels/chat/settings", json=body)).status_code == 400
+            assert (await client.put("/api/channels/none/settings", json={"changes": {}})).status_code == 404
+        assert not platforms.written and not platforms.configured
 
     asyncio.run(story())

@@ -137,6 +137,15 @@ def test_settings_are_changed_checked_audited_and_masked(tmp_path: Path, monkeyp
     asyncio.run(story())
 
 
+def test_a_part_of_the_file_is_read_as_it_stands_there(tmp_path: Path) -> None:
+    path = tmp_path / "kith.yaml"
+    edits = Edits(Whole, path, Whole(), Log())
+    assert edits.section("channels.x") == {}
+    path.write_text("channels:\n  x: {token: '${secret:channels.x.token}', n: 1}\n  y:\n", "utf-8")
+    assert edits.section("channels.x") == {"token": "${secret:channels.x.token}", "n": 1}
+    assert edits.section("channels.y") == edits.section("channels.x.n") == edits.section("none") == {}
+
+
 def test_secrets_are_known_by_their_names() -> None:
     data = {"a": {"bot_token": "x", "keyboard": "y", "client_secret": "", "keys": ["z"], "apikey": "q"}, "name": "n"}
     assert masked(data) == {

@@ -100,6 +100,16 @@ test("a channel is set up by its form, refused by its fields, tried, stopped, an
   await shown.getByText("degraded").waitFor(); // nobody listens at that address, and the page says so
   await shown.getByText("the receiver cannot be reached").waitFor();
   await page.screenshot({ path: `${PICTURES}/channels.png`, fullPage: true });
+  await shown.getByRole("button", { name: "Settings" }).click();
+  const url = shown.getByLabel("url *");
+  await url.waitFor();
+  expect([await url.inputValue(), await shown.getByLabel("secret *").inputValue()]).toEqual(["http://127.0.0.1:9/answers", ""]);
+  await url.fill("http://127.0.0.1:9/others");
+  await shown.getByRole("button", { name: "Check and connect" }).click();
+  await url.waitFor({ state: "detached" });
+  await shown.getByRole("button", { name: "Settings" }).click();
+  await url.waitFor();
+  expect(await url.inputValue()).toBe("http://127.0.0.1:9/others");
   await shown.getByRole("button", { name: "Stop" }).click();
   await shown.getByRole("button", { name: "Start" }).waitFor();
   await shown.getByRole("button", { name: "Remove" }).click();

@@ -24,7 +24,7 @@ from kith.channels.text import Unit
 from kith.channels.vault import Vault, secret_names
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
-from kith.core.errors import Broken, Invalid, Missing, NotFound, Unavailable
+from kith.core.errors import Broken, Fault, Invalid, Missing, NotFound, Unavailable
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.core.manifest import Manifest
@@ -182,7 +182,6 @@ class ChannelManager:
     def _about(self, manifest: Manifest) -> dict[str, Any]:
         name, keeper = manifest.name, self._keepers.get(manifest.name)
         watch, report = (keeper.watch if keeper else Watch()), self._ports.health.snapshot().get(f"channel:{name}")
-        cls = self._registry.settings(name) or ChannelSettings
         waiting = keeper.route.waiting.values() if keeper else ()
         return {
             "name": name,
@@ -202,7 +201,7 @@ class ChannelManager:
             "capabilities": list(manifest.capabilities),
             "scan": bool(manifest.details.get("scan")),
             "media": {way: dict(manifest.details.get(way, {})) for way in ("up", "down")},
-            "schema": cls.model_json_schema(),
+            "schema": self._schema(manifest),
         }
 
     def _complaint(self, watch: Watch) -> str:
@@ -265,13 +264,28 @@ class ChannelManager:
     async def conceal(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         """Check settings, keep the secrets among them, and return what may be written down: secrets only by name.
 
+        What the channel cannot do without (`needs` in its manifest) has to be there, unless it is to be off.
+
         A secret that is left out stays the one it was; an empty one is taken away. Raises as `check`, `Unavailable`.
         """
         schema, place = self._class(self._registry.manifest(name).name).model_json_schema(), f"channels.{name}"
         old = self._written.get(name, {})
         whole = {key: old[key] for key in secret_names(schema) if key in old} | dict(settings)
-        self.check(name, whole)
+        self._lacking(name, self.check(name, whole))
         return await self._vault.conceal(place, whole, schema)
+
+    def _lacking(self, name: str, settings: Mapping[str, Any]) -> None:
+        manifest, place = self._registry.manifest(name), f"channels.{name}"
+        empty = [key for key in _needs(manifest) if settings.get(key) in (None, "")]
+        if empty and settings.get("enabled", True) is not False:
+            faults = tuple(Fault(f"{place}.{key}", "is empty, and the channel cannot do without it") for key in empty)
+            raise Invalid(f"{place} cannot be used", faults=faults)
+
+    def _schema(self, manifest: Manifest) -> dict[str, Any]:
+        """The schema of a channel's settings, in which what the channel cannot do without is required."""
+        schema = self._class(manifest.name).model_json_schema()
+        needs = [*dict.fromkeys((*schema.get("required", ()), *_needs(manifest)))]
+        return {**schema, "required": needs} if needs else schema
 
     async def kept(self, name: str) -> Sequence[Mapping[str, Any]]:
         """The calls of a platform that nobody understood, for a day; oldest first. Raises `NotFound`."""
@@ -452,6 +466,11 @@ def _pause(manifest: Manifest) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 10:
         raise Invalid(f"{manifest.path}: 'burst' is a number of seconds, at most 10")
     return float(found)
+
+
+def _needs(manifest: Manifest) -> Sequence[str]:
+    """The settings that may be absent, but not from a channel that is on."""
+    return cast("Sequence[str]", manifest.details.get("needs", ()))
 
 
 def _is_local(manifest: Manifest) -> bool:

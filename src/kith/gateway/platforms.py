@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,13 +16,14 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from kith.core.audit import Act
 from kith.core.channel import Hook, HookReply
-from kith.core.errors import Invalid, NotFound, Unavailable
+from kith.core.errors import Fault, Invalid, NotFound, Unavailable
 from kith.gateway.access import ROLES
 from kith.gateway.acting import acting
 from kith.gateway.body import Call, read_body, read_json
-from kith.gateway.ports import Channels, GatewayPorts
+from kith.gateway.ports import Channels, GatewayPorts, Preferences
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import Whole
+from kith.runtime.edits import MASK, masked
 
 _HOOK_BODY = 1024 * 1024
 _ACTIONS = ("start", "stop", "restart", "test")
@@ -31,6 +33,12 @@ class PairBody(msgspec.Struct, frozen=True):
     """What somebody who is let in may do."""
 
     role: Literal["admin", "member", "guest"] = "member"
+
+
+class ChangesBody(msgspec.Struct, frozen=True):
+    """What is to be different; null takes a key out, and what is left out or masked stays."""
+
+    changes: dict[str, Any]
 
 
 class ScanBody(msgspec.Struct, frozen=True):
@@ -50,12 +58,15 @@ class Platforms:
         seen, one = {"answer": "Channels", "role": "admin"}, {"answer": "Channel", "role": "admin"}
         done = {"answer": "Decision", "role": "admin"}
         offer = {"answer": "PairingCode", "body": PairBody, "status": 201, "role": "admin"}
+        given = {"answer": "ChannelSettings", "role": "admin"}
         hook = {"answer": "Hook", "open": True, "closed": True}
         step = {"answer": "Scan", "body": ScanBody, "role": "admin"}
         return (
             get("/api/channels", opt=seen)(self.channels),
             put("/api/channels/{channel:str}", opt=one)(self.configure),
             get("/api/channels/{channel:str}/kept", opt={"answer": "KeptCalls", "role": "admin"})(self.kept),
+            get("/api/channels/{channel:str}/settings", opt=given)(self.given),
+            put("/api/channels/{channel:str}/settings", opt={"body": ChangesBody, **one})(self.amend),
             delete("/api/channels/{channel:str}", status_code=200, opt=done)(self.remove),
             post("/api/channels/{channel:str}/{action:str}", opt=one)(self.command),
             post("/api/channels/{channel:str}/scan", opt={"answer": "Scan", "status": 201, "role": "admin"})(self.scan),
@@ -95,6 +106,30 @@ class Platforms:
             written = await self._channels.conceal(channel, settings)
             await self._write(request, channel, written)
             return 200, await self._channels.configure(channel, written)
+
+        return Whole(work)
+
+    async def given(self, channel: FromPath[str]) -> ASGIApp:
+        """A channel's settings as they stand in kith.yaml; of a secret only whether there is one."""
+
+        async def work() -> tuple[int, Any]:
+            schema = self._channels.about(channel).get("schema", {})
+            written = await asyncio.to_thread(self._preferences().section, f"channels.{channel}")
+            return 200, {"channel": channel, "settings": _veiled(written, schema)}
+
+        return Whole(work)
+
+    async def amend(self, request: Call, channel: FromPath[str]) -> ASGIApp:
+        """Change some of a channel's settings: checked with the rest, written to kith.yaml key by key, and started."""
+        body = await read_json(request, ChangesBody, self._settings)
+
+        async def work() -> tuple[int, Any]:
+            schema, place = self._channels.about(channel).get("schema", {}), f"channels.{channel}"
+            old = await asyncio.to_thread(self._preferences().section, place)
+            new = await self._channels.conceal(channel, _amended(old, body.changes, schema))
+            differs = {f"{place}.{key}": new.get(key) for key in {*old, *new} if old.get(key) != new.get(key)}
+            await self._preferences().change(differs, acting(request))
+            return 200, await self._channels.configure(channel, new)
 
         return Whole(work)
 
@@ -141,7 +176,7 @@ class Platforms:
         given = _mapping(await read_body(request, self._settings))
 
         async def work() -> tuple[int, Any]:
-            self._writable()
+            self._preferences()
             return 201, await self._channels.scan(channel, given)
 
         return Whole(work)
@@ -162,15 +197,14 @@ class Platforms:
 
         return Whole(work)
 
-    def _writable(self) -> None:
+    def _preferences(self) -> Preferences:
         if self._ports.preferences is None:
             raise Unavailable("this server cannot change its settings file")
+        return self._ports.preferences
 
     async def _write(self, request: Call, name: str, settings: Mapping[str, Any] | None) -> None:
         """Into the settings file, where the house has one that can be changed."""
-        self._writable()
-        assert self._ports.preferences is not None
-        await self._ports.preferences.change({f"channels.{name}": settings}, acting(request))
+        await self._preferences().change({f"channels.{name}": settings}, acting(request))
 
     async def pairing(self) -> ASGIApp:
         """Strangers who wait to be let in, and everybody who was."""
@@ -276,3 +310,45 @@ def _mapping(raw: bytes) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise Invalid("the settings of a channel are a JSON object", code="invalid_request")
     return cast("Mapping[str, Any]", value)
+
+
+def _secrets(schema: Mapping[str, Any]) -> set[str]:
+    """The settings that are declared to be secrets, or are called so."""
+    found: set[str] = set()
+    for name, about in cast("Mapping[str, Mapping[str, Any]]", schema.get("properties", {})).items():
+        ways = cast("list[Mapping[str, Any]]", [about, *about.get("anyOf", ())])
+        if any(one.get("writeOnly") or one.get("format") == "password" for one in ways):
+            found.add(name)
+    return found
+
+
+def _veiled(written: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they may be shown: no secret, and nothing that a form could not give back."""
+    secret = _secrets(schema)
+
+    def one(name: str, value: Any) -> Any:
+        deep = isinstance(value, Mapping) or (isinstance(value, list) and not _texts(cast("list[Any]", value)))
+        return MASK if deep or (name in secret and value not in ("", None)) else masked(value, None, name)
+
+    return {name: one(name, value) for name, value in written.items()}
+
+
+def _texts(value: list[Any]) -> bool:
+    return all(isinstance(item, str) for item in value)
+
+
+def _amended(old: Mapping[str, Any], changes: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the changes. A secret that is taken out is empty, for one that is left out would stay.
+
+    Raises `Invalid` for a mask within a list: which of the old values it stands for cannot be known.
+    """
+    new, secret = dict(old), _secrets(schema)
+    for name, value in changes.items():
+        if value == MASK:
+            continue
+        if isinstance(value, list) and MASK in value:
+            raise Invalid("the request is not valid", faults=(Fault(name, "holds a value that is hidden"),))
+        new.pop(name, None)
+        if value is not None or name in secret:
+            new[name] = "" if value is None else value
+    return new

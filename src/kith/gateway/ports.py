@@ -256,6 +256,10 @@ class Preferences(Protocol):
         """Their schema, what the file says with secrets masked, and where the file is."""
         ...
 
+    def section(self, place: str) -> Mapping[str, Any]:
+        """The mapping at a dotted path of the file, as it stands there; empty where there is none."""
+        ...
+
     async def change(self, changes: Mapping[str, Any], by: By) -> Sequence[str]:
         """Set keys by their dotted path, or with None take them out; returns what changed. Raises `Invalid`."""
         ...

@@ -45,6 +45,13 @@ class Edits:
             "waiting": sorted(key for key in {*held, *now} if held.get(key) != now.get(key)),
         }
 
+    def section(self, place: str) -> Mapping[str, Any]:
+        """The mapping at a dotted path of the file, as it stands there; empty where there is none."""
+        found: Any = parse_document(self._read()).data
+        for name in place.split("."):
+            found = cast("Mapping[str, Any]", found).get(name) if isinstance(found, Mapping) else None
+        return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+
     async def change(self, changes: Mapping[str, Any], by: By) -> Sequence[str]:
         """Set keys by their dotted path, or with None take them out of the file; returns what changed.
 

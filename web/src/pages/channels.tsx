@@ -5,8 +5,8 @@ import { language } from "../prefs";
 import { useStore } from "../store";
 import { Badge, Button, Command, Empty, Page, Sure, Waiting, Wrong } from "../ui";
 import { Absent, useLoad } from "../ui/load";
-import type { Schema } from "../ui/schema";
-import { kindOf, resolved, SchemaField, valueOf } from "../ui/schema";
+import type { Kind, Schema } from "../ui/schema";
+import { kindOf, MASK, resolved, SchemaField, textOf, valueOf } from "../ui/schema";
 import type { Key } from "../words/en";
 import { useWords, when } from "../words";
 import { Condition } from "./state";
@@ -105,7 +105,7 @@ function Card({ one, shared, again }: Shown) {
           </Sure>
         )}
       </div>
-      {open && <Form one={one} shared={shared} done={() => (setOpen(false), again())} />}
+      {open && <Changing one={one} shared={shared} done={() => (setOpen(false), again())} />}
     </section>
   );
 }
@@ -164,41 +164,68 @@ function Scan({ one, done }: { one: Channel; done: () => void }) {
   );
 }
 
-/** A channel's settings, as its own schema describes them. */
-function Form({ one, shared, done }: { one: Channel; shared: Set<string>; done: () => void }) {
+/** The form of a channel that is set up: its settings as they are, of which only what is changed changes. */
+function Changing({ one, shared, done }: { one: Channel; shared: Set<string>; done: () => void }) {
+  const { data, error, again } = useLoad<{ settings: Given }>(`/api/channels/${path(one.name)}/settings`);
+  if (error) return <Absent error={error} again={again} />;
+  return data ? <Form one={one} shared={shared} given={data.settings} done={done} /> : <Waiting />;
+}
+
+type Given = Record<string, unknown>;
+
+/** What was typed as it goes to the server: a number where one is wanted; what is none is left for it to refuse. */
+function typed(text: string, kind: Kind): unknown {
+  try {
+    const found = valueOf(text, kind);
+    return Array.isArray(found) && found.length === 0 ? null : found;
+  } catch {
+    return text;
+  }
+}
+
+/** A channel's settings, as its own schema describes them; `given` are those of one that is set up already. */
+function Form({ one, shared, given, done }: { one: Channel; shared: Set<string>; given?: Given; done: () => void }) {
   const t = useWords();
   const [values, setValues] = useState<Record<string, string>>({});
   const [failure, setFailure] = useState<unknown>(null);
+  const [missing, setMissing] = useState<string[]>([]);
   const [busy, setBusy] = useState(false);
+  const place = useRef<HTMLFormElement>(null);
   const fields = Object.entries(one.schema.properties ?? {}).map(([name, schema]) => [name, resolved(schema, one.schema)] as const);
   const required = new Set(one.schema.required ?? []);
   const faults = failure instanceof Failure ? new Map(failure.faults.map((fault) => [fault.path.split(".").at(-1) ?? "", fault.reason])) : new Map<string, string>();
+  for (const name of missing) faults.set(name, t("channels.needed"));
+  const kept = (name: string): boolean => given?.[name] === MASK;
+  const before = (name: string): string => (kept(name) ? "" : textOf(given?.[name]));
+  const text = (name: string): string => values[name] ?? before(name);
+  useEffect(() => {
+    if (failure || missing.length > 0) place.current?.querySelector<HTMLElement>("[aria-invalid]")?.focus();
+  }, [failure, missing]);
   const save = (event: FormEvent): void => {
     event.preventDefault();
-    setBusy(true);
     setFailure(null);
-    const settings: Record<string, unknown> = {};
-    for (const [name, schema] of fields) {
-      const text = values[name] ?? "";
-      try {
-        if (text.trim()) settings[name] = valueOf(text, kindOf(schema, name));
-      } catch {
-        settings[name] = text;
-      }
-    }
-    void call(`/api/channels/${path(one.name)}`, "PUT", settings).then(done, setFailure).finally(() => setBusy(false));
+    const lacking = text("enabled") === "false" ? [] : [...required].filter((name) => !kept(name) && !text(name).trim());
+    setMissing(lacking);
+    if (lacking.length > 0) return;
+    setBusy(true);
+    const changes = fields.filter(([name]) => text(name) !== before(name)).map(([name, schema]) => [name, typed(text(name), kindOf(schema, name))] as const);
+    const about = `/api/channels/${path(one.name)}`;
+    const sent = given
+      ? call(`${about}/settings`, "PUT", { changes: Object.fromEntries(changes) })
+      : call(about, "PUT", Object.fromEntries(changes.filter(([, value]) => value !== null)));
+    void sent.then(done, setFailure).finally(() => setBusy(false));
   };
   const plain = fields.filter(([name, schema]) => kindOf(schema, name) !== "group");
   const early = (name: string): boolean => (required.size > 0 ? required.has(name) : !shared.has(name));
   const first = plain.filter(([name]) => early(name));
   const rest = plain.filter(([name]) => !early(name));
   const field = ([name, schema]: (typeof plain)[number]) => (
-    <SchemaField key={name} name={name} schema={schema} value={values[name] ?? ""} set={(text) => setValues({ ...values, [name]: text })} fault={faults.get(name)} required={required.has(name)} />
+    <SchemaField key={name} name={name} schema={schema} value={text(name)} kept={kept(name)} set={(typed) => setValues({ ...values, [name]: typed })} fault={faults.get(name)} required={required.has(name)} />
   );
   return (
-    <form className="stack" onSubmit={save}>
+    <form className="stack" onSubmit={save} ref={place}>
       {first.map(field)}
-      {rest.length > 0 && (first.length > 0 ? <details><summary>{t("channels.more", { n: rest.length })}</summary><div className="stack">{rest.map(field)}</div></details> : rest.map(field))}
+      {rest.length > 0 && (first.length > 0 ? <details open={rest.some(([name]) => faults.has(name)) || undefined}><summary>{t("channels.more", { n: rest.length })}</summary><div className="stack">{rest.map(field)}</div></details> : rest.map(field))}
       {Boolean(failure) && <Wrong error={failure} />}
       <p className="hint">{t("channels.written")}</p>
       <div className="row"><Button kind="main" type="submit" disabled={busy}>{t("channels.save")}</Button></div>

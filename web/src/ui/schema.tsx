@@ -24,7 +24,8 @@ export type Schema = {
 };
 export type Kind = "flag" | "whole" | "number" | "text" | "secret" | "choice" | "lines" | "group" | "other";
 
-const MASK = "********";
+/** Stands where a secret is kept that is not shown. */
+export const MASK = "********";
 const SECRET = /(^|_)(token|secret|password|passphrase|key|dsn|credential)$|(token|secret|password|passphrase|apikey)$/i;
 
 /** The schema behind references, and behind `anyOf` with null. */
@@ -73,10 +74,10 @@ export function textOf(value: unknown): string {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-type FieldProps = { name: string; schema: Schema; value: string; set: (text: string) => void; fault?: string; mark?: string; required?: boolean };
+type FieldProps = { name: string; schema: Schema; value: string; set: (text: string) => void; fault?: string; mark?: string; required?: boolean; kept?: boolean };
 
 /** One setting as an input, with what it means and what is wrong with it. */
-export function SchemaField({ name, schema, value, set, fault, mark, required }: FieldProps) {
+export function SchemaField({ name, schema, value, set, fault, mark, required, kept }: FieldProps) {
   const t = useWords();
   const id = useId();
   const kind = kindOf(schema, name);
@@ -94,9 +95,9 @@ export function SchemaField({ name, schema, value, set, fault, mark, required }:
       ) : kind === "lines" ? (
         <textarea {...shared} rows={Math.max(2, value.split("\n").length)} onChange={(e) => set(e.target.value)} placeholder={t("config.lines")} />
       ) : kind === "other" ? (
-        <input {...shared} readOnly title={t("config.file")} />
+        <input {...shared} readOnly placeholder={kept ? MASK : undefined} title={t("config.file")} />
       ) : (
-        <input {...shared} type={kind === "secret" ? "password" : "text"} inputMode={kind === "whole" ? "numeric" : kind === "number" ? "decimal" : undefined} onChange={(e) => set(e.target.value)} onFocus={(e) => e.target.value === MASK && e.target.select()} placeholder={textOf(schema.default)} autoComplete="off" spellCheck={false} />
+        <input {...shared} type={kind === "secret" ? "password" : "text"} inputMode={kind === "whole" ? "numeric" : kind === "number" ? "decimal" : undefined} onChange={(e) => set(e.target.value)} onFocus={(e) => e.target.value === MASK && e.target.select()} placeholder={kept ? t("channels.kept") : textOf(schema.default)} autoComplete="off" spellCheck={false} />
       )}
       <span className="hint" id={told}>{schema.description}{fault && <strong className="bad"> {fault}</strong>}</span>
     </div>
