@@ -272,6 +272,77 @@ def test_what_was_said_meanwhile_is_read_in_the_history() -> None:
     tell(third, shelf, lambda platform: platform.without.add("get_friend_msg_history"))
 
 
+@pytest.mark.parametrize("manner", ["napcat", "llonebot", "lagrange", "go-cqhttp"])
+def test_the_history_is_read_back_to_what_was_heard_last(tmp_path: Path, manner: str) -> None:
+    """More than one page in two conversations; go-cqhttp has a history of groups alone."""
+    chats = [{"user": 9, "group": 5}, {"user": 9, "group": 6} if manner == "go-cqhttp" else {"user": 7}]
+
+    async def story() -> None:
+        async with onebot() as platform, Proxy(int(platform.url.rpartition(":")[2])) as proxy:
+            platform.manner = manner
+            if manner == "go-cqhttp":
+                platform.without.add("get_friend_msg_history")
+            given = {"url": f"ws://127.0.0.1:{proxy.port}", "token": TOKEN, "access": "everyone", "groups": "always"}
+            async with household(tmp_path, "onebot", given) as (home, echo):
+                keeper = home.manager._keepers["onebot"]
+                for chat in [{"user": 8}, *chats]:
+                    await platform.hear("0", **chat)
+                await until(lambda: len(echo.heard) == 3)
+                proxy.blackhole()
+                proxy.cut()
+                await until(lambda: keeper.route.channel is None)
+                for number in range(1, 151):
+                    for chat in chats:
+                        platform.event(str(number), **chat)
+                proxy.heal()
+                await until(lambda: sorted(len(found) for found in echo.heard.values()) == [1, 151, 151], 120)
+            assert all(found == [str(number) for number in range(len(found))] for found in echo.heard.values())
+
+    asyncio.run(story())
+
+
+def test_the_history_of_very_much_is_read_from_a_thousand_messages_ago_and_no_further_than_a_day() -> None:
+    async def first(channel: OnebotChannel, platform: Onebot, heard: list[Envelope], shelf: Kit) -> None:
+        for user in (7, 8):
+            await platform.tell(platform.event("0", user=user, time=now - 90_000))
+        await until(lambda: len(shelf.records._kept) and len(heard) == 2)  # pyright: ignore
+
+    async def second(channel: OnebotChannel, platform: Onebot, heard: list[Envelope], shelf: Kit) -> None:
+        await until(lambda: len(heard) == 1039)
+        assert [one.message.text for one in heard[:1000]] == [str(number) for number in range(100, 1100)]
+        assert [one.message.text for one in heard[1000:]] == [str(number) for number in range(21, 60)]
+
+    def meanwhile(platform: Onebot) -> None:
+        for number in range(1100):
+            platform.event(str(number), user=7, time=now - 2000 + number)
+        for number in range(60):
+            platform.event(str(number), user=8, time=now - (10 if number >= 40 else 87_000) + number)
+
+    now, shelf = int(time.time()), kit()
+    tell(first, shelf)
+    tell(second, shelf, meanwhile)
+
+
+def test_an_answer_that_fails_is_asked_for_again_and_a_program_that_is_gone_is_left(tmp_path: Path) -> None:
+    """What the program tells is heard only after its history: it would hide what is missing before it."""
+
+    async def story() -> None:
+        async with onebot() as platform, Proxy(int(platform.url.rpartition(":")[2])) as proxy:
+            given = {"url": f"ws://127.0.0.1:{proxy.port}", "token": TOKEN, "access": "everyone"}
+            async with household(tmp_path, "onebot", given) as (home, echo):
+                await platform.hear("one")
+                await until(lambda: echo.heard.get("private:7") == ["one"])
+                platform.trouble["get_friend_msg_history"] = [1200, "drop", 1200]
+                platform.event("two")
+                proxy.cut()
+                await until(lambda: home.manager._keepers["onebot"].watch.restarts >= 2)
+                await until(lambda: platform.sockets)
+                await platform.hear("three")
+                await until(lambda: echo.heard["private:7"] == ["one", "two", "three"])
+
+    asyncio.run(story())
+
+
 def test_a_heartbeat_tells_when_qq_is_logged_out() -> None:
     gone, signs = list[str](), list[bool]()
 

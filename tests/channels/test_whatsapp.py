@@ -341,18 +341,29 @@ def test_the_sign_of_writing_is_shown_once_for_each_message() -> None:
     tell(story)
 
 
-def test_a_silent_platform_is_noticed(tmp_path: Path) -> None:
+def test_a_dead_way_out_is_noticed_however_much_comes_in(tmp_path: Path) -> None:
+    async def talk(platform: Whatsapp) -> None:
+        """One message after the other, each as soon as the last was heard."""
+        while True:
+            platform.hear("still here")
+            await until(lambda: not platform.waiting)
+
     async def story() -> None:
         async with whatsapp() as platform, Proxy(int(platform.url.rpartition(":")[2])) as proxy:
-            settings = {**GIVEN, "api": f"http://127.0.0.1:{proxy.port}"}
-            async with household(tmp_path, "whatsapp", settings) as (home, _):
+            settings = {**GIVEN, "api": f"http://127.0.0.1:{proxy.port}", "access": "everyone"}
+            async with (
+                household(tmp_path, "whatsapp", settings) as (home, _),
+                called(lambda request: home.manager.hook("whatsapp", "local", request)) as platform.hook,
+            ):
                 keeper = home.manager._keepers["whatsapp"]
                 assert keeper.liveness == 180
                 keeper.liveness = 1.0
                 keeper._lost.set()  # the keeper looks at the new bound from the next connection on
                 await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
                 proxy.blackhole()
+                talking = asyncio.create_task(talk(platform))
                 await until(lambda: keeper.watch.restarts >= 2)
+                talking.cancel()
                 proxy.heal()
                 await up(home, "whatsapp")
 

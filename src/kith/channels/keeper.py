@@ -1,9 +1,11 @@
 """The keeper of one channel: brings it up, watches that it is alive, and brings it up again when it is not.
 
-A channel is alive while its platform is heard of: by a message, by a reply that it took, by a ping (`Kit.alive`), or by
-an answer to a question of ours (`probe`). After a third of the manifest's ``liveness`` without a sign the question is
-put; when the silence has lasted the whole of it, the channel is taken down and built anew. What it had not yet
-acknowledged comes again from the platform, and what it had not yet sent is still in the outbox.
+A channel is alive while its platform is heard of on the channel's own connection: by a reply that it took, by a ping
+(`Kit.alive`), or by an answer to a question of ours (`probe`). A message alone is a sign only of a channel that cannot
+ask: what a platform says by calling us comes on connections of its own, and goes on while our way out is dead. After a
+third of the manifest's ``liveness`` without a sign the question is put; when the silence has lasted the whole of it,
+the channel is taken down and built anew. What it had not yet acknowledged comes again from the platform, and what it
+had not yet sent is still in the outbox.
 """
 
 from __future__ import annotations
@@ -111,7 +113,8 @@ class Keeper:
         if envelope.channel != self.name:
             raise Broken(f"the channel {self.name!r} hands over a message in the name of {envelope.channel!r}")
         self.watch.last_in = self._clock.now()
-        self.alive()
+        if not hasattr(self.channel, "probe"):
+            self.alive()
         try:
             with span("channel.accept", channel=self.name):
                 accepted = await self.door.hear(envelope)

@@ -144,13 +144,14 @@ class Kit:
     """What a channel may use. An entry is called as ``entry(settings, kit)``.
 
     `cancel` stops the making of a turn. `records` keeps cursors (see `load_cursor`), `blobs` media on their way in and
-    out, `http` makes a client for everything that goes out. A channel calls `alive` on any traffic from its platform,
-    pings included: it is the proof of life; and `lost` with a sentence when its connection has gone for good or a
-    loop of its own died: it is then taken down and brought up again. Both may be called from any thread. `pace` waits
-    until the platform's declared rate allows one more message to a chat: the sender does so before `send`, `deliver`
-    before each further piece. `limits` says what media the platform takes (see `collect`). `undelivered` is awaited
-    with a parcel's id, one of its receipts and a sentence when the platform says that what it took did not arrive: the
-    reply is a dead letter then; it raises `Unavailable` for a reply that is being settled.
+    out, `http` makes a client for everything that goes out. A channel calls `alive` on any traffic on a connection of
+    its own, pings included: it is the proof of life, which a call of the platform's (`hook`) is not; and `lost` with a
+    sentence when its connection has gone for good or a loop of its own died: it is then taken down and brought up
+    again. Both may be called from any thread. `pace` waits until the platform's declared rate allows one more message
+    to a chat: the sender does so before `send`, `deliver` before each further piece. `limits` says what media the
+    platform takes (see `collect`). `undelivered` is awaited with a parcel's id, one of its receipts and a sentence when
+    the platform says that what it took did not arrive: the reply is a dead letter then; it raises `Unavailable` for a
+    reply that is being settled.
     """
 
     store: Store

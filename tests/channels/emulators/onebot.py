@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -37,6 +38,7 @@ class Onebot:
         self.trouble: dict[str, list[int | str]] = {}
         self.asked: list[str] = []
         self.history: list[dict[str, Any]] = []
+        self.manner = "napcat"  # whose history this is: napcat, llonebot, lagrange or go-cqhttp
         self.without: set[str] = set()  # actions that this program does not know
         self.online = True
         self.token = TOKEN
@@ -49,7 +51,7 @@ class Onebot:
         self._number += 1
         where = {"message_type": "group", "group_id": group} if group else {"message_type": "private"}
         told = {
-            "time": 1_700_000_000 + self._number, "self_id": OWN, "post_type": "message", "message_id": self._number,
+            "time": int(time.time()), "self_id": OWN, "post_type": "message", **self._names(),
             "user_id": user, "sub_type": "normal" if group else "friend",
             "sender": {"user_id": user, "nickname": f"u{user}"},
             "message": [{"type": "text", "data": {"text": message}}] if isinstance(message, str) else message,
@@ -57,6 +59,11 @@ class Onebot:
         }  # fmt: skip
         self.history.append(told)
         return told
+
+    def _names(self) -> dict[str, int]:
+        """What the latest message is called: NapCat's ``message_seq`` is the id again, others count with it."""
+        counted = {} if self.manner == "lagrange" else {"message_seq": self._number + 7000 * (self.manner != "napcat")}
+        return {"message_id": self._number, **counted}
 
     async def hear(self, message: Any, copies: int = 1, **more: Any) -> dict[str, Any]:
         """Somebody writes, and whoever is connected is told, once."""
@@ -165,15 +172,28 @@ class Onebot:
                 self.shown.append(dict(given))
                 return _yes(None)
             case "get_friend_msg_history" | "get_group_msg_history":
-                key = "group_id" if "group" in action else "user_id"
-                found = [
-                    one
-                    for one in self.history
-                    if one.get(key) == given[key] and bool(one.get("group_id")) == ("group" in action)
-                ]
-                return _yes({"messages": found[-given.get("count", 20) :]})
+                return self._page("group_id" if "group" in action else "user_id", given)
             case _:
                 return self._give(action, given)
+
+    def _page(self, key: str, given: Mapping[str, Any]) -> Answer:
+        """A page of the history: the latest, or from the named message on, which belongs to it. NapCat goes to newer
+        ones unless told otherwise and fails where it does not know the message, Lagrange knows no other name than
+        ``message_id``, LLOneBot turns the page around; go-cqhttp gives 20 at most."""
+        group, count = key == "group_id", given.get("count", 20)
+        found = [one for one in self.history if one.get(key) == given[key] and bool(one.get("group_id")) == group]
+        at = given.get("message_id" if self.manner == "lagrange" else "message_seq", 0)
+        if not at or not found:
+            return _yes({"messages": found[-count:]})
+        name = "message_id" if self.manner in ("napcat", "lagrange") else "message_seq"
+        places = [place for place, one in enumerate(found) if one[name] == at]
+        if not places:
+            return {"retcode": 1200}
+        turned = bool(given.get("reverse_order") or given.get("reverseOrder"))
+        if self.manner == "napcat" and not turned:
+            return _yes({"messages": found[places[0] :][:count]})
+        page = found[: places[0] + 1][-min(count, 20 if self.manner == "go-cqhttp" else count) :]
+        return _yes({"messages": page[::-1] if turned and self.manner == "llonebot" else page})
 
     def _give(self, action: str, given: Mapping[str, Any]) -> Answer:
         match action:
@@ -202,8 +222,8 @@ class Onebot:
         self._number += 1
         self.said.append({"action": action, "id": self._number, "text": text, **given})
         self.history.append({
-            "time": 1_700_000_000 + self._number, "self_id": OWN, "post_type": "message_sent", "user_id": OWN,
-            "message_id": self._number, "message": given["message"], "sender": {"user_id": OWN, "nickname": "Kith"},
+            "time": int(time.time()), "self_id": OWN, "post_type": "message_sent", "user_id": OWN,
+            **self._names(), "message": given["message"], "sender": {"user_id": OWN, "nickname": "Kith"},
             "message_type": "group" if "group" in action else "private", key: given[key],
         })  # fmt: skip
         return _yes({"message_id": self._number})

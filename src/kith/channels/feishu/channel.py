@@ -136,7 +136,6 @@ class FeishuChannel:
         self._seal.check(shown_, stamp, nonce, request.body)
         self._shown(inner(told, "header").get("token"))
         self._replay.check(float(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) < 13 else 0.0, shown_)
-        self._kit.alive()
         try:
             if (envelope := await self._read(told)) is not None:
                 await self._accept(envelope)

@@ -156,7 +156,6 @@ class ImessageChannel:
         if not same(shown, ours):
             raise Refused("the secret of this call is not ours", code="bad_signature")
         event = mapping(body_of(request.body), "not an event")
-        self._kit.alive()
         match word(event, "type"):
             case "new-message" | "updated-message":
                 if len(self._calls) >= _WAITING:

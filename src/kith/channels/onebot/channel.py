@@ -1,8 +1,8 @@
 """The OneBot channel: a QQ account behind a program that speaks OneBot v11, over a WebSocket or over HTTP.
 
-OneBot acknowledges nothing: what the program tells while we are away is not told again. So after each start the latest
-messages of the conversations that are known are read again, where the program keeps them; the inbox knows those that
-were heard.
+OneBot acknowledges nothing: what the program tells while we are away is not told again. So after each start the
+history of the conversations that are known is read, where the program keeps one, back to the last message that was
+heard; the inbox knows those that it has.
 """
 
 from __future__ import annotations
@@ -177,14 +177,13 @@ class OnebotChannel:
     def _living(self, event: Mapping[str, Any]) -> bool:
         """Whether an event is more than a heartbeat. A heartbeat that says that QQ is logged out ends the connection:
         it is a sign of the program's life, and not of the account's."""
-        if word(event, "post_type") != "meta_event":
-            self._kit.alive()
-            return True
-        if inner(event, "status").get("online") is False:
+        beat = word(event, "post_type") == "meta_event"
+        if beat and inner(event, "status").get("online") is False:
             self._kit.lost("QQ is not logged in there: log in anew in the OneBot program")
-        else:
+            return False
+        if self._settings.mode != "calls":  # that the program reaches us does not say that we reach it
             self._kit.alive()
-        return False
+        return not beat
 
     def _hear(self, event: dict[str, Any]) -> None:
         if self._living(event):

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
-from kith.channels.kit import PENDING, Arrival, Kit, collect, hand_over, inner, load_cursor, rows, save_cursor
+from kith.channels.kit import PENDING, Arrival, Kit, collect, hand_over, load_cursor, save_cursor
+from kith.channels.onebot.history import History
 from kith.channels.onebot.media import Fetcher
 from kith.channels.onebot.parse import NAME, forwarded, parse, quoted
-from kith.channels.onebot.render import place
 from kith.channels.onebot.segments import whole
 from kith.channels.onebot.settings import OnebotSettings
 from kith.channels.onebot.wire import Caller
-from kith.core.errors import Invalid, KithError, Refused, Unavailable
+from kith.core.errors import Invalid, KithError, Unavailable
 from kith.core.message import Envelope, File, Part, Text
 from kith.core.ports import Accept
 from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
-_CHATS = 50
+_CHATS = 200
 _TRIES = 3
 _QUOTE = 2000
-_HISTORY = 20
 _FORWARD = f"{PENDING}forward:"
 
 
@@ -33,6 +32,7 @@ class Ear:
         self.own = own
         self._settings, self._kit, self._caller, self._accept = settings, kit, caller, accept
         self._fetcher = Fetcher(caller, settings.url, kit.http)
+        self._history = History(caller, kit.clock)
         self._heard: dict[str, int] | None = None
 
     async def take(self, event: Mapping[str, Any]) -> None:
@@ -51,27 +51,12 @@ class Ear:
             await self._mark(heard[-1], int(whole(event, "time", "0")))
 
     async def catch_up(self) -> None:
-        """Hear again the latest messages of the conversations that were heard last, where the program keeps them
-        (``get_friend_msg_history``, ``get_group_msg_history``); the inbox knows those that it has."""
+        """Hear what was said since in the conversations that are known, where the program keeps it; the inbox knows
+        what it has. Raises `Unavailable`, `Refused` when the program is gone: what it told last is not heard then,
+        since it would move the place from which on the next one is asked."""
         for conversation, since in list((await self._known()).items()):
-            try:
-                messages = await self._history(conversation)
-            except (Invalid, Refused):  # this program keeps none
-                return
-            except Unavailable as error:
-                _log.info("history not read", reason=error.message)
-                return
-            for one in messages:
-                if int(whole(one, "time", "0")) >= since:
-                    await self.take(one)
-
-    async def _history(self, conversation: str) -> Sequence[Mapping[str, Any]]:
-        kind, where = place(conversation)
-        action = "get_group_msg_history" if kind == "group" else "get_friend_msg_history"
-        told: Any = await self._caller.call(action, {**where, "count": _HISTORY})
-        found = rows(inner({"told": told}, "told"), "messages", _HISTORY)
-        whose = {"post_type": "message", "message_type": kind, **where}
-        return sorted(({**whose, **one} for one in found), key=lambda one: int(whole(one, "time", "0")))
+            for one in await self._history.since(conversation, since):
+                await self.take(one)
 
     async def _known(self) -> dict[str, int]:
         """Until when which conversation was heard, in seconds, the one heard last at the end."""

@@ -134,7 +134,6 @@ class QqChannel:
             return _reply({"plain_token": token, "signature": self._seal.answer(stamp, token)})
         shown = request.headers.get("x-signature-ed25519", "")
         at = self._seal.check(shown, request.headers.get("x-signature-timestamp", ""), request.body)
-        self._kit.alive()
         if told.get("op") == 1:
             return _reply({"op": 11, "d": told.get("d")})
         self._replay.check(at, shown.lower())

@@ -107,7 +107,6 @@ class TelegramChannel:
         if not same(shown, self._settings.secret.get_secret_value()):
             raise Refused("the secret of this call is not ours", code="bad_signature")
         update = body_of(request.body)
-        self._kit.alive()
         if (envelope := self._read(update)) is not None:
             await self._accept(await self._fetched(envelope))
         return _ANSWER

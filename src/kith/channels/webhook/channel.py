@@ -66,7 +66,6 @@ class WebhookChannel:
         except Unavailable:
             self._replay.forget(mark)  # it was not kept: the same call may come again
             raise
-        self._kit.alive()
         told: dict[str, Any] = {"accepted": True, "duplicate": accepted.duplicate, "turn": accepted.id}
         return HookReply(202, _JSON, msgspec.json.encode(told))
 

@@ -86,7 +86,6 @@ class WechatChannel:
                 self._waiting.setdefault(envelope.conversation, []).append(call)
             try:
                 await self._accept(await collect(self._kit, envelope, desk.fetch))
-                self._kit.alive()
                 if self._settings.reply == "passive":
                     return await self._answer(call, tags(opened).get("ToUserName", ""), stamp, nonce)
             finally:

@@ -77,5 +77,4 @@ class WecomChannel:
         except Unavailable:
             self._replay.forget(shown)  # it was not kept: the platform calls up to three times
             raise
-        self._kit.alive()
         return HookReply(200, {"content-type": "text/plain"}, b"success")

@@ -122,7 +122,6 @@ class WhatsappChannel:
             return HookReply(405, {"allow": "GET, POST"})
         self._checked(request)
         call = body_of(request.body)
-        self._kit.alive()
         early: list[Unavailable] = []
         for value in values(call, self._settings.number):
             for receipt in receipts(value):
