@@ -481,6 +481,11 @@ def test_turns_by_pages(tell: Tell) -> None:
         assert [t.id for t in await storage.store.turns(where, 3)] == ids[-3:]
         assert [t.id for t in await storage.store.turns(where, 4, after=ids[5])] == ids[6:10]
         assert await storage.store.turns(where, 4, after=ids[-1]) == ()
+        assert [t.id for t in await storage.store.turns(where, 4, before=ids[7])] == ids[3:7]
+        assert [t.id for t in await storage.store.turns(where, 4, before=ids[2])] == ids[:2]
+        assert await storage.store.turns(where, 4, before=ids[0]) == ()
+        with pytest.raises(NotFound):
+            await storage.store.turns(where, before="t_unknown")
         assert await storage.store.turns("c_nowhere") == ()
         with pytest.raises(NotFound):
             await storage.store.turns(where, after="t_unknown")

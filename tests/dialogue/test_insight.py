@@ -285,6 +285,7 @@ def test_a_phrase_that_another_intent_has_changes_nothing(tmp_path: Path) -> Non
     async def scene(storage: Storage, insight: Insight, flows: FlowBook) -> None:
         await keep(storage, turn(1, "Opening hours?", Step("start", "hours", "start")))
         await insight.rate("t1", -1, "wrong", "p")
+        assert await insight.rated(["t1", "t2"]) == {"t1": -1}
         (row,) = (await insight.unanswered())["questions"]
         with pytest.raises(Invalid):
             await insight.decide(row["id"], "approve", By(), "returns")
@@ -292,6 +293,7 @@ def test_a_phrase_that_another_intent_has_changes_nothing(tmp_path: Path) -> Non
         await insight.decide(row["id"], "dismiss", By())
         assert (await insight.unanswered())["questions"] == []
         await insight.rate("t1", 0, "", "p")
+        assert await insight.rated(["t1"]) == {}
         assert (await insight.outcomes())["ratings"] == {"up": 0, "down": 0}
         with pytest.raises(Invalid):
             await insight.rate("t1", 5, "", "p")

@@ -180,7 +180,9 @@ class FakeStore:
     async def conversations(self, person: str = "", limit: int = 100) -> Sequence[Conversation]:
         return [one for one in self.known.values() if not person or person in one.members][:limit]
 
-    async def turns(self, conversation: str, limit: int = 100, after: str = "") -> Sequence[Turn]:
+    async def turns(self, conversation: str, limit: int = 100, after: str = "", before: str = "") -> Sequence[Turn]:
+        if before:
+            return [turn for turn in self.said if turn.id < before][-limit:]
         return [turn for turn in self.said if turn.id > after][:limit]
 
     def join(self, conversation: str, principal: str) -> None:
@@ -249,6 +251,9 @@ class FakeInsight:
 
     async def rate(self, turn: str, rating: int, note: str, person: str) -> None:
         self.told.append((turn, rating, note, person))
+
+    async def rated(self, turns: Sequence[str]) -> Mapping[str, int]:
+        return {row[0]: row[1] for row in self.told if row[0] in turns}
 
     async def unanswered(self, days: float, limit: int) -> Mapping[str, Any]:
         return {"questions": [], "days": days, "limit": limit}

@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 
+from kith.core.message import Message, Text
+from kith.core.turn import Turn
+
+HEARD = Message("m_1", "user", (Text("hello"),), 1.0)
+
 
 def test_a_reply_is_rated_by_those_who_may_see_it(build: Any) -> None:
     async def story() -> None:
@@ -15,6 +20,12 @@ def test_a_reply_is_rated_by_those_who_may_see_it(build: Any) -> None:
             good = await owner.post("/api/turns/turn_1/rating", json={"rating": 1, "note": "nice"})
             assert (good.status_code, good.json()) == (200, {"turn": "turn_1", "rating": 1})
             assert house.insight.told == [("turn_1", 1, "nice", "p_1")]
+            house.store.said[:] = [Turn(name, "c_1", "p_1", 1.0, HEARD) for name in ("turn_0", "turn_1", "turn_2")]
+            told = (await owner.get("/api/conversations/c_1/turns")).json()["turns"]
+            assert [(turn["id"], turn["rating"]) for turn in told] == [("turn_0", 0), ("turn_1", 1), ("turn_2", 0)]
+            told = (await owner.get("/api/conversations/c_1/turns?limit=1&before=turn_2")).json()["turns"]
+            assert [turn["id"] for turn in told] == ["turn_1"]
+            assert (await owner.get("/api/conversations/c_1/turns?before=turn_2&after=turn_0")).status_code == 400
             for body in ({"rating": 2}, {"rating": "1"}, {}, {"rating": 1, "note": "x" * 2001}, []):
                 assert (await owner.post("/api/turns/turn_1/rating", json=body)).status_code == 400
         async with house.client("guest") as guest:

@@ -151,3 +151,33 @@ test("use and the ways of conversations are drawn", async () => {
   expect(complaints).toEqual([]);
   await page.context().close();
 });
+
+test("a rating is there after a reload; what was said before is fetched without a jump", async () => {
+  const { page } = await enter(chrome, at, { serviceWorkers: "block" });
+  await page.goto(`${at.address}/app/c/long`);
+  await page.locator(".composer textarea").waitFor();
+  await say(page, "hello");
+  await page.getByRole("button", { name: "Good answer", pressed: false }).last().click();
+  await page.getByRole("button", { name: "Good answer", pressed: true }).waitFor();
+  await page.reload();
+  await page.getByRole("button", { name: "Good answer", pressed: true }).waitFor();
+  const message = (id: string, role: string, text: string) => ({ id, role, at: 1, parts: [{ type: "text", text }] });
+  const turn = (n: number) => ({ id: `t${n}`, at: 1, heard: message(`h${n}`, "user", `question ${n}.`), spoke: [message(`s${n}`, "assistant", `answer ${n}.`)], passages: [], model: "echo", outcome: "answered" });
+  await page.route(/\/turns\?/, (route) => {
+    const [from, count] = route.request().url().includes("before=t50") ? [0, 50] : [50, 100];
+    return route.fulfill({ json: { turns: Array.from({ length: count }, (_, place) => turn(from + place)) } });
+  });
+  await page.reload();
+  await page.getByText("answer 149.").first().waitFor();
+  await page.getByRole("log").evaluate((log) => log.scrollTo(0, 0));
+  const earlier = page.getByRole("button", { name: "Earlier messages" });
+  await earlier.scrollIntoViewIfNeeded();
+  const first = page.getByText("question 50.", { exact: true });
+  const before = await first.boundingBox();
+  await earlier.click();
+  await page.getByText("question 49.", { exact: true }).waitFor();
+  await earlier.waitFor({ state: "detached" });
+  const after = await first.boundingBox();
+  expect(Math.abs((after?.y ?? 0) - (before?.y ?? 999))).toBeLessThan(30);
+  await page.context().close();
+});

@@ -28,6 +28,8 @@ export type Turn = {
   model: string;
   fallback?: boolean;
   outcome: string;
+  /** 1, -1, or 0 for not at all. */
+  rating?: number;
 };
 export type Model = {
   version: string;

@@ -22,9 +22,12 @@ export type Said = {
   instead?: string;
   /** What was looked up, as far as it is known: for a live reply only after a reload. */
   passages?: { text: string; title: string }[];
+  /** What the person thinks of a reply: 1, -1, or 0 for nothing. */
+  rating?: number;
 };
 export type Draft = { text: string; parts: Media[] };
-export type Thread = { name: string; said: Said[]; loaded: boolean; error: string };
+/** `earlier` tells whether there may be more before what is here, `ahead` how much of it was fetched later. */
+export type Thread = { name: string; said: Said[]; loaded: boolean; error: string; earlier: boolean; ahead: number };
 
 const KEPT = 100;
 const MOMENT = 30;
@@ -55,7 +58,7 @@ export class Talk {
   thread(name: string): Store<Thread> {
     const known = this.#threads.get(name);
     if (known) return known;
-    const made = new Store<Thread>({ name, said: [], loaded: false, error: "" });
+    const made = new Store<Thread>({ name, said: [], loaded: false, error: "", earlier: false, ahead: 0 });
     this.#threads.set(name, made);
     void this.#load(name);
     return made;
@@ -103,6 +106,23 @@ export class Talk {
     return this.list.get()?.find((one) => one.name === name)?.id ?? "";
   }
 
+  /** Fetch what was said before. Throws `Failure`. */
+  async earlier(name: string): Promise<void> {
+    const first = this.thread(name).get().said.find((one) => one.turn)?.turn;
+    if (!first) return;
+    const { turns } = await call<{ turns: Turn[] }>(`/api/conversations/${path(this.id(name))}/turns?limit=${KEPT}&before=${path(first)}`);
+    const { said, ahead } = this.thread(name).get();
+    const here = new Set(said.map((one) => one.turn));
+    const past = turns.filter((turn) => !here.has(turn.id)).flatMap(remembered);
+    this.#patch(name, { said: [...past, ...said], ahead: ahead + past.length, earlier: turns.length === KEPT });
+  }
+
+  /** Say what one thinks of a reply, 0 to take it back. Throws `Failure`. */
+  async rate(name: string, turn: string, rating: number): Promise<void> {
+    await call(`/api/turns/${path(turn)}/rating`, "POST", { rating, note: "" });
+    this.#edit(name, (all) => all.map((one) => (one.by === "kith" && one.turn === turn ? { ...one, rating } : one)));
+  }
+
   /** A new conversation with what was said in this one up to a turn, or up to `before` it; its name. */
   async branch(name: string, turn: string, before: boolean): Promise<string> {
     if (!this.id(name)) await this.refresh();
@@ -139,7 +159,8 @@ export class Talk {
   /** Put what is stored of a conversation before what the page saw of it; the last turn. Throws `Failure`. */
   async #remember(name: string): Promise<string> {
     const { turns } = await call<{ turns: Turn[] }>(`/api/conversations/${path(this.id(name))}/turns?limit=${KEPT}`);
-    this.#edit(name, (all) => merged(turns.flatMap(remembered), all));
+    const { said, earlier, loaded } = this.thread(name).get();
+    this.#patch(name, { said: merged(turns.flatMap(remembered), said), earlier: loaded ? earlier : turns.length === KEPT });
     return turns.at(-1)?.id ?? "";
   }
 
@@ -207,7 +228,10 @@ export function merged(past: Said[], all: Said[]): Said[] {
   const own = new Set(all.flatMap((one) => (one.by === "me" && one.turn ? [one.turn] : [])));
   const stored = [...new Set(past.map((one) => one.turn))];
   const told = stored.flatMap((turn) => (own.has(turn) ? all : past).filter((one) => one.turn === turn));
-  return [...told, ...all.filter((one) => !stored.includes(one.turn))];
+  // What is older than the store's last turns was fetched or shown before them, and stays there.
+  const begin = all.findIndex((one) => stored.includes(one.turn));
+  const others = (part: Said[]): Said[] => part.filter((one) => !stored.includes(one.turn));
+  return [...others(all.slice(0, Math.max(0, begin))), ...told, ...others(all.slice(Math.max(0, begin)))];
 }
 
 function words(parts: Part[]): string {
@@ -223,7 +247,7 @@ export function remembered(turn: Turn): Said[] {
   const answers = turn.spoke.map((message): Said => {
     const parts = message.parts.filter((part) => part.type !== "text");
     const state = turn.outcome === "failed" ? "failed" : "done";
-    const shared = { turn: turn.id, at: message.at, sources, passages, model: turn.model, fallback: turn.fallback === true, state } as const;
+    const shared = { turn: turn.id, at: message.at, sources, passages, model: turn.model, fallback: turn.fallback === true, rating: turn.rating ?? 0, state } as const;
     return { ...blank(message.id, "kith"), ...shared, text: words(message.parts), parts };
   });
   return [heard, ...answers];

@@ -1,7 +1,9 @@
 import { act, cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { call, elsewhere, me } from "../src/api";
+import { Message } from "../src/chat/said";
 import { Live } from "../src/live";
+import { useStore } from "../src/store";
 import type { Said } from "../src/talk";
 import { CHANGES, merged, Talk } from "../src/talk";
 import { useLoad } from "../src/ui/load";
@@ -202,6 +204,55 @@ describe("a conversation", () => {
     for (const _ of [1, 2]) (await next(asked, "/api/history")).answer({ conversations: [{ id: "c", name: "main" }] });
     (await next(asked, "/api/conversations/c/turns")).answer({ turns: [turn("one"), turn("two")] });
     await waitFor(() => expect(texts(talk)).toEqual(["hi one", "ho one", "hi two", "ho two"]));
+    talk.live.stop();
+  });
+
+  test("what was said before the last hundred turns is fetched, once, and stays where it was said", async () => {
+    const { talk, asked, socket } = open();
+    const many = (from: number, to: number) => Array.from({ length: to - from }, (_, place) => turn(`t${from + place}`));
+    (await next(asked, "/api/history")).answer({ conversations: [{ id: "c", name: "main" }] });
+    (await next(asked, "/api/conversations/c/turns")).answer({ turns: many(103, 203) });
+    await eventually(() => expect(talk.thread("main").get()).toMatchObject({ loaded: true, earlier: true, ahead: 0 }));
+    const failing = talk.earlier("main");
+    (await next(asked, "/api/conversations/c/turns")).fail();
+    await expect(failing).rejects.toMatchObject({ status: 0 });
+    for (const [from, to] of [[3, 103], [0, 4]] as const) {
+      const fetched = talk.earlier("main");
+      const found = await next(asked, "/api/conversations/c/turns");
+      expect(found.path).toBe(`/api/conversations/c/turns?limit=100&before=t${from === 3 ? 103 : 3}`);
+      found.answer({ turns: many(from, to) });
+      await fetched;
+    }
+    expect(talk.thread("main").get()).toMatchObject({ earlier: false, ahead: 206 });
+    for (const frame of [{ type: "message", id: "st203", turn: "t203", text: "ho t203" }, { type: "end", turn: "t203" }]) socket.hear({ ...frame, conversation: "main", at: "b.1.t203" });
+    for (const _ of [1, 2]) (await next(asked, "/api/history")).answer({ conversations: [{ id: "c", name: "main" }] });
+    (await next(asked, "/api/conversations/c/turns")).answer({ turns: many(104, 204) });
+    await eventually(() => expect(texts(talk)).toEqual(many(0, 204).flatMap((one) => [`hi ${one.id}`, `ho ${one.id}`])));
+    expect(talk.thread("main").get().earlier).toBe(false);
+    talk.live.stop();
+  });
+
+  test("a rating is there after a reload, is changed and taken back, and stays what it was when that fails", async () => {
+    const { talk, asked } = open();
+    (await next(asked, "/api/history")).answer({ conversations: [{ id: "c", name: "main" }] });
+    (await next(asked, "/api/conversations/c/turns")).answer({ turns: [{ ...turn("one"), rating: 1 }, turn("two")] });
+    await eventually(() => expect(talk.thread("main").get().loaded).toBe(true));
+    function Shown() {
+      const thread = useStore(talk.thread("main"));
+      const acts = { rate: (of: string, rating: number) => talk.rate("main", of, rating) };
+      return <>{thread.said.filter((one) => one.id === "sone").map((one) => <Message key={one.id} said={one} acts={acts} />)}</>;
+    }
+    render(<Shown />);
+    const pressed = (): (string | null)[] => screen.getAllByRole("button").map((one) => one.getAttribute("aria-pressed")).filter(Boolean);
+    const thumb = (place: number): HTMLElement => screen.getAllByRole("button").filter((one) => one.hasAttribute("aria-pressed"))[place] as HTMLElement;
+    expect(pressed()).toEqual(["true", "false"]);
+    fireEvent.click(thumb(1));
+    (await next(asked, "/api/turns/one/rating")).answer({ turn: "one", rating: -1 });
+    await eventually(() => expect(pressed()).toEqual(["false", "true"]));
+    fireEvent.click(thumb(1));
+    (await next(asked, "/api/turns/one/rating")).fail();
+    await eventually(() => expect(screen.getByRole("status").textContent).not.toBe(""));
+    expect(pressed()).toEqual(["false", "true"]);
     talk.live.stop();
   });
 

@@ -180,8 +180,9 @@ class Store(Protocol):
 
     async def conversations(self, person: str = "", limit: int = 100) -> Sequence[Conversation]: ...
 
-    async def turns(self, conversation: str, limit: int = 100, after: str = "") -> Sequence[Turn]:
-        """The last `limit` turns, oldest first; with `after`, the first `limit` behind that turn's id.
+    async def turns(self, conversation: str, limit: int = 100, after: str = "", before: str = "") -> Sequence[Turn]:
+        """The last `limit` turns, oldest first; with `before`, the last ones before that turn's id; with `after`, the
+        first `limit` behind it.
 
         Of a place that goes on with another conversation, the turns of both.
         """

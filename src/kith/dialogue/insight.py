@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol, cast
 
 from kith.core.audit import Act, By, Change
@@ -128,6 +128,11 @@ class Insight:
             value = {"rating": rating, "note": note[:2000], "person": person, "at": self._clock.now()}
             await self._records.put(_RATED, turn, value)
         _counted.add(1, rating=str(rating))
+
+    async def rated(self, turns: Sequence[str]) -> Mapping[str, int]:
+        """What was kept by hand of these turns, 1 or -1; a turn without a rating is absent."""
+        kept = await self._records.all(_RATED)
+        return {turn: int(kept[turn].get("rating", 0)) for turn in turns if turn in kept}
 
     async def decide(
         self, question: str, action: Literal["approve", "dismiss"], by: By, intent: str = "", response: str = ""

@@ -160,6 +160,10 @@ class Learning(Protocol):
         """Keep what a person thinks of a reply: 1, -1, or 0 to take it back."""
         ...
 
+    async def rated(self, turns: Sequence[str]) -> Mapping[str, int]:
+        """What was kept of these turns, 1 or -1; a turn without a rating is absent."""
+        ...
+
     async def unanswered(self, days: float, limit: int) -> Mapping[str, Any]:
         """Questions without a good answer, like ones together, each with a proposal."""
         ...

@@ -53,7 +53,7 @@ class Rest:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
-        turns = {"answer": "Turns", "query": ("after", "limit"), "role": "guest"}
+        turns = {"answer": "Turns", "query": ("after", "before", "limit"), "role": "guest"}
         decide = {"answer": "Decision", "role": "admin"}
         made = {"body": TokenBody, "answer": "NewToken", "status": 201, "role": "admin"}
         revoked = {"answer": "Decision", "role": "admin"}
@@ -103,14 +103,21 @@ class Rest:
         return Whole(work)
 
     async def turns(self, request: Call, conversation: FromPath[str]) -> ASGIApp:
-        """The last turns of a conversation, oldest first; with `after`, those behind that turn."""
+        """The last turns of a conversation, oldest first, with how each was rated (1, -1, 0 for not at all); with
+        `before`, the last before that turn; with `after`, the first behind it."""
         limit = integer(request.query_params, "limit", 100, 1000)
-        after = request.query_params.get("after", "")
+        after, before = (request.query_params.get(name, "") for name in ("after", "before"))
+        if after and before:
+            raise Invalid("the request is not valid", faults=(Fault("before", "does not go together with `after`"),))
 
         async def work() -> tuple[int, Any]:
             await visible(self._ports, request.user, conversation, acting(request))
-            found = await self._ports.store.turns(conversation, limit, after)
-            return 200, {"conversation": conversation, "turns": [asdict(turn) for turn in found]}
+            found = await self._ports.store.turns(conversation, limit, after, before)
+            learning, rated = self._ports.learning, dict[str, int]()
+            if learning is not None:
+                rated |= await learning.rated([turn.id for turn in found])
+            told = [{**asdict(turn), "rating": rated.get(turn.id, 0)} for turn in found]
+            return 200, {"conversation": conversation, "turns": told}
 
         return Whole(work)
 

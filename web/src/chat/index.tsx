@@ -1,11 +1,11 @@
 import { ArrowDown } from "lucide-react";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import type { Media, Part } from "../api";
 import { theTalk } from "../house";
 import { useStore } from "../store";
 import type { Said } from "../talk";
-import { IconButton, Waiting, Wrong } from "../ui";
+import { Button, IconButton, Waiting, Wrong } from "../ui";
 import type { Key } from "../words/en";
 import { useWords } from "../words";
 import type { Pen } from "./composer";
@@ -61,11 +61,18 @@ export function Chat({ name }: { name: string }) {
       },
       branch: (one: Said) => void aside(one.turn, false, () => undefined),
       again: (id: string) => talk.again(name, id),
-      rate: true,
+      rate: (turn: string, rating: number) => talk.rate(name, turn, rating),
     };
   }, [talk, name, go]);
   const last = said.at(-1);
-  const { place, below, down } = useBottom(`${said.length} ${last?.text.length ?? 0}`, said.length);
+  const count = said.length - thread.ahead;
+  const { place, below, down } = useBottom(`${count} ${last?.text.length ?? 0}`, count, thread.ahead);
+  const [fetching, setFetching] = useState(false);
+  const earlier = (): void => {
+    setFetching(true);
+    setWrong(null);
+    void talk.earlier(name).catch(setWrong).finally(() => setFetching(false));
+  };
   return (
     <section className="chat" aria-label={t("chat.label")}>
       <div className="scroll" ref={place} tabIndex={0} role="log" aria-label={t("chat.label")} aria-live="off">
@@ -73,6 +80,7 @@ export function Chat({ name }: { name: string }) {
         {thread.error && <Wrong error={new Error(thread.error)} again={() => talk.reload(name)} />}
         {Boolean(wrong) && <Wrong error={wrong} />}
         {thread.loaded && !thread.error && said.length === 0 && <Hello say={(text) => say(text, "")} />}
+        {thread.earlier && <p className="column earlier"><Button disabled={fetching} onClick={earlier}>{t("chat.earlier")}</Button></p>}
         <div className="column">{said.map((one) => <Message key={one.id} said={one} acts={acts} />)}</div>
       </div>
       <p className="unseen" role="status">{last?.by === "kith" && last.state === "done" ? last.text.slice(0, 600) : ""}</p>
@@ -98,9 +106,16 @@ function Hello({ say }: { say: (text: string) => void }) {
   );
 }
 
-/** Stays at the bottom while something grows there, unless the reader has gone up. */
-function useBottom(grown: string, count: number) {
+/** Stays at the bottom while something grows there, unless the reader has gone up; what comes `ahead` moves nothing. */
+function useBottom(grown: string, count: number, ahead: number) {
   const place = useRef<HTMLDivElement>(null);
+  const seen = useRef(ahead);
+  // How far the reader is from the end, before what comes ahead is put into the page.
+  const rest = seen.current !== ahead && place.current ? place.current.scrollHeight - place.current.scrollTop : 0;
+  useLayoutEffect(() => {
+    if (seen.current !== ahead) place.current?.scrollTo({ top: place.current.scrollHeight - rest });
+    seen.current = ahead;
+  }, [ahead]);
   const follow = useRef(true);
   const [below, setBelow] = useState(false);
   const down = (): void => {

@@ -2,7 +2,7 @@ import { BookOpen, CircleStop, GitBranch, Pencil, RotateCcw, ThumbsDown, ThumbsU
 import type { KeyboardEvent } from "react";
 import { lazy, memo, Suspense, useEffect, useRef, useState } from "react";
 import type { Part } from "../api";
-import { call, Failure, path } from "../api";
+import { Failure } from "../api";
 import { Markdown } from "../markdown";
 import { language } from "../prefs";
 import { useStore } from "../store";
@@ -21,7 +21,7 @@ export type Acts = {
   redo?: (said: Said) => void;
   branch?: (said: Said) => void;
   again?: (id: string) => void;
-  rate?: boolean;
+  rate?: (turn: string, rating: number) => Promise<void>;
 };
 
 /** One thing that was said, by the person or by Kith. */
@@ -53,7 +53,7 @@ export const Message = memo(function Message({ said, acts }: { said: Said; acts:
           <span className="acts">
             <Copy text={said.text} />
             {!mine && <Speak text={said.text} />}
-            {!mine && acts.rate && kept && <Rate turn={said.turn} />}
+            {!mine && acts.rate && kept && <Rate said={said} rate={acts.rate} />}
             {!mine && redo && kept && <IconButton label={t("chat.redo")} onClick={() => redo(said)}><RotateCcw /></IconButton>}
             {!mine && branch && kept && <IconButton label={t("chat.branch")} onClick={() => branch(said)}><GitBranch /></IconButton>}
             {mine && edit && kept && !editing && <IconButton label={t("chat.edit")} onClick={() => setEditing(true)}><Pencil /></IconButton>}
@@ -88,14 +88,14 @@ function Edit({ text, done }: { text: string; done: (text: string) => void }) {
 }
 
 /** Thumbs up and down; the same again takes it back. */
-function Rate({ turn }: { turn: string }) {
+function Rate({ said, rate: keep }: { said: Said; rate: NonNullable<Acts["rate"]> }) {
   const t = useWords();
-  const [rating, setRating] = useState(0);
+  const rating = said.rating ?? 0;
   const [told, setTold] = useState("");
   const rate = (given: number): void => {
     const next = given === rating ? 0 : given;
     const failed = (reason: unknown): void => setTold(reason instanceof Failure && reason.status === 404 ? t("app.absent") : String(reason));
-    void call(`/api/turns/${path(turn)}/rating`, "POST", { rating: next, note: "" }).then(() => (setRating(next), setTold(next ? t("chat.rated") : "")), failed);
+    void keep(said.turn, next).then(() => setTold(next ? t("chat.rated") : ""), failed);
   };
   return (
     <>

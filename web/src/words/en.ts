@@ -63,6 +63,7 @@ export const en = {
   "chat.unsent": "Not sent",
   "chat.failed": "This reply could not be made.",
   "chat.sending": "Sending",
+  "chat.earlier": "Earlier messages",
   "chat.latest": "To the latest message",
   "chat.read": "This conversation belongs to another place and can be read here.",
   "chat.picture": "Picture (not loaded): {name}",

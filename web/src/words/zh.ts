@@ -63,6 +63,7 @@ export const zh: Record<Key, string> = {
   "chat.unsent": "未发送",
   "chat.failed": "这条回复没能生成。",
   "chat.sending": "正在发送",
+  "chat.earlier": "更早的消息",
   "chat.latest": "到最新消息",
   "chat.read": "这段对话来自别处，在这里只能查看。",
   "chat.picture": "图片（未加载）：{name}",

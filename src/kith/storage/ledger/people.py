@@ -49,9 +49,9 @@ class Kept:
             return await self._desk.driver.read(partial(_conversations, self._desk, _OF, limit, person))
         return await self._desk.driver.read(partial(_conversations, self._desk, _ALL, limit))
 
-    async def turns(self, conversation: str, limit: int = 100, after: str = "") -> Sequence[Turn]:
-        """As the port says. Raises `NotFound` when there is no turn `after` in this conversation."""
-        rows = await self._desk.driver.read(partial(_turns, conversation, limit, after))
+    async def turns(self, conversation: str, limit: int = 100, after: str = "", before: str = "") -> Sequence[Turn]:
+        """As the port says. Raises `NotFound` when there is no turn `after` or `before` in this conversation."""
+        rows = await self._desk.driver.read(partial(_turns, conversation, limit, after, before))
         return tuple(self._turn(str(row[0]), row[1]) for row in rows)
 
     async def branch(self, conversation: str, turn: str, handle: str, *, whole: bool) -> str:
@@ -154,16 +154,17 @@ def _conversation(desk: Desk, row: Row, members: tuple[str, ...], places: tuple[
     )
 
 
-def _turns(conversation: str, limit: int, after: str) -> Op[Sequence[tuple[str, bytes]]]:
+def _turns(conversation: str, limit: int, after: str, before: str) -> Op[Sequence[tuple[str, bytes]]]:
     """Of a place that goes on elsewhere, also what was said there."""
     goes_on = yield from current(conversation)
-    if after:
+    if mark := after or before:
         known = yield sql(
-            "SELECT seq FROM turns WHERE id = $3 AND conversation IN ($1, $2)", conversation, goes_on, after
+            "SELECT seq FROM turns WHERE id = $3 AND conversation IN ($1, $2)", conversation, goes_on, mark
         )
         if not known:
-            raise NotFound(f"there is no turn {after!r} in this conversation")
-        query, values = _BEHIND if goes_on == conversation else _BEHIND_BOTH, (known[0][0], limit)
+            raise NotFound(f"there is no turn {mark!r} in this conversation")
+        one, both = (_BEHIND, _BEHIND_BOTH) if after else (_BEFORE, _BEFORE_BOTH)
+        query, values = one if goes_on == conversation else both, (known[0][0], limit)
     else:
         query, values = _LAST if goes_on == conversation else _LAST_BOTH, (limit,)
     places = (conversation,) if goes_on == conversation else (conversation, goes_on)
@@ -173,5 +174,7 @@ def _turns(conversation: str, limit: int, after: str) -> Op[Sequence[tuple[str, 
 
 _LAST = "SELECT id, body FROM turns WHERE conversation = $1 ORDER BY seq DESC LIMIT $2"
 _LAST_BOTH = "SELECT id, body FROM turns WHERE conversation IN ($1, $2) ORDER BY seq DESC LIMIT $3"
+_BEFORE = "SELECT id, body FROM turns WHERE conversation = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3"
+_BEFORE_BOTH = "SELECT id, body FROM turns WHERE conversation IN ($1, $2) AND seq < $3 ORDER BY seq DESC LIMIT $4"
 _BEHIND = "SELECT id, body FROM turns WHERE conversation = $1 AND seq > $2 ORDER BY seq LIMIT $3"
 _BEHIND_BOTH = "SELECT id, body FROM turns WHERE conversation IN ($1, $2) AND seq > $3 ORDER BY seq LIMIT $4"
