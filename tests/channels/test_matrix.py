@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from pydantic import SecretStr
 
 from kith.channels.kit import Kit
 from kith.channels.matrix.channel import MatrixChannel
 from kith.channels.matrix.settings import MatrixSettings
+from kith.channels.matrix.wire import Wire
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, Refused, Unavailable
 from kith.core.ids import Ids, conversation_id
@@ -21,6 +24,7 @@ from kith.core.people import Parcel
 from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
 from tests.channels.conftest import open_house
+from tests.channels.emulators.site import listening
 from tests.channels.people import MatrixPerson, matrix_settings
 from tests.channels.proxy import Proxy
 from tests.channels.rig import Stage, household, play, until, up
@@ -49,6 +53,44 @@ def kit() -> Kit:
 
 async def nobody(envelope: Any) -> Accepted:
     raise AssertionError
+
+
+def test_a_device_whose_keys_are_lost_is_not_taken_up_again(home: Path) -> None:
+    """Against a server that knows logins alone: each device with other keys has another name."""
+    asked = list[str]()
+
+    async def login(request: web.Request) -> web.Response:
+        asked.append((await request.json())["device_id"])
+        return web.json_response({"user_id": "@kith:home.test", "access_token": "t", "device_id": asked[-1]})
+
+    async def whoami(_: web.Request) -> web.Response:
+        return web.json_response({"user_id": "@kith:home.test"})
+
+    async def story() -> None:
+        app = web.Application()
+        app.router.add_post("/_matrix/client/{version}/login", login)
+        app.router.add_get("/_matrix/client/{version}/account/whoami", whoami)
+        own = kit()
+        async with listening(app) as url:
+
+            async def opened(shelf: Kit) -> str:
+                given = MatrixSettings(homeserver=url, user="@kith:home.test", password=SecretStr("secret"))
+                wire = Wire(given, shelf)
+                await wire.open()
+                device = str(wire._client.device_id)
+                assert wire._client.olm.account.identity_keys
+                await wire.close()
+                return device
+
+            first = await opened(own)
+            assert first == await opened(own) and asked == [first] and first.startswith("KITH_")
+            for store in (home / "channels" / "matrix" / "local").iterdir():
+                store.unlink()
+            second = await opened(own)
+            assert second == await opened(own) and asked == [first, second] and first != second
+            assert await opened(kit()) == asked[2] and len({*asked}) == 3  # the secret was lost
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("encrypted", [False, True])

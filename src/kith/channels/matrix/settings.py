@@ -18,7 +18,7 @@ class MatrixSettings(ChannelSettings):
     user: str = Field(default="", max_length=255, description="The bot's user id, such as `@kith:example.org`.")
     password: SecretStr = Field(default=SecretStr(""), description="Its password.")
     device: str = Field(
-        default="KITH", pattern=r"^[A-Z0-9_]{1,40}$", description="The name of its device; one for each household."
+        default="KITH", pattern=r"^[A-Z0-9_]{1,40}$", description="What the name of its device begins with."
     )
     invited_by: tuple[str, ...] = Field(
         default=(), description="Whose invitations into rooms are followed: user ids, `*` stands for anything."

@@ -42,20 +42,22 @@ class Wire:
         logging.getLogger("nio").setLevel(logging.CRITICAL)  # it writes contents into its warnings
         given, key = self._settings, f"{self._settings.user}/{self._settings.device}"
         kept = dict(await self._kit.records.get(_SESSION, key) or {})
-        if not kept.get("secret"):
-            kept = {"secret": secrets.token_urlsafe(32), "token": ""}
-            await self._kit.records.put(_SESSION, key, kept)
         folder = home() / "channels" / "matrix" / given.account
         await asyncio.to_thread(private_folder, folder)
+        device = str(kept.get("device") or given.device)
+        if not kept.get("secret") or (kept["token"] and not (folder / f"{given.user}_{device}.db").exists()):
+            known = bool(kept) or any(one.name.startswith(f"{given.user}_") for one in folder.iterdir())
+            kept = await self._anew(key, lost=known)
+            device = str(kept["device"])
         config = nio.AsyncClientConfig(
             store=store.SqliteStore, encryption_enabled=True, pickle_key=str(kept["secret"]),
             store_sync_tokens=False, max_limit_exceeded=0, max_timeouts=0, request_timeout=_REQUEST,
         )  # fmt: skip
         client = self._client = nio.AsyncClient(
-            given.homeserver, given.user, device_id=given.device, store_path=str(folder), config=config
+            given.homeserver, given.user, device_id=device, store_path=str(folder), config=config
         )
         if kept["token"]:
-            client.restore_login(given.user, given.device, str(kept["token"]))
+            client.restore_login(given.user, device, str(kept["token"]))
             if not isinstance(await self._ask(client.whoami()), nio.WhoamiError):
                 return
             client.access_token = ""
@@ -63,6 +65,18 @@ class Wire:
         if isinstance(answer, nio.LoginError):
             raise self._no(answer, "the login")
         await self._kit.records.put(_SESSION, key, {**kept, "token": client.access_token})
+
+    async def _anew(self, key: str, *, lost: bool) -> dict[str, str]:
+        """A session of a device that never was: the server gives away the one-time keys of an earlier one of the same
+        name, and what others sealed with them could not be read by one that has lost their secret halves."""
+        device = f"{self._settings.device}_{secrets.token_hex(3).upper()}"
+        kept = {"secret": secrets.token_urlsafe(32), "token": "", "device": device}
+        await self._kit.records.put(_SESSION, key, kept)
+        if lost:
+            _log.warning("the keys of the Matrix device are lost: a new one takes its place", device=device)
+        else:
+            _log.info("a new Matrix device", device=device)
+        return kept
 
     async def close(self) -> None:
         """Let go of the connection; the session stays."""

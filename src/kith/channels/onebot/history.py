@@ -3,8 +3,8 @@
 ``get_group_msg_history`` and ``get_friend_msg_history`` are no part of the OneBot 11 standard; the programs that have
 them differ. Asked for what is before a message, NapCat, LLOneBot and go-cqhttp want its ``message_seq``, Lagrange its
 ``message_id``; NapCat gives what is after it unless ``reverse_order`` is set, which to LLOneBot means the latest first
-(NapCatQQ's issue 987, LuckyLilliaBot's 660).
-So all of it is said at once, and what comes is put in order here. The pages overlap by the message that was named.
+(NapCatQQ's issue 987, LuckyLilliaBot's 660). So all of it is said at once, and what comes is put in order here. The
+pages overlap by the message that was named.
 """
 
 from __future__ import annotations
