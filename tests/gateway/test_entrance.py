@@ -114,7 +114,9 @@ def test_an_authenticator_is_asked_for_once_it_is_set_up_and_takes_no_code_twice
             wrong = {"secret": made["secret"], "code": "000000"}
             assert (await client.post("/api/authenticator", json=wrong)).status_code == 403
             good = {"secret": made["secret"], "code": now()}
+            assert (await client.get("/api/authenticator")).json() == {"on": False}
             assert (await client.post("/api/authenticator", json=good)).status_code == 200
+            assert (await client.get("/api/authenticator")).json() == {"on": True}
             login = {"name": " ANN ", "password": "four words of mine"}
             needed = await client.post("/api/session", json=login)
             assert needed.json()["error"]["code"] == "second_factor_needed"

@@ -161,9 +161,12 @@ export function elsewhere(event: Pick<StorageEvent, "key" | "newValue">): void {
   else forget();
 }
 
-/** Sign out, here or in every browser. */
+/** Sign out, here or in every browser. Throws `Failure` where the server was not told: the session is then still good. */
 export async function leave(everywhere = false): Promise<void> {
-  await call(everywhere ? "/api/sessions" : "/api/session", "DELETE").catch(() => undefined);
+  await call(everywhere ? "/api/sessions" : "/api/session", "DELETE").catch((reason: unknown) => {
+    // Whoever is signed out already is where they wanted to be.
+    if (!(reason instanceof Failure && reason.status === 401)) throw reason;
+  });
   forget();
 }
 

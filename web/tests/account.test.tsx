@@ -2,7 +2,8 @@ import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/re
 import { StrictMode } from "react";
 import { afterEach, expect, test, vi } from "vitest";
 import { ended } from "../src/journey";
-import { Linked } from "../src/pages/account";
+import { me } from "../src/api";
+import { Account, Authenticator, Linked } from "../src/pages/account";
 
 const ONE = { id: "k1", name: "mia@work", issuer: "https://login.example", since: 1_790_000_000 };
 
@@ -47,4 +48,38 @@ test("without a provider there is nothing to see", async () => {
   render(<Linked />);
   await waitFor(() => expect(asked.length).toBe(1));
   expect(document.querySelector("section")).toBeNull();
+});
+
+/** A machine may be slow, and a deadline costs nothing when all is well. */
+const SLOW = { timeout: 30_000 };
+
+test("who could not be signed out stays signed in, and is told", async () => {
+  let there = false;
+  vi.stubGlobal("fetch", async (_: string, init: RequestInit) => {
+    if (init.method === "DELETE" && !there) throw new TypeError("no network");
+    return Response.json(init.method === "DELETE" ? { id: "ann", done: "sign out" } : { sessions: [] });
+  });
+  me.set({ id: "ann", name: "Ann", role: "member", version: "" });
+  render(<Account />);
+  const out = screen.getByRole("button", { name: /^(Sign out|退出登录)$/ });
+  fireEvent.click(out);
+  expect((await screen.findByRole("alert", {}, SLOW)).textContent).toMatch(/still signed in|仍处于登录/);
+  expect(me.get()?.id).toBe("ann");
+  there = true;
+  fireEvent.click(out);
+  await waitFor(() => expect(me.get()).toBeNull(), SLOW);
+});
+
+test("who is signed out already is signed out", async () => {
+  vi.stubGlobal("fetch", async () => Response.json({ error: { code: "not_signed_in", message: "no" } }, { status: 401 }));
+  me.set({ id: "ann", name: "Ann", role: "member", version: "" });
+  render(<Account />);
+  fireEvent.click(screen.getByRole("button", { name: /^(Sign out|退出登录)$/ }));
+  await waitFor(() => expect(me.get()).toBeNull(), SLOW);
+});
+
+test.each([[true, /^(on|开)$/], [false, /^(off|关)$/]])("the second proof says whether it is on: %s", async (on, said) => {
+  vi.stubGlobal("fetch", async () => Response.json({ on }));
+  render(<Authenticator />);
+  await waitFor(() => expect(document.querySelector("h2 .badge")?.textContent).toMatch(said), SLOW);
 });

@@ -1,4 +1,4 @@
-"""Passkeys, as browsers come by them."""
+"""Passkeys, as browsers come by them, and whether there is another second proof."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 
-from kith.core.errors import Invalid
+from kith.core.errors import Invalid, NotFound
 from kith.gateway.accounts import Accounts
 from kith.gateway.acting import acting
 from kith.gateway.body import Call, read_json
@@ -36,7 +36,7 @@ class PasskeyBody(msgspec.Struct, frozen=True):
 
 
 class Factors:
-    """The routes of passkeys."""
+    """The routes of passkeys, and the question for an authenticator."""
 
     def __init__(self, accounts: Accounts, settings: GatewaySettings) -> None:
         self._accounts, self._settings = accounts, settings
@@ -55,6 +55,7 @@ class Factors:
             delete("/api/passkeys/{passkey:str}", status_code=200, opt={"answer": "Decision", **own})(
                 self.passkey_remove
             ),
+            get("/api/authenticator", opt={"answer": "SecondProof", **own})(self.second),
             post("/api/session/passkey", opt={**made, **shut})(self.passkey_ask),
         )
 
@@ -96,6 +97,18 @@ class Factors:
             await self._accounts.may_secure(request.user)
             await self._accounts.passkeys.remove(request.user.id, passkey, acting(request))
             return 200, {"id": passkey, "done": "remove"}
+
+        return Whole(work)
+
+    async def second(self, request: Call) -> ASGIApp:
+        """Whether an authenticator's code is asked for when you sign in."""
+
+        async def work() -> tuple[int, Any]:
+            try:
+                known = await self._accounts.users.record(request.user.id)
+            except NotFound:  # tokens are not people
+                return 200, {"on": False}
+            return 200, {"on": bool(known.get("totp"))}
 
         return Whole(work)
 

@@ -18,15 +18,21 @@ const FEW = 4;
 export function Account() {
   const t = useWords();
   const who = useStore(me);
+  const [stayed, setStayed] = useState<unknown>(null);
+  const out = (everywhere: boolean): void => {
+    setStayed(null);
+    void leave(everywhere).catch((reason: unknown) => setStayed(reason instanceof Failure && reason.status === 0 ? new Error(t("account.stayed")) : reason));
+  };
   return (
     <section className="card">
       <h2>{t("settings.me")}</h2>
       <p className="row">{who?.name} {who && <Badge tone="plain">{t(`role.${who.role}`)}</Badge>}</p>
       <Visits />
       <div className="row">
-        <Button onClick={() => void leave()}><LogOut aria-hidden /> {t("settings.leave")}</Button>
-        <Sure label={t("account.everywhere")} text={t("account.everywhere.sure")} onSure={() => void leave(true)}><Button kind="danger">{t("account.everywhere")}</Button></Sure>
+        <Button onClick={() => out(false)}><LogOut aria-hidden /> {t("settings.leave")}</Button>
+        <Sure label={t("account.everywhere")} text={t("account.everywhere.sure")} onSure={() => out(true)}><Button kind="danger">{t("account.everywhere")}</Button></Sure>
       </div>
+      {Boolean(stayed) && <Wrong error={stayed} />}
     </section>
   );
 }
@@ -122,20 +128,21 @@ export function Linked() {
 /** An authenticator app as a second proof. */
 export function Authenticator() {
   const t = useWords();
+  const { data: now, again } = useLoad<{ on: boolean }>("/api/authenticator");
   const [made, setMade] = useState<{ secret: string; address: string } | null>(null);
   const [code, setCode] = useState("");
   const [told, setTold] = useState("");
   const [wrong, setWrong] = useState<unknown>(null);
   const start = (): void => void call<{ secret: string; address: string }>("/api/authenticator/new", "POST").then((found) => (setMade(found), setTold(""), setWrong(null)), setWrong);
   const turn = (secret: string): void =>
-    void call("/api/authenticator", "POST", { secret, code: code.trim() }).then(() => (setMade(null), setCode(""), setWrong(null), setTold(t(secret ? "account.totp.on" : "account.totp.off"))), setWrong);
+    void call("/api/authenticator", "POST", { secret, code: code.trim() }).then(() => (setMade(null), setCode(""), setWrong(null), setTold(t(secret ? "account.totp.on" : "account.totp.off")), again()), setWrong);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     turn(made?.secret ?? "");
   };
   return (
     <section className="card">
-      <h2>{t("account.totp")}</h2>
+      <h2 className="row">{t("account.totp")} {now && <Badge tone={now.on ? "good" : "plain"}>{t(now.on ? "config.on" : "config.off")}</Badge>}</h2>
       <p>{t("account.totp.text")}</p>
       <p className="good-note" role="status">{told}</p>
       {made && (

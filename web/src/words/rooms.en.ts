@@ -309,6 +309,7 @@ export const rooms = {
   "account.end": "End it",
   "account.everywhere": "Sign out everywhere",
   "account.everywhere.sure": "End every session and access token of yours, in every browser and program?",
+  "account.stayed": "Kith could not be told, so you are still signed in. Try again when the connection is back.",
   "account.totp": "Second proof",
   "account.totp.text": "With an authenticator app, a stolen password alone lets nobody in.",
   "account.totp.begin": "Set up",

@@ -311,6 +311,7 @@ export const rooms: Record<keyof typeof english, string> = {
   "account.end": "结束",
   "account.everywhere": "全部退出",
   "account.everywhere.sure": "结束你在所有浏览器和程序中的会话与访问令牌？",
+  "account.stayed": "未能通知 Kith，因此你仍处于登录状态。连接恢复后请重试。",
   "account.totp": "双重验证",
   "account.totp.text": "启用身份验证器后，仅凭密码无法登录。",
   "account.totp.begin": "设置",
