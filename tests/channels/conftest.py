@@ -59,6 +59,7 @@ class House:
             {"delivery": {"poll": 0.02, "backoff": 0.01, "backoff_limit": 0.02, "grace": 0.5}, **settings}
         )
         self.settled: list[tuple[str, str]] = []
+        self.answering = asyncio.Lock()  # held by who answers, where somebody else may
         ports = ChannelPorts(self.talk, storage.outbox, storage.store, self.streams, self.health)
         self.manager = ChannelManager(ports, self.settings, self.clock, self.ids, registry)
 
@@ -66,8 +67,9 @@ class House:
         """One turn whose replies are `texts`, waiting in the outbox."""
         said = Message(self.ids.new("m"), "user", (Text("?"),), self.clock.now())
         envelope = Envelope(channel, more.pop("account", "local"), self.ids.new("x"), "somebody", conversation, said)
-        await self.storage.inbox.accept(envelope)
-        await self.answer(*texts, **more)
+        async with self.answering:
+            await self.storage.inbox.accept(envelope)
+            await self.answer(*texts, **more)
 
     async def answer(self, *texts: str, deliver: bool = True, **more: Any) -> list[Turn]:
         """Answer everything that waits with `texts`, as the dialogue would."""
