@@ -116,17 +116,17 @@ async def terminal(folder: Path, hole: Hole) -> None:
         try:
             await until(scene.place.pid)
             await asyncio.to_thread(_led, home / "run" / "server.json", proxy.port)
-            await person.joined()  # type: ignore[attr-defined]
+            await person.joined()
             await person.say("before")
             await until(lambda: person.heard, 60)
             began, heard = time.monotonic(), len(person.heard)
             proxy.blackhole()
             saying = asyncio.ensure_future(person.say("meanwhile"))
-            await until(lambda: any("lost" in line for line in person.told), 120)  # type: ignore[attr-defined]
-            hole.noticed, hole.told = time.monotonic() - began, person.told[-1]  # type: ignore[attr-defined]
+            await until(lambda: any("lost" in line for line in person.told), 120)
+            hole.noticed, hole.told = time.monotonic() - began, person.told[-1]
             began = time.monotonic()
             proxy.heal()
-            await until(lambda: any("again" in line for line in person.told), 120)  # type: ignore[attr-defined]
+            await until(lambda: any("again" in line for line in person.told), 120)
             hole.again = time.monotonic() - began
             await until(lambda: len(person.heard) > heard, 60)
             await saying

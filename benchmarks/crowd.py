@@ -142,7 +142,7 @@ async def play(folder: Path, given: argparse.Namespace, freeze: float) -> Storm:
         try:
             for name in scenes:
                 await up(home, name, 120)
-            typists = [Typist(home.manager.channel("cli").open(f"c{n}", "en")) for n in range(given.conversations)]  # type: ignore[attr-defined]
+            typists = [Typist(home.manager.channel("cli").open(f"c{n}", "en")) for n in range(given.conversations)]
             reading = [asyncio.create_task(one.read()) for one in typists]
             people: dict[str, list[Any]] = {name: list(scene.people) for name, scene in scenes.items()}
             people["cli"] = list(typists)
