@@ -151,7 +151,7 @@ class Matrix:
             if found:
                 return status
             before = self._traffic.acknowledged
-            self._traffic.pump(0.003, writing=not stopping)
+            self._traffic.pump(0.003, () if stopping else self._traffic.rooms)
             now = time.monotonic()
             if not serving and self._traffic.acknowledged > before:
                 serving = True
@@ -170,17 +170,20 @@ class Matrix:
         deadline, traffic = time.monotonic() + _QUIET, self._traffic
         before = {room.name: room.acknowledged for room in traffic.rooms}
         # What was under way when the last one died is delivered again: it may be kept, and nobody here knows.
-        while time.monotonic() < deadline and any(before[room.name] == room.acknowledged for room in traffic.rooms):
-            traffic.pump(0.02)
+        while late := [room for room in traffic.rooms if before[room.name] == room.acknowledged]:
+            if time.monotonic() > deadline:
+                self.report.wrong.append(f"{len(late)} people wrote to the last server and were not heard")
+                break
+            traffic.pump(0.02, late)  # the others are silent: one who writes on and on would leave these no room
         while time.monotonic() < deadline and (
             any(room.waiting for room in traffic.rooms) or len(set(traffic.answers)) < traffic.acknowledged
         ):
-            traffic.pump(0.02, writing=False)
-        self._traffic.pump(0.2, writing=False)
+            traffic.pump(0.02, ())
+        self._traffic.pump(0.2, ())
         os.kill(pid, signal.SIGTERM)
         _, status = os.waitpid(pid, 0)
         self._traffic.hang_up()
-        self._traffic.pump(0.0, writing=False)
+        self._traffic.pump(0.0, ())
         self._traffic.hang_up()
         if status:
             self.report.wrong.append(f"the last server did not stop cleanly ({status}): {self._tail()}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import selectors
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _RULE, _MODEL = "hello", "tell me of the sea, number {number}, and of what lives in it"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Room:
     """One conversation. The next message is written when the last one was acknowledged."""
 
@@ -48,14 +49,14 @@ class Traffic:
     def acknowledged(self) -> int:
         return sum(room.acknowledged for room in self.rooms)
 
-    def pump(self, seconds: float, *, writing: bool = True) -> None:
-        """Let people write, and hear what is acknowledged, for about `seconds`."""
+    def pump(self, seconds: float, writers: Sequence[Room]) -> None:
+        """Let the people of some rooms write, and hear what is acknowledged, for about `seconds`."""
         self._read_journal()
         room_left = self.backlog - (self.acknowledged - len(self.answers))
         for room in self.rooms:
             if room.wire is None and not self._connect(room):
                 break
-            if writing and not room.waiting and room_left > 0:
+            if room in writers and not room.waiting and room_left > 0:
                 room_left -= 1
                 self._write(room)
         for key, _ in self._selector.select(seconds):
