@@ -161,7 +161,7 @@ async def play(folder: Path, names: Sequence[str], bounds: dict[str, float]) -> 
             own.chmod(0o755)
             try:
                 scene = scenes[name] = await stack.enter_async_context(stages[name](own, 1))
-            except pytest.skip.Exception:  # its server is not installed
+            except pytest.skip.Exception:  # its server is not installed: told as left out
                 del holes[name]
                 continue
             proxy = await stack.enter_async_context(Proxy(scene.port))
@@ -245,7 +245,7 @@ def main() -> int:
             figures = f"bound {hole.bound:4.0f} s  noticed {hole.noticed:6.1f} s  again {hole.again:5.1f} s"
             answered = f"answered {'yes' if hole.answered else 'no'}"
             print(f"{hole.name:10} {figures}  {answered}  {hole.told} {'' if hole.good else 'WRONG'} {hole.trouble}")
-    return 0 if all(hole.good for hole in holes) else 1
+    return 0 if holes and all(hole.good for hole in holes) else 1
 
 
 if __name__ == "__main__":
