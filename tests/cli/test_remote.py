@@ -117,6 +117,18 @@ def test_a_message_is_repeated_under_the_same_id_until_it_is_kept() -> None:
                 return
             await answer(connection, frame, duplicate=True)
 
+    greet(handler)
+    assert len(ids) >= 2
+    assert len(set(ids)) == 1
+
+
+async def _read(remote: Remote) -> list[Any]:
+    return [event async for event in remote.events()]
+
+
+def greet(handler: Handler) -> None:
+    """Say hello to a server, which has to keep it."""
+
     async def story() -> None:
         server, remote = await start(handler)
         async with server:
@@ -127,12 +139,6 @@ def test_a_message_is_repeated_under_the_same_id_until_it_is_kept() -> None:
             await reading
 
     run(story)
-    assert len(ids) >= 2
-    assert len(set(ids)) == 1
-
-
-async def _read(remote: Remote) -> list[Any]:
-    return [event async for event in remote.events()]
 
 
 def test_a_refusal_is_an_error() -> None:
@@ -162,16 +168,7 @@ def test_nonsense_from_a_server_is_skipped(raw: str | bytes) -> None:
             await connection.send(raw)
             await answer(connection, json.loads(frame))
 
-    async def story() -> None:
-        server, remote = await start(handler)
-        async with server:
-            await remote.open()
-            reading = asyncio.create_task(_read(remote))
-            assert await remote.say("hello") == "t1"
-            await remote.close()
-            await reading
-
-    run(story)
+    greet(handler)
 
 
 def test_a_server_that_stays_away_is_told() -> None:
@@ -208,16 +205,7 @@ def test_a_server_without_room_is_asked_again() -> None:
             else:
                 await answer(connection, frame)
 
-    async def story() -> None:
-        server, remote = await start(handler)
-        async with server:
-            await remote.open()
-            reading = asyncio.create_task(_read(remote))
-            assert await remote.say("hello") == "t1"
-            await remote.close()
-            await reading
-
-    run(story)
+    greet(handler)
     assert len(frames) == 3 and len(set(frames)) == 1
 
 
