@@ -287,7 +287,8 @@ def main() -> int:
     report("crowd", figures, given.json)
     print(f"left out: {', '.join(calm.missing) or 'none'}; not seen: {calm.unheard} {storm.unheard}", file=sys.stderr)
     ratio = figures[-1].ratio
-    return 0 if ratio and ratio < 2 and not (calm.unheard or storm.unheard) else 1
+    unheard = any(calm.unheard.values()) or any(storm.unheard.values())
+    return 0 if ratio and ratio < 2 and not unheard else 1
 
 
 if __name__ == "__main__":
