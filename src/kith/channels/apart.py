@@ -22,7 +22,7 @@ from kith.core.ports import Accept, Channel, Records, Store
 from kith.core.turn import Accepted, Sent
 
 T = TypeVar("T")
-_ABILITIES = ("probe", "edit", "typing", "hook", "arrived")
+_ABILITIES = ("probe", "reach", "edit", "typing", "hook", "arrived")
 
 
 class Hop:

@@ -59,6 +59,15 @@ def reaching(platform: str, retry_after: float = 2.0) -> Generator[None]:
         raise Unavailable(f"{platform} cannot be reached ({type(error).__name__})", retry_after=retry_after) from None
 
 
+async def answering(client: httpx.AsyncClient, address: str, platform: str) -> None:
+    """Whether a platform's server can be reached and works, whatever it answers: asked without a token, so that it is
+    counted nowhere. Raises `Unavailable`."""
+    with reaching(platform):
+        answer = await client.get(address)
+    if answer.status_code >= 500:
+        raise Unavailable(f"{platform} does not answer as it should ({answer.status_code})", retry_after=5.0)
+
+
 class Flights:
     """The requests that are under way: a client is closed after they have had a moment to end."""
 

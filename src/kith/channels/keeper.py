@@ -5,7 +5,7 @@ A channel is alive while its platform is heard of on the channel's own connectio
 ask: what a platform says by calling us comes on connections of its own, and goes on while our way out is dead. After a
 third of the manifest's ``liveness`` without a sign the question is put; when the silence has lasted the whole of it,
 the channel is taken down and built anew. What it had not yet acknowledged comes again from the platform, and what it
-had not yet sent is still in the outbox.
+had not yet sent is still in the outbox. A channel that speaks on another way than it hears on has both watched (`Way`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from kith.channels.door import Door
 from kith.channels.sender import Route
 from kith.channels.settings import DeliverySettings
 from kith.channels.typist import Typist
+from kith.channels.way import Reaching, Way
 from kith.core.clock import Clock
 from kith.core.errors import Broken, KithError, Unavailable
 from kith.core.message import Envelope
@@ -92,6 +93,7 @@ class Keeper:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost = asyncio.Event()
         self._fresh = True
+        self._way: Way | None = None
         self.up: Callable[[], None] = lambda: None
         route.took = self._took
 
@@ -130,8 +132,19 @@ class Keeper:
 
     def _took(self, parcel: Parcel, sent: Sent) -> None:
         self.door.sent(parcel, sent.receipt)
+        self.passed()
+
+    def passed(self) -> None:
+        """Something went out: a sign of life of the way that it took."""
         self.watch.last_out = self._clock.now()
-        self.alive()
+        self.answered()
+
+    def answered(self) -> None:
+        """The platform was heard of on the way that replies take."""
+        if self._way is None:
+            self.alive()
+        else:
+            self._way.passed()
 
     def complained(self, reason: str) -> None:
         """A reply that the platform had taken did not arrive."""
@@ -181,7 +194,7 @@ class Keeper:
         while await self._begin():
             began = self._clock.monotonic()
             if self.route.channel is not None:
-                await self._until_lost()
+                await self._watched()
                 if self._clock.monotonic() - began > _CALM or self._proven():
                     wait = self._delivery.backoff
                 self.watch.restarts += 1
@@ -219,6 +232,7 @@ class Keeper:
             self.watch.note = f"the channel {self.name!r} failed to start ({type(error).__name__})"
         else:
             self.alive()
+            self._way = self._way_out()
             self.route.channel = self.channel
             self.watch.since = self._clock.now()
             self._report("ready", "")
@@ -227,6 +241,37 @@ class Keeper:
             return True
         self.watch.errors += 1
         return True
+
+    def _way_out(self) -> Way | None:
+        """What watches the way out, where that is another than the way in."""
+        if self.liveness <= 0 or not hasattr(self.channel, "reach"):
+            return None
+        return Way(self.liveness, self._clock, self._cannot)
+
+    def _cannot(self, why: str) -> None:
+        """The channel hears, and cannot send; or, with an empty `why`, it can again."""
+        if self.route.channel is None:
+            return
+        if not why:
+            self._report("ready", "")
+            self.up()
+            return
+        self.watch.errors += 1
+        _log.warning("channel cannot send", channel=self.name, reason=why)
+        self._report("degraded", f"it hears, but cannot send: {why}")
+
+    async def _watched(self) -> None:
+        """Until the channel is lost, with an eye on its way out."""
+        if self._way is None:
+            await self._until_lost()
+            return
+        watching = asyncio.create_task(self._way.watch(cast("Reaching", self.channel)))
+        try:
+            await self._until_lost()
+        finally:
+            self._way = None
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
     async def _until_lost(self) -> None:
         """Returns when the channel said so itself, or has been silent for too long."""

@@ -29,6 +29,7 @@ from kith.channels.asking import (
     Stale,
     Token,
     answered,
+    answering,
     decoded,
     decoded_fields,
     download_again,
@@ -145,7 +146,8 @@ class Kit:
 
     `cancel` stops the making of a turn. `records` keeps cursors (see `load_cursor`), `blobs` media on their way in and
     out, `http` makes a client for everything that goes out. A channel calls `alive` on any traffic on a connection of
-    its own, pings included: it is the proof of life, which a call of the platform's (`hook`) is not; and `lost` with a
+    its own, pings included: it is the proof of life, which a call of the platform's (`hook`) is not, nor what
+    goes on the other way of a channel with two (`reach`, see `channels.way`); and `lost` with a
     sentence when its connection has gone for good or a loop of its own died: it is then taken down and brought up
     again. Both may be called from any thread. `pace` waits until the platform's declared rate allows one more message
     to a chat: the sender does so before `send`, `deliver` before each further piece. `limits` says what media the
@@ -349,6 +351,7 @@ __all__ = [
     "Unit",
     "Usage",
     "answered",
+    "answering",
     "bodies",
     "body_of",
     "check_name",

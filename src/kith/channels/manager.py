@@ -22,6 +22,7 @@ from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.channels.text import Unit
 from kith.channels.vault import Vault, secret_names
+from kith.channels.way import Reaching
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
 from kith.core.errors import Broken, Fault, Invalid, Missing, NotFound, Unavailable
@@ -324,10 +325,22 @@ class ChannelManager:
             except TimeoutError:
                 raise Unavailable(f"{name} did not answer within {_TRY:.0f} s") from None
             keeper.alive()
+            await self._prove_way_out(keeper)
             return "traffic" if self._both_ways(keeper) else "probe"
         if keeper.route.local or self._both_ways(keeper):
             return "traffic"
         raise Unavailable(f"nothing has gone both ways through {name} yet", hint="write to it, and test again")
+
+    @staticmethod
+    async def _prove_way_out(keeper: Keeper) -> None:
+        """A question on the way that replies take, where that is another than the way in. Raises `Unavailable`."""
+        if hasattr(keeper.channel, "reach"):
+            try:
+                async with asyncio.timeout(_TRY):
+                    await cast("Reaching", keeper.channel).reach()
+            except TimeoutError:
+                raise Unavailable(f"{keeper.name} hears, but cannot send: it did not answer in {_TRY:.0f} s") from None
+            keeper.answered()
 
     @staticmethod
     def _both_ways(keeper: Keeper) -> bool:
@@ -385,8 +398,7 @@ class ChannelManager:
         """A sentence past the outbox, which counts as one that went."""
         await self.channel(name).send(parcel)
         if (keeper := self._keepers.get(name)) is not None:
-            keeper.watch.last_out = self._clock.now()
-            keeper.alive()
+            keeper.passed()
 
     async def _undelivered(self, keeper: Keeper, parcel: str, receipt: str, reason: str) -> None:
         if await self._sender.complain(parcel, receipt, reason):

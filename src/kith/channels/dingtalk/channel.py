@@ -73,15 +73,17 @@ class DingtalkChannel:
         if self._line is not None:
             await self._line.ask()
 
+    async def reach(self) -> None:
+        """Whether the API answers, which replies go by. Raises `Unavailable`, `Refused`."""
+        await self._connected().reach()
+
     async def send(self, parcel: Parcel) -> Sent:
         """Returns when DingTalk has every piece; the receipts are ``processQueryKey``. Raises `Unavailable`,
         `Refused`."""
         wire = self._connected()
 
         async def say(_: int, piece: Piece) -> str:
-            receipt = await self._say(wire, parcel.target, piece)
-            self._kit.alive()
-            return receipt
+            return await self._say(wire, parcel.target, piece)
 
         return await deliver(self._kit, parcel, render(parcel.message), say)
 

@@ -13,7 +13,7 @@ from urllib.parse import quote_plus, urlsplit
 import httpx
 
 from kith.channels.dingtalk.settings import DingtalkSettings
-from kith.channels.kit import Flights, Stale, Token, decoded, gathered, seconds_of, telling
+from kith.channels.kit import Flights, Stale, Token, answering, decoded, gathered, seconds_of, telling
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 
@@ -44,6 +44,11 @@ class Wire:
     async def token(self) -> str:
         """A token that is good. Raises `Refused` for a wrong id or secret, `Unavailable`."""
         return await self._token.get()
+
+    async def reach(self) -> None:
+        """Whether the API answers, without a call that DingTalk counts. Raises as `token`."""
+        await self.token()
+        await answering(self._client, self._settings.api, "DingTalk")
 
     async def _new(self) -> tuple[str, float]:
         given = {"appKey": self._settings.app, "appSecret": self._settings.secret.get_secret_value()}

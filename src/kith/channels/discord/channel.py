@@ -55,7 +55,7 @@ _EPOCH, _DAY, _MARGIN = 1_420_070_400.0, 86_400.0, 60.0  # a snowflake's time co
 
 
 class DiscordChannel:
-    """One bot. Implements `Channel`, `Editor` and `Prober`."""
+    """One bot. Implements `Channel`, `Editor`, `Prober` and `Reaching`."""
 
     def __init__(self, settings: DiscordSettings, kit: Kit) -> None:
         self._settings, self._kit = settings, kit
@@ -98,6 +98,10 @@ class DiscordChannel:
         if self._session is not None:
             await self._session.probe()
 
+    async def reach(self) -> None:
+        """Whether the API answers, which replies go by. Raises `Unavailable`, `Refused`."""
+        await self._connected().call("GET", "/users/@me")
+
     async def typing(self, conversation: str) -> None:
         """Show that we write; Discord takes it away after ten seconds."""
         await self._connected().call("POST", f"/channels/{_room(conversation)}/typing")
@@ -115,7 +119,6 @@ class DiscordChannel:
                 data = await self._kit.blobs.fetch(piece.media)
                 file = (piece.media.name or "file", data, piece.media.mime)
             made = await wire.call("POST", f"/channels/{room}/messages", body, file)
-            self._kit.alive()
             return f"{room}/{made['id']}" if isinstance(made, dict) and "id" in made else ""
 
         return await deliver(self._kit, parcel, render(parcel.message), say)
@@ -128,7 +131,6 @@ class DiscordChannel:
         if found := texts(text):
             body = content(found[0])
             await self._connected().call("PATCH", f"/channels/{_room(room)}/messages/{number}", body)
-            self._kit.alive()
 
     def _connected(self) -> Wire:
         if self._wire is None or self._accept is None:

@@ -99,13 +99,18 @@ class FeishuChannel:
         else:
             await wire.call("GET", "/open-apis/bot/v3/info")
 
+    async def reach(self) -> None:
+        """Whether the API answers, which replies go by; with calls `probe` asks. Raises `Unavailable`, `Refused`."""
+        wire = self._connected()
+        if self._line is not None:
+            await wire.reach()
+
     async def send(self, parcel: Parcel) -> Sent:
         """Returns when Feishu has every piece; the receipts are message ids. Raises `Unavailable`, `Refused`."""
         wire = self._connected()
 
         async def say(index: int, piece: Piece) -> str:
             told = await self._say(wire, parcel, index, piece)
-            self._kit.alive()
             name = str(told.get("message_id", ""))
             self._remember(name, Heard(parcel.target, "", self._kinds.get(_chat(parcel.target), "group")))
             return name
@@ -120,7 +125,6 @@ class FeishuChannel:
             await wire.call("PATCH", path, {"content": piece.content})
         elif _number(parcel.id) <= _EDITS:
             await wire.call("PUT", path, {"msg_type": piece.kind, "content": piece.content})
-        self._kit.alive()
 
     async def hook(self, request: Hook) -> HookReply:
         """Hear a call, if it is sealed, signed and new. Raises `Refused`, `Invalid` and as the inbox."""

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from kith.channels.feishu.settings import FeishuSettings
-from kith.channels.kit import Flights, Stale, Token, decoded, gathered, inner, seconds_of, telling
+from kith.channels.kit import Flights, Stale, Token, answering, decoded, gathered, inner, seconds_of, telling
 from kith.core.clock import Clock
 from kith.core.errors import Invalid, KithError, Refused, Unavailable
 
@@ -45,6 +45,11 @@ class Wire:
     async def close(self) -> None:
         """Close the connections, after what is under way has had a moment to end."""
         await self._flights.close(self._client)
+
+    async def reach(self) -> None:
+        """Whether the API answers, without a call that Feishu counts. Raises `Unavailable`, `Refused`."""
+        await self._token.get()
+        await answering(self._client, self._settings.base, "Feishu")
 
     async def call(self, method: str, path: str, body: Any = None, **query: str) -> dict[str, Any]:
         """What the API answers, ``data`` in it. Raises `Unavailable` with the seconds to wait, `Refused`, `Unwanted`.

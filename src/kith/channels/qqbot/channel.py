@@ -111,6 +111,12 @@ class QqChannel:
         else:
             await wire.call("GET", "/users/@me")
 
+    async def reach(self) -> None:
+        """Whether the API answers, which replies go by; with calls `probe` asks. Raises `Unavailable`, `Refused`."""
+        wire = self._connected()
+        if self._session is not None:
+            await wire.call("GET", "/users/@me")
+
     async def send(self, parcel: Parcel) -> Sent:
         """Returns when QQ has every piece; a receipt is a message's id. Raises `Unavailable`, `Refused`, `Invalid`."""
         wire, path = self._connected(), _path(parcel.target)
@@ -170,7 +176,6 @@ class QqChannel:
                     raise
                 piece = piece.unlinked()
             else:
-                self._kit.alive()
                 return str(cast("dict[str, Any]", told).get("id", ""))[:256] if isinstance(told, dict) else ""
         raise Unavailable("QQ takes no answer now", retry_after=5.0)
 

@@ -80,11 +80,18 @@ class SlackChannel:
             await client.aclose()
 
     async def probe(self) -> None:
-        """Whether the socket answers, and Slack. Raises `Unavailable`, `Refused`."""
+        """Whether the socket answers; without one, whether Slack does. Raises `Unavailable`, `Refused`."""
         wire = self._connected()
-        if not await wire.connected():
+        if self._task is None:
+            await wire.call("auth.test")
+        elif not await wire.connected():
             raise Unavailable("Slack's socket does not answer")
-        await wire.call("auth.test")
+
+    async def reach(self) -> None:
+        """Whether the Web API answers, which replies go by; without the socket `probe` asks. Raises as `probe`."""
+        wire = self._connected()
+        if self._task is not None:
+            await wire.call("auth.test")
 
     async def send(self, parcel: Parcel) -> Sent:
         """Returns when Slack has every piece; the receipts are ``channel/stamp``. Raises `Unavailable`, `Refused`."""
@@ -94,10 +101,8 @@ class SlackChannel:
             if (media := piece.get("media")) is not None:
                 data, where = await self._kit.blobs.fetch(media), {k: v for k, v in piece.items() if k != "media"}
                 await wire.upload(self._files(), data, media.name or media.type, where)
-                self._kit.alive()
                 return ""
             answer = await wire.call("chat.postMessage", **piece)
-            self._kit.alive()
             stamp = answer.get("ts", "")
             return f"{piece['channel']}/{stamp}" if stamp else ""  # as reactions name it
 
