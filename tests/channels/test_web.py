@@ -169,6 +169,59 @@ def test_a_slow_reader_gets_everything_that_is_kept(house: Open) -> None:
     asyncio.run(story())
 
 
+def test_a_reply_that_was_missed_in_part_begins_anew(house: Open) -> None:
+    async def story() -> None:
+        async with house() as home:
+            await home.manager.start("w")
+            client = Client(home)
+            client.say(type="message", id="1", text="one")
+            (accepted,) = await client.until("accepted")
+            turn = accepted["turn"]
+            home.streams.publish(topic(), "delta", {"turn": turn, "text": "Once upon"})
+            (piece,) = await client.until("delta")
+            await client.leave()
+            await home.manager.stop()
+            home.streams.__init__()  # a new process makes the reply again, and is quicker than who looks for it
+            for kind, text in (("reset", ""), ("delta", "Once "), ("delta", "upon")):
+                home.streams.publish(topic(), kind, {"turn": turn, "text": text})
+            await home.manager.start("w2")
+            client = Client(home)
+            client.say(type="resume", after=piece["at"])
+            (resumed,) = await client.until("resumed")
+            assert [f["type"] for f in client.got] == ["reset", "reset", "delta", "delta", "resumed"]
+            home.streams.publish(topic(), "delta", {"turn": turn, "text": " a time"})
+            await client.until("delta", 3)
+            assert "".join(f["text"] for f in client.got if f["type"] == "delta") == "Once upon a time"
+            await client.leave()
+            client = Client(home)
+            client.say(type="resume", after=resumed["at"])  # this process: what came since, and no more
+            await client.until("resumed")
+            await client.until("delta")
+            assert [f["text"] for f in client.got if f["type"] != "resumed"] == [" a time"]
+            await client.leave()
+            await home.manager.stop()
+
+    asyncio.run(story())
+
+
+def test_no_piece_comes_behind_its_whole_reply(house: Open) -> None:
+    async def story() -> None:
+        async with house() as home:
+            await home.manager.start("w")
+            client = Client(home)
+            await home.talk.hear(_envelope(home, "one"))
+            await home.answer("first")
+            client.say(type="resume", after="")
+            (message,) = await client.until("message")
+            home.streams.publish(topic(), "delta", {"turn": message["turn"], "text": "rst"})
+            home.streams.publish(topic(), "delta", {"turn": "t_other", "text": "se"})
+            assert [f["text"] for f in await client.until("delta")] == ["se"]
+            await client.leave()
+            await home.manager.stop()
+
+    asyncio.run(story())
+
+
 def test_parcels_are_shown_once(house: Open) -> None:
     async def story() -> None:
         async with house() as home:

@@ -207,28 +207,3 @@ def test_a_server_without_room_is_asked_again() -> None:
 
     greet(handler)
     assert len(frames) == 3 and len(set(frames)) == 1
-
-
-def test_another_life_of_the_server_says_the_pieces_anew() -> None:
-    async def handler(connection: ServerConnection, number: int) -> None:
-        if not number:
-            await connection.send(json.dumps({"type": "delta", "turn": "t1", "text": "Once", "at": "h.4.t0"}))
-            boots[0] = "i"
-            await connection.close()
-        else:
-            await connection.send(json.dumps({"type": "end", "turn": "t1", "at": "i.1.t1"}))
-            await connection.wait_closed()
-
-    async def story() -> None:
-        server, remote = await start(handler)
-        async with server:
-            await remote.open()
-            told: list[tuple[str, Any]] = []
-            async for event in remote.events():
-                told.append((event.kind, event.data.get("anew")))
-                if event.kind == "back":
-                    break
-            assert told == [("delta", None), ("lost", None), ("back", True)]
-            await remote.close()
-
-    run(story)

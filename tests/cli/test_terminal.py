@@ -207,14 +207,15 @@ def test_a_connection_that_breaks_is_told_and_the_reply_begins_anew() -> None:
     script = [
         ("delta", {"text": "Wro"}),
         ("lost", {}),
-        ("back", {"anew": True}),
+        ("back", {}),
+        ("reset", {}),
         ("delta", {"text": "Right"}),
         ("message", {"text": "Right", "sources": []}),
         ("end", {}),
     ]
     screen = talk(Keys("hi"), Other("", script))
     assert screen == (
-        "Wro\n(the connection is lost; looking for the server)\n(connected again)\n(starting again)\nRight\n"
+        "Wro\n(the connection is lost; looking for the server)\n(connected again)\n\n(starting again)\nRight\n"
     )
     keys = Keys("hi")
     keys.interactive = False

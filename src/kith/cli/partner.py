@@ -35,7 +35,7 @@ _AWAY = "the server has gone"
 
 class Partner(Protocol):
     """Somebody to talk with. Events are ``delta``, ``reset``, ``message`` and ``end``, as on the live stream; over a
-    connection also ``lost``, and ``back`` (with ``anew`` when the pieces of a reply begin from its beginning)."""
+    connection also ``lost`` and ``back``."""
 
     async def say(self, text: str, model: str = "") -> str:
         """Returns the id of the turn that will answer."""
@@ -163,7 +163,7 @@ class Remote:
 
     async def _read(self, raw: str | bytes) -> list[StreamEvent]:
         """What a frame tells. A reply whose cursor names its turn is the last one of it."""
-        frame, before = _frame(raw), self._at
+        frame = _frame(raw)
         self._at = str(frame.get("at") or self._at)
         kind, events = str(frame.get("type")), list[StreamEvent]()
         match kind:
@@ -172,7 +172,7 @@ class Remote:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(frame)
             case "resumed":
-                events += await self._resumed(before.partition(".")[0] != self._at.partition(".")[0])
+                events += await self._resumed()
             case "message" if "text" in frame:
                 if frame.get("id") not in self._seen:
                     self._seen.append(str(frame.get("id")))
@@ -185,12 +185,12 @@ class Remote:
                 pass
         return events
 
-    async def _resumed(self, anew: bool) -> list[StreamEvent]:
+    async def _resumed(self) -> list[StreamEvent]:
         """From here on nothing is missed: say what waits to be said."""
         self._up, away, self._away = True, self._away, False
         for frame in tuple(self._said.values()):
             await self._send(frame)
-        return [StreamEvent(0, "back", {"anew": anew}, 0)] if away else []
+        return [StreamEvent(0, "back", {}, 0)] if away else []
 
     async def _again(self) -> None:
         """Connect anew, to the same server or to the one that took its place."""

@@ -177,9 +177,6 @@ class Chat:
                 self._tell(("\n" if reply.said and self._keyboard.interactive else "") + tr("cli.chat.lost"))
             case "back":
                 self._tell(tr("cli.chat.back"))
-                if data.get("anew") and reply.said:  # what the server had of it has gone with it
-                    reply.said = ""
-                    self._say(("" if self._keyboard.interactive else "\n") + tr("cli.chat.reset"))
             case _:
                 return
 

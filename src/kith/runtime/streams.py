@@ -12,6 +12,7 @@ from typing import Any
 _TOPICS = 1000
 _RING = 64 * 1024
 _READER = 64 * 1024
+PIECES = ("delta", "reset")  # of a reply that is being made; ``reset`` takes back those before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,12 @@ class Streams:
         if not reader.lagged:
             found.readers.add(reader)
         return reader
+
+    def begun(self, topic: str) -> Sequence[StreamEvent]:
+        """The pieces, as far as they are kept, of the replies that have not ended: for a reader who may lack some."""
+        kept = () if (found := self._topics.get(topic)) is None else tuple(found.ring)
+        over = {event.data.get("turn") for event in kept if event.kind == "end"}
+        return [event for event in kept if event.kind in PIECES and event.data.get("turn") not in over]
 
     def forget(self, topic: str, reader: Subscription) -> None:
         """Used by a reader that closes."""

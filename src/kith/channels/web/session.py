@@ -15,7 +15,7 @@ from kith.core.errors import KithError, NotFound, Refused
 from kith.core.ids import conversation_id
 from kith.core.ports import Accept, Peer
 from kith.core.turn import Turn
-from kith.runtime.streams import StreamEvent, Subscription
+from kith.runtime.streams import PIECES, StreamEvent, Subscription
 from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -44,11 +44,15 @@ class _Thread:
     task: asyncio.Task[None] | None = None
     shown: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
 
-    def first(self, message: str) -> bool:
-        """Whether `message` has not been shown on this connection; afterwards it has."""
-        if message in self.shown:
+    def coming(self, event: StreamEvent) -> bool:
+        """False for a piece of a reply that has been shown whole: nobody waits for it any more."""
+        return event.kind not in PIECES or event.data.get("turn") not in self.shown
+
+    def first(self, shown: str) -> bool:
+        """Whether this message, or turn, has not been shown on this connection; afterwards it has."""
+        if shown in self.shown:
             return False
-        self.shown[message] = None
+        self.shown[shown] = None
         if len(self.shown) > _REMEMBERED:
             self.shown.popitem(last=False)
         return True
@@ -149,17 +153,19 @@ class Session:
         else:
             at = after
         known = at.boot == boot
-        reader = streams.subscribe(topic, at.event if known and after is not None else None)
         thread = self._threads[name] = _Thread(name, topic, at)
-        missed = not known or reader.gap
-        thread.task = asyncio.create_task(self._follow(thread, reader, missed=missed, tell=tell))
+        reader = streams.subscribe(topic, at.event if known and after is not None else None)
+        if missed := not known or reader.gap:
+            reader.close()
+        thread.task = asyncio.create_task(self._follow(thread, None if missed else reader, tell=tell))
 
-    async def _follow(self, thread: _Thread, reader: Subscription, *, missed: bool, tell: bool) -> None:
-        """Pass events on. Whenever the live stream has lost some, the store tells what was said meanwhile."""
+    async def _follow(self, thread: _Thread, reader: Subscription | None, *, tell: bool) -> None:
+        """Pass events on. Whenever the live stream has lost some (then there is no `reader`), the store tells what was
+        said meanwhile, and the replies that are being made begin anew."""
         try:
             while True:
-                if missed:
-                    await self._replay(thread)
+                if reader is None:
+                    reader = await self._catch_up(thread)
                 if tell:
                     await self._peer.send(encode("resumed", {}, thread.name, thread.at))
                     tell = False
@@ -167,17 +173,39 @@ class Session:
                     await self._pass(thread, event)
                 if not reader.lagged:
                     return
-                reader, missed = self._desk.kit.streams.subscribe(thread.topic), True
+                reader = None
         except Exception as error:  # noqa: BLE001  # the peer has gone, or the store failed: either ends the connection
             if not self._gone.done():
                 self._gone.set_exception(error)
         finally:
+            if reader is not None:
+                reader.close()
+
+    async def _catch_up(self, thread: _Thread) -> Subscription:
+        """Everything up to now, and a reader of what comes. The cursor moves on last: whoever is cut off here starts
+        here again."""
+        streams = self._desk.kit.streams
+        reader, begun, last = streams.subscribe(thread.topic), streams.begun(thread.topic), streams.last
+        try:
+            await self._replay(thread)
+            begun = [event for event in begun if thread.coming(event)]
+            for turn in dict.fromkeys(str(event.data["turn"]) for event in begun):
+                self._own(turn)
+                await self._peer.send(encode("reset", {"turn": turn}, thread.name, thread.at))
+            for event in begun:
+                await self._peer.send(encode(event.kind, event.data, thread.name, thread.at))
+            thread.at = Cursor(self._desk.boot, last, thread.at.turn)
+        except BaseException:
             reader.close()
+            raise
+        return reader
 
     async def _pass(self, thread: _Thread, event: StreamEvent) -> None:
         """One live event. Before a turn's end, its replies are sent whole."""
         data, kit = event.data, self._desk.kit
         turn = str(data.get("turn", ""))
+        if not thread.coming(event):
+            return
         if event.kind == "delta":  # said on another connection, perhaps before this page was read anew
             self._own(turn)
         if event.kind == "end" and not data.get("code"):
@@ -191,6 +219,7 @@ class Session:
 
     async def _show(self, thread: _Thread, turn: Turn) -> None:
         """A turn's replies; only the last one's cursor says that the turn is whole."""
+        thread.first(turn.id)
         whole = Cursor(thread.at.boot, thread.at.event, turn.id)
         for message in turn.spoke:
             if thread.first(message.id):
