@@ -15,6 +15,8 @@ from kith.core.ids import conversation_id
 from kith.core.message import Delta, Envelope
 from kith.core.model import ChatRequest
 from kith.core.people import Parcel
+from kith.dialogue import threads
+from kith.dialogue.threads import goes_on
 from tests.dialogue.house import House, heard, play, says
 
 HOME, FAR = conversation_id("test", "a", "c"), conversation_id("far", "a", "d")
@@ -49,6 +51,10 @@ def shown(house: House) -> str:
     [
         ("Continue here.", "talk apart"),
         ("continue from TEST", "Separate our conversations!"),
+        ("/follow", "/leave"),
+        ("/follow@KithBot Test", "/LEAVE@KithBot"),
+        ("continue here what we talked about on test", "/leave"),
+        ("接着刚才在 test 上聊的", "/leave"),
         ("在这里接着聊", "分开聊"),
         ("从 test 接着聊。", "以后分开聊吧"),
     ],
@@ -73,6 +79,53 @@ def test_the_other_app_goes_on_until_it_is_ended(wish: str, apart: str) -> None:
         alone = await say(house, far(6, "what did I ask about the tree, in other words"))
         assert "in verse" not in shown(house) and alone.thread == ""
         assert (await house.storage.store.turns(FAR))[-1].heard.text.startswith("what did I ask")
+
+    play(scene, says("word"))
+
+
+@pytest.mark.parametrize(
+    ("text", "app"),
+    [
+        ("continue here what we talked about on Telegram", "telegram"),
+        ("Let's continue our Telegram conversation.", "telegram"),
+        ("Can we pick up where we left off on the web?", "web"),
+        ("go on with our e-mail conversation", "email"),
+        ("接着刚才在网页上聊的", "web"),
+        ("那我们继续聊飞书上的那个话题吧", "feishu"),
+        ("请在这里接着我们昨天在企业微信聊的内容", "wecom"),
+        ("把网页上的对话接过来", "web"),
+        ("continue from page 3", ""),
+        ("continue the story", ""),
+        ("continue the matrix discussion", ""),
+        ("继续讲故事吧", ""),
+        ("接着说刚才的事", ""),
+        ("接" * 120, ""),
+        ("continue " * 13, ""),
+    ],
+)
+def test_the_app_is_called_as_people_call_it(text: str, app: str) -> None:
+    assert goes_on(text) is bool(app)
+    if app:
+        apps = threads._apps(threads._plain(text))
+        assert any(threads._is(said, app) for said in apps)
+
+
+def test_several_are_listed_with_codes_and_a_wrong_code_follows_nothing() -> None:
+    async def scene(house: House) -> None:
+        await linked(house)
+        await say(house, replace(heard(50, "good day", "e"), account="second"))  # another account of the first app
+        third = conversation_id("test", "second", "e")
+        one, _ = await house.storage.store.resolve(heard(1, ""))
+        two, _ = await house.storage.store.resolve(replace(heard(50, "", "e"), account="second"))
+        await house.storage.people.link(one.id, two.id, Act("test.link", "owner"))
+        told = (await say(house, far(2, "/follow"))).message.text
+        codes = {conversation: conversation.removeprefix("c_")[:6] for conversation in (HOME, third, FAR)}
+        assert codes[HOME] in told and codes[third] in told and codes[FAR] not in told
+        wrong = await say(house, far(3, f"/follow {codes[FAR]}"))
+        assert wrong.message.text.startswith("None of your conversations") and wrong.thread == ""
+        await say(house, far(4, f"/follow {codes[third]}"))
+        assert (await say(house, far(5, "what rhymes with sea"))).thread == third
+        assert codes[FAR] not in (await say(house, replace(heard(51, "/follow", "e"), account="second"))).message.text
 
     play(scene, says("word"))
 
@@ -107,6 +160,9 @@ def test_a_form_begun_in_one_app_is_filled_in_in_the_other() -> None:
         ("我们在这边继续聊吧", "我只知道您的这一个会话"),
         ("continue from test", "word"),
         ("接着聊", "word"),
+        ("/follow", "This is the only conversation of yours"),
+        ("/follow test", "This is the only conversation of yours"),
+        ("接着刚才在网页上聊的", "我只知道您的这一个会话"),
     ],
 )
 def test_strangers_groups_and_others_are_left_alone(text: str, alone: str) -> None:
@@ -120,7 +176,8 @@ def test_strangers_groups_and_others_are_left_alone(text: str, alone: str) -> No
         await house.storage.people.link(one.id, two.id, Act("test.link", "owner"))
         group = {"kind": "group", "mentioned": True}
         crowd = replace(heard(9, text, "g", sender="ann@far", **group), channel="far")
-        assert (await say(house, crowd)).message.text == "word"  # from a group: never
+        never = "Only a conversation that you have alone" if text.startswith("/") else "word"
+        assert (await say(house, crowd)).message.text.startswith(never)  # from a group: never
         await say(house, heard(10, "what rhymes with sea", sender="bob"))  # Ann's is no longer hers alone
         assert (await say(house, far(11, text))).message.text.startswith(alone)
         await say(house, heard(12, "what rhymes with bee", "g2", **group))

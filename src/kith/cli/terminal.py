@@ -82,6 +82,8 @@ class Chat:
             case "model":
                 self._model = argument.strip()
                 self._say(tr("cli.chat.model", model=self._model or tr("cli.chat.default")))
+            case "follow" | "leave" | "persona":
+                await self._exchange(line)
             case _:
                 self._say(tr("cli.chat.unknown", name=name))
         return True

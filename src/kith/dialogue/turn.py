@@ -96,7 +96,7 @@ async def resolve(
         return speak
     if not draft.heard.text and not draft.envelope.locale:
         draft.locale = spoken_language("", draft.session.locale or draft.person.locale)
-    return speak if await followed(draft, store, outside.own(draft.heard)) else None
+    return speak if await followed(draft, store, outside.own(draft.heard), settings.timezone) else None
 
 
 async def sense(draft: Draft, senses: Senses) -> Stage | None:

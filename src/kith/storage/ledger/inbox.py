@@ -187,7 +187,7 @@ def _settle(desk: Desk, claim: Claim, outcome: Done | Later | Dead) -> Op[None]:
                     claim.conversation,
                 )
             if outcome.thread:
-                yield from go(desk, claim, head, outcome.thread)
+                yield from go(desk, claim, head, outcome.thread, outcome.turn.person)
             yield from _advance(desk, claim.conversation)
         case Later():
             yield sql("UPDATE inbox SET error = $1 WHERE seq = $2", desk.codec.text(outcome.error), head)

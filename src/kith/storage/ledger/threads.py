@@ -7,10 +7,12 @@ one turn at a time and in order, whichever app it came from.
 
 from __future__ import annotations
 
+from kith.core.audit import Act
 from kith.core.errors import KithError
 from kith.core.ids import conversation_id
 from kith.core.message import Envelope
 from kith.core.turn import Claim
+from kith.storage.ledger.audit import append
 from kith.storage.ledger.desk import Desk
 from kith.storage.ledger.steps import Op, each, sql
 
@@ -26,13 +28,15 @@ def current(at: str) -> Op[str]:
     return str(rows[0][0]) if rows else at
 
 
-def go(desk: Desk, claim: Claim, head: int, goal: str) -> Op[None]:
+def go(desk: Desk, claim: Claim, head: int, goal: str, person: str) -> Op[None]:
     """From this message (`head` of its lane) on its place goes on with the conversation `goal`.
 
     With the place's own id it goes on alone, and so does everybody who followed it. What waits behind this message goes
-    along, in its order; what other places said stays where it is.
+    along, in its order; what other places said stays where it is. It is written into the audit log as done by `person`.
     """
-    here = place(claim.envelope)
+    here, name = place(claim.envelope), "conversation.leave" if goal == place(claim.envelope) else "conversation.follow"
+    detail = {} if goal == here else {"goal": goal}
+    yield from append(desk, Act(name, person, here, f"channel:{claim.envelope.channel}", detail=detail))
     if goal == here:
         yield sql("DELETE FROM threads WHERE place = $1 OR conversation = $1", here)
     else:
@@ -41,6 +45,12 @@ def go(desk: Desk, claim: Claim, head: int, goal: str) -> Op[None]:
             ON CONFLICT (place) DO UPDATE SET conversation = excluded.conversation""",
             here,
             goal,
+        )
+        yield sql(  # the same human may be another person there: at the terminal and in the web app, without a link
+            """INSERT INTO members (conversation, person) SELECT id, $2 FROM conversations WHERE id = $1
+            ON CONFLICT (conversation, person) DO NOTHING""",
+            goal,
+            person,
         )
     for conversation, rows in (yield from _strayed(desk, claim.conversation, head)).items():
         yield each("UPDATE inbox SET conversation = $1 WHERE seq = $2", [(conversation, seq) for seq in rows])
