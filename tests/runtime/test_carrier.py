@@ -269,10 +269,11 @@ def test_patience_ends() -> None:
 
 def test_no_more_than_so_many_at_once_and_who_gives_up_leaves_room() -> None:
     async def story() -> None:
-        gone = asyncio.Event()
+        come, gone = asyncio.Event(), asyncio.Event()
 
         async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
+            come.set()
             await reader.read()
             gone.set()
 
@@ -280,7 +281,7 @@ def test_no_more_than_so_many_at_once_and_who_gives_up_leaves_room() -> None:
             narrow = carrier.Carrier(most=1)
             request = httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions={"timeout": {"pool": 0.02}})
             first = asyncio.create_task(narrow.handle_async_request(request))
-            await asyncio.sleep(0.01)
+            await come.wait()
             with pytest.raises(httpx.PoolTimeout):
                 await narrow.handle_async_request(request)
             first.cancel()
