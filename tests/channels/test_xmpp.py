@@ -55,7 +55,8 @@ def test_files_come_and_go_and_nothing_inside_is_asked(server: Server) -> None:
         heard: list[Any] = []
 
         async def accept(envelope: Any) -> Accepted:
-            heard.append(envelope)
+            if envelope.platform_id not in (one.platform_id for one in heard):  # it may come from the archive, too
+                heard.append(envelope)
             return Accepted("t", "c")
 
         shelf, ann = kit(), XmppPerson("ann")

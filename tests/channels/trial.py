@@ -208,7 +208,7 @@ async def suite(script: str, *arguments: str, **environment: str) -> AsyncIterat
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(240):
             yield process.stdout
     finally:
         process.kill()

@@ -191,7 +191,7 @@ async def storm(
             if last is not None:
                 await last
                 told[place] += 1
-        await answered(stage, told, 12.0 if toll.policy == "at_most_once" else _QUIET)
+        await answered(stage, told, _QUIET, lossy=toll.policy == "at_most_once")
         peace.cancel()
         await asyncio.gather(peace, return_exceptions=True)
         heard, dead = await kept(home)
@@ -248,24 +248,26 @@ async def _talk(
         await asyncio.sleep(pace)
 
 
-async def answered(stage: Stage, told: list[int], quiet: float) -> None:
-    """Until everybody has been answered. Then a last word each: its answer comes behind every second copy there is."""
-    if await _complete(stage, told, quiet):
+async def answered(stage: Stage, told: list[int], quiet: float, *, lossy: bool = False) -> None:
+    """Until everybody has been answered; with `lossy`, where an answer may be given up, not before. Then a last word
+    each: its answer comes behind every second copy there is, and behind all that was answered or given up."""
+    if lossy or await _complete(stage, told, quiet):
         for place, one in enumerate(stage.people):
             await one.say(word(told[place] * 8 + place))
             told[place] += 1
-        await _complete(stage, told, quiet)
+        await _complete(stage, told, quiet, last=lossy)
 
 
-async def _complete(stage: Stage, told: list[int], quiet: float) -> bool:
-    """Wait until all is answered; False when nothing has come for `quiet` seconds."""
+async def _complete(stage: Stage, told: list[int], quiet: float, *, last: bool = False) -> bool:
+    """Wait until all is answered, or the `last` words; False when nothing has come for `quiet` seconds."""
     latest, since = -1, time.monotonic()
     while time.monotonic() - since < quiet:
-        counts = [len(set(_answers(one))) for one in stage.people]
-        if all(count >= wanted for count, wanted in zip(counts, told, strict=True)):
+        found = [set(_answers(one)) for one in stage.people]
+        pairs = enumerate(zip(found, told, strict=True))
+        if all((wanted - 1) * 8 + p in one if last else len(one) >= wanted for p, (one, wanted) in pairs):
             return True
-        if sum(counts) != latest:
-            latest, since = sum(counts), time.monotonic()
+        if (seen := sum(map(len, found))) != latest:
+            latest, since = seen, time.monotonic()
         await asyncio.sleep(0.1)
     return False
 

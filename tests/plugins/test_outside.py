@@ -28,9 +28,9 @@ def configured(mark: Path, about: str = "Says it again.", **more: Any) -> Plugin
 
 
 async def approved(mark: Path, **more: Any) -> PluginsSettings:
-    """The settings after the owner has looked."""
-    settings = configured(mark, **more)
-    return configured(mark, digest=pinned(await look(settings.mcp[0])), **more)
+    """The settings after the owner has looked, with all the time that a slow machine needs to start the server."""
+    seen = await look(configured(mark, **{**more, "timeout": 60}).mcp[0])
+    return configured(mark, digest=pinned(seen), **more)
 
 
 async def until(condition: Callable[[], bool]) -> None:
