@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
 
+from tests.channels.emulators.site import reach
 from tests.channels.emulators.stream import PICTURE, Stream, streaming
 
 APP, SECRET = "dingue4kfzdxbyn0pjqd", "s3cret"
@@ -85,7 +86,7 @@ class Dingtalk(Stream):
         headers = {"appId": "a", "connectionId": "c", "contentType": "application/json", "time": "1769851697756",
                    "messageId": f"f{self._number}/{name}", "topic": TOPIC}  # fmt: skip
         data = json.dumps(self.waiting[name], ensure_ascii=False)
-        await socket.send_json({"specVersion": "1.0", "type": "CALLBACK", "headers": headers, "data": data})
+        await reach(socket.send_json({"specVersion": "1.0", "type": "CALLBACK", "headers": headers, "data": data}))
 
     async def take(self, socket: web.WebSocketResponse, message: WSMessage) -> None:
         if message.type is not WSMsgType.TEXT:

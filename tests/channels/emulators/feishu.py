@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import WSMessage, WSMsgType, web
 
 from kith.channels.feishu.frames import CONTROL, DATA, Frame, decode, encode
+from tests.channels.emulators.site import reach
 from tests.channels.emulators.stream import PICTURE, Stream, streaming
 
 APP, SECRET, BOT = "cli_a1b2c3", "s3cret", "ou_kith"
@@ -161,7 +162,7 @@ class Feishu(Stream):
 
     async def push(self, socket: web.WebSocketResponse, name: str) -> None:
         for frame in self.waiting[name]:
-            await socket.send_bytes(encode(frame))
+            await reach(socket.send_bytes(encode(frame)))
 
     async def take(self, socket: web.WebSocketResponse, message: WSMessage) -> None:
         if message.type is not WSMsgType.BINARY:
@@ -193,8 +194,8 @@ class Feishu(Stream):
                 for part in range(self.parts)
             ]
             for socket in tuple(self.sockets):
-                for frame in reversed(self.waiting[name]):
-                    await socket.send_bytes(encode(frame))
+                for frame in reversed(self.waiting.get(name, ())):
+                    await reach(socket.send_bytes(encode(frame)))
         return whole
 
     async def hear(

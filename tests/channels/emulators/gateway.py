@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.channels.emulators.site import reach
+
 
 @dataclass
 class Session:
@@ -58,13 +60,13 @@ class Gateway(ABC):
         event = {"op": 0, "s": len(session.events) + 1, "t": name, "d": body}
         session.events.append(event)
         if session.socket is not None and not session.socket.closed:
-            await session.socket.send_json(event)
+            await reach(session.socket.send_json(event))
 
     async def command(self, op: int, body: Any = None) -> None:
         """Say something other than an event to everybody: 1 beat, 7 connect again, 9 your session is gone."""
         for session in tuple(self.sessions.values()):
             if session.socket is not None:
-                await session.socket.send_json({"op": op, "d": body})
+                await reach(session.socket.send_json({"op": op, "d": body}))
 
     async def leave(self, code: int) -> None:
         """End every connection with a close code."""

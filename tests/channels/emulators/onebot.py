@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 from websockets.asyncio.client import connect
 
-from tests.channels.emulators.site import listening
+from tests.channels.emulators.site import listening, reach
 
 OWN, TOKEN = 10001000, "a-token-of-the-tests"
 Answer = dict[str, Any]
@@ -74,7 +74,7 @@ class Onebot:
 
     async def tell(self, event: Mapping[str, Any]) -> None:
         for socket in tuple(self.sockets):
-            await _send(socket, event)
+            await reach(_send(socket, event))
 
     async def beat(self) -> None:
         """A heartbeat."""

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
+from websockets.exceptions import ConnectionClosed
+
+
+async def reach(sending: Awaitable[None]) -> None:
+    """What a platform tells an end that has gone meanwhile: it is told again when it is back, if at all."""
+    with suppress(ConnectionError, ConnectionClosed):
+        await sending
 
 
 async def turn_away(server: asyncio.Server) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.channels.emulators.site import listening
+from tests.channels.emulators.site import listening, reach
 
 
 class Slack:
@@ -50,9 +50,9 @@ class Slack:
         for copy in range(copies):
             name = f"e{self._number}-{copy}"
             payload = {"type": "event_callback", "event_id": f"Ev{self._number}", "event": event}
-            self.waiting[name] = {"type": "events_api", "envelope_id": name, "payload": payload}
+            frame = self.waiting[name] = {"type": "events_api", "envelope_id": name, "payload": payload}
             for socket in tuple(self.sockets):
-                await socket.send_json(self.waiting[name])
+                await reach(socket.send_json(frame))
         return stamp
 
     async def call(self, request: web.Request) -> web.StreamResponse:
@@ -130,7 +130,7 @@ class Slack:
     async def refresh(self) -> None:
         """Slack replaces its sockets now and then, and says so."""
         for socket in tuple(self.sockets):
-            await socket.send_json({"type": "disconnect", "reason": "refresh_requested"})
+            await reach(socket.send_json({"type": "disconnect", "reason": "refresh_requested"}))
         await asyncio.sleep(0)
 
 
