@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 
 import pytest
 
@@ -112,3 +113,39 @@ def test_greedy_templates_end_soon(source: str) -> None:
     assert template.render(TALK).startswith("<|im_start|>system")
     assert "cannot be used" in template.flaw
     assert time.monotonic() - began < 90, "only a hang fails here"
+
+
+class Guest:
+    """A text whose reading ends the life of an object, which takes its time."""
+
+    def __str__(self) -> str:
+        passing = Guest()
+        watched = weakref.ref(passing, self.linger)
+        del passing
+        return str(watched() is None)
+
+    @staticmethod
+    def linger(_: object) -> None:
+        due = time.thread_time() + 0.3
+        while time.thread_time() < due:
+            pass
+
+
+def test_an_alarm_that_rings_where_nobody_can_hear_it_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kith.runtime.template.SECONDS", 0.1)
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    template = ChatTemplate("{{ messages[0].content }}" + endless)
+    assert template.render([{"role": "user", "content": Guest()}]).startswith("<|im_start|>user\nTrue")
+    assert "longer than 0.1 s" in template.flaw
+
+
+def test_a_machine_that_is_busy_with_others_is_no_flaw(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late:
+        def __str__(self) -> str:
+            time.sleep(0.3)  # as if others had the processor
+            return "late"
+
+    monkeypatch.setattr("kith.runtime.template.SECONDS", 0.1)
+    template = ChatTemplate("{{ messages[0].content }} {{ messages[0].role }}")
+    assert template.render([{"role": "user", "content": Late()}]) == "late user"
+    assert template.flaw == ""

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from types import CodeType, FrameType
 from typing import Any, NoReturn, cast
 
 from jinja2 import TemplateError, nodes
@@ -30,6 +31,8 @@ CHATML = (
 SECONDS = 0.5  # below the supervisor's limit of silence
 SOURCE = 256 * 1024  # characters of a template
 CEILING = 4_000_000  # characters or items of a value, and of a prompt
+_TICK, _AGAIN = 0.01, 0.25  # seconds between two rings of the alarm, and after one that was raised
+_HELPERS = ("jinja2", "markupsafe", "json")
 _DAY = 86_400
 _SPACE = "\u200b"
 _GROWING = re.compile("center|encode|expandtabs|format|format_map|join|ljust|maketrans|rjust|translate|zfill")
@@ -236,20 +239,36 @@ def _merged(messages: Chat) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Generator[None]:
-    """Raise `ValueError` in the body when it takes longer; only in the main thread, only where there are alarms."""
+    """Raise `ValueError` in the body when it computes longer than `seconds`, not counting what others take of a busy
+    machine; only in the main thread, only where there are alarms."""
     if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
         yield
         return
+    due, over = time.thread_time() + seconds, False
 
-    def ring(*_: Any) -> NoReturn:
-        raise _Slow
+    def ring(_: int, frame: FrameType | None) -> None:
+        # What is raised where an object is finalised is lost. There, and before its time, it is left to the next ring.
+        if not over and time.thread_time() >= due and _ours(frame, ring.__code__):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN, _TICK)  # not while what is raised is on its way out
+            raise _Slow
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _TICK)
     try:
         yield
     except _Slow:
+        over = True
         raise ValueError(f"it takes longer than {seconds:g} s") from None
     finally:
+        over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _ours(frame: FrameType | None, ring: CodeType) -> bool:
+    """Whether a template is at work in this very frame, by itself or through jinja2 and what helps it, and not a ring
+    that this one interrupts."""
+    if frame is None or frame.f_code in (ring, _ours.__code__):
+        return False
+    module = str(frame.f_globals.get("__name__", ""))
+    return frame.f_code.co_filename == "<template>" or module == __name__ or module.partition(".")[0] in _HELPERS
