@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,13 @@ def keep(kept: OrderedDict[str, T], key: str, value: T, most: int) -> None:
         kept.popitem(last=False)
 
 
+def called_off() -> bool:
+    """Whether this task is being cancelled. Where it is not, a `CancelledError` is a library's own, which lets one out
+    of something that it cancelled itself: a failure like any other, and no reason to end silently."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def tended(platform: str, lost: Callable[[str], None], loop: Callable[[], Awaitable[str | None]]) -> None:
     """Run a channel's loop; when it fails, or ends with a reason, `lost` is told why. A bug ends this connection and
     not the channel."""
@@ -45,6 +53,10 @@ async def tended(platform: str, lost: Callable[[str], None], loop: Callable[[], 
         reason = await loop()
     except KithError as error:
         reason = error.message
+    except asyncio.CancelledError:
+        if called_off():
+            raise
+        reason = f"the {platform} channel's library gave up"
     except Exception as error:  # noqa: BLE001  # a bug ends this connection and not the channel
         _log.exception("channel loop failed", platform=platform, error=type(error).__name__)
         reason = f"the {platform} channel failed ({type(error).__name__})"

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+from kith.channels.calls import called_off
 from kith.channels.door import Door
 from kith.channels.sender import Route
 from kith.channels.settings import DeliverySettings
@@ -85,6 +86,7 @@ class Keeper:
         self.route, self.liveness, self.watch = route, liveness, Watch()
         self.door = door
         self._typist = Typist(life.streams)
+        self._number = 0
         self.channel = build(self)
         self.tried = asyncio.Event()
         self._build, self._delivery = build, life.delivery
@@ -104,6 +106,17 @@ class Keeper:
     def alive(self) -> None:
         """The platform was heard of."""
         self.watch.sign = self._clock.monotonic()
+
+    def ties(self) -> tuple[Callable[[], None], Callable[[str], None]]:
+        """`alive` and `lost` for the channel that is made now. One that was left behind, frozen, and thaws after it was
+        replaced, proves nothing and ends nothing."""
+        number = self._number
+
+        def alive() -> None:
+            if number == self._number:
+                self.alive()
+
+        return alive, lambda reason: self.lost(reason, number)
 
     async def pace(self, chat: str) -> None:
         """Wait until the platform takes one more message to `chat`."""
@@ -151,13 +164,13 @@ class Keeper:
         self.watch.errors += 1
         self.watch.complaint, self.watch.complained = reason, self._clock.now()
 
-    def lost(self, reason: str) -> None:
-        """The connection has gone for good; from any thread."""
+    def lost(self, reason: str, number: int = -1) -> None:
+        """The connection has gone for good; from any thread. `number` is whose: not the latest's is of no matter."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._mark, reason)
+            self._loop.call_soon_threadsafe(self._mark, reason, number)
 
-    def _mark(self, reason: str) -> None:
-        if not self._lost.is_set():
+    def _mark(self, reason: str, number: int = -1) -> None:
+        if not self._lost.is_set() and number in (-1, self._number):
             self.watch.note = reason or "the connection was lost"
             self._lost.set()
 
@@ -170,22 +183,27 @@ class Keeper:
             self._task = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """Send nothing new, give running sends their grace, and let go of it."""
+        """Send nothing new, give running sends their grace, and let go of it.
+
+        It is brought up no more before anything else; what it hears until it is down may begin something, so that is
+        closed last.
+        """
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         self.route.channel, self.route.note = None, f"the channel {self.name!r} is stopped"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._delivery.grace):
                 if self.route.held:
                     await self.route.idle.wait()
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._take_down()
         await self.door.close()
         await self._typist.close()
         if self.route.drafts is not None:
             await self.route.drafts.close()
-        await self._take_down()
         self._report("stopped", "")
+        self.tried.set()
 
     async def _keep(self) -> None:
         """Up, watch, down, and again after a wait that grows while nothing works, and is short again after a good while
@@ -215,6 +233,7 @@ class Keeper:
     async def _begin(self) -> bool:
         """Start once. False when trying again cannot help; `route.channel` is set when it is up."""
         if not self._fresh:
+            self._number += 1
             self.channel = self._build(self)
         self._fresh = False
         self._lost.clear()
@@ -227,6 +246,10 @@ class Keeper:
             self._report("failed", str(error))
             await self._take_down()
             return False
+        except asyncio.CancelledError:
+            if called_off():
+                raise
+            self.watch.note = f"the library of the channel {self.name!r} gave up"
         except Exception as error:  # noqa: BLE001  # a channel's bug stays the channel's: the others start
             _log.exception("channel did not start", channel=self.name, error=type(error).__name__)
             self.watch.note = f"the channel {self.name!r} failed to start ({type(error).__name__})"
@@ -318,6 +341,10 @@ class Keeper:
         try:
             async with asyncio.timeout(_STOP):
                 await self.channel.stop()
+        except asyncio.CancelledError:
+            if called_off():
+                raise
+            _log.warning("channel did not stop cleanly", channel=self.name, error="CancelledError")
         except Exception as error:  # noqa: BLE001  # stopping goes on whatever one channel does
             _log.warning("channel did not stop cleanly", channel=self.name, error=type(error).__name__)
 

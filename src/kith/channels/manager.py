@@ -92,7 +92,7 @@ class ChannelManager:
         self._keepers: dict[str, Keeper] = {}
         self._added: dict[str, Channel] = {}
         self._written: dict[str, Mapping[str, Any]] = dict(settings.configured)
-        self._changing = asyncio.Lock()
+        self._changing, self._stopping = asyncio.Lock(), False
         self._aside, self._vault = Aside(ports.records, clock), Vault(ports.records)
         self._scans = Scans(clock, self._registry)
         self._sender = Sender(
@@ -110,6 +110,7 @@ class ChannelManager:
         With `local`, only channels that live in this process are started (no connection to a platform): for commands
         that run beside, or instead of, a server.
         """
+        self._stopping = False
         await self._vault.load()
         for name, manifest in self._registry.manifests().items():
             if (settings := self._chosen(name, manifest)) is None:
@@ -132,10 +133,14 @@ class ChannelManager:
         self._sender.start(worker or self._ids.new("w"))
 
     async def stop(self) -> None:
-        """Accept nothing more, finish what is being sent, disconnect."""
+        """Accept nothing more, finish what is being sent, disconnect. A change that is being made is waited for, and
+        brings nothing up any more."""
+        self._stopping = True
         await self._scans.close()
         await self._sender.stop()
         await asyncio.gather(*(keeper.stop() for keeper in self._keepers.values()))
+        async with self._changing:
+            await asyncio.gather(*(keeper.stop() for keeper in self._keepers.values()))
         self._routes.clear()
         self._keepers.clear()
 
@@ -303,7 +308,7 @@ class ChannelManager:
     async def _hire(self, name: str) -> None:
         """Bring a channel up, and wait a while for how it went."""
         manifest = self._registry.manifest(name)
-        if name in self._keepers or (settings := self._chosen(name, manifest)) is None:
+        if self._stopping or name in self._keepers or (settings := self._chosen(name, manifest)) is None:
             return
         if (keeper := self._set_up(name, manifest, settings)) is None:
             return
@@ -415,10 +420,10 @@ class ChannelManager:
             _log.debug("this dialogue cannot stop a turn", turn=turn)
 
     def _kit(self, keeper: Keeper) -> Kit:
-        ports = self._ports
+        ports, (alive, lost) = self._ports, keeper.ties()
         return Kit(
             ports.store, ports.streams, self._clock, self._ids, self._cancel, ports.records, ports.blobs,
-            alive=keeper.alive, lost=keeper.lost, pace=keeper.pace, limits=keeper.route.limits,
+            alive=alive, lost=lost, pace=keeper.pace, limits=keeper.route.limits,
             undelivered=partial(self._undelivered, keeper),
         )  # fmt: skip
 

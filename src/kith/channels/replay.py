@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from kith.core.channel import Hook
@@ -44,9 +45,15 @@ class Replay:
             raise Refused("this call was made before", code="replayed")
         self._seen[key] = now
 
-    def forget(self, key: str) -> None:
-        """What was checked could not be kept: the same call is welcome again."""
-        self._seen.pop(key, None)
+    @contextmanager
+    def until_kept(self, key: str) -> Generator[None]:
+        """What was checked is kept when this ends well. However else it ends, by an error or because whoever called
+        did not wait, the same call is welcome again."""
+        try:
+            yield
+        except BaseException:
+            self._seen.pop(key, None)
+            raise
 
 
 class Aside:

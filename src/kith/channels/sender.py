@@ -16,10 +16,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
+from kith.channels.calls import called_off, keep
 from kith.channels.drafts import Drafts
 from kith.channels.media import Limits, fitted, tongue
 from kith.channels.pace import Pace
@@ -43,6 +45,7 @@ Outcome = Sent | Later | Dead | Stale
 _log = get_logger(__name__)
 _settled = counter("kith_channels_parcels_total", "Replies that left the outbox.", ("channel", "state"))
 _BATCH = 64
+_KNOWN = 1000
 _BUSY = 2.0
 _ABSENT = 30.0
 _PATIENCE = 5.0
@@ -105,6 +108,7 @@ class Sender:
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._flying: dict[str, Parcel] = {}
+        self._unwritten: OrderedDict[str, Sent] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._queued: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -142,6 +146,10 @@ class Sender:
             except KithError as error:
                 self._health.report("outbox", "degraded", error.message)
                 parcels = ()
+            except Exception as error:  # noqa: BLE001  # one bad look must not be the last: nothing would leave any more
+                _log.exception("outbox not read", error=type(error).__name__)
+                self._health.report("outbox", "degraded", f"the outbox cannot be read ({type(error).__name__})")
+                parcels = ()
             for parcel in parcels:
                 self._dispatch(parcel)
             if len(parcels) < _BATCH:
@@ -165,7 +173,7 @@ class Sender:
         waiting = route.waiting if (route := self._routes.get(parcel.channel)) else {}
         waiting.setdefault(parcel.id, parcel.message.at)
         try:
-            outcome = await self._decide(parcel)
+            outcome = self._unwritten.pop(parcel.id, None) or await self._decide(parcel)
             if not isinstance(outcome, Later):
                 waiting.pop(parcel.id, None)
             await self._settle(parcel, outcome)
@@ -256,6 +264,10 @@ class Sender:
             return self._again(parcel, error.message, error.retry_after) if error.retry_after else Dead(error.message)
         except KithError as error:
             return Dead(error.message)
+        except asyncio.CancelledError:
+            if called_off():
+                raise
+            return self._doubtful(route, parcel, f"the library of the channel {route.name!r} gave up")
         except (TimeoutError, OSError) as error:
             reason = f"the connection to {route.name!r} failed ({type(error).__name__})"
             return self._doubtful(route, parcel, reason)
@@ -288,17 +300,23 @@ class Sender:
         return found is not None
 
     async def _settle(self, parcel: Parcel, outcome: Outcome) -> None:
-        """Write the outcome down. A storage that fails is waited for: what was sent must not be sent again."""
+        """Write the outcome down. A storage that fails is waited for: what was sent must not be sent again, nor when
+        its lease ran out meanwhile and it was taken anew, by ourselves."""
         wait = 0.25
         while True:
+            held = self._flying.get(parcel.id, parcel)
             try:
-                await self._outbox.settle(self._flying.get(parcel.id, parcel), outcome)
+                await self._outbox.settle(held, outcome)
                 break
             except Unavailable as error:
                 _log.warning("parcel not settled yet", parcel=parcel.id, error=error.message)
                 await self._clock.sleep(wait)
                 wait = min(wait * 2, 5.0)
             except (Refused, NotFound) as error:
+                if self._flying.get(parcel.id, parcel) is not held:
+                    continue
+                if isinstance(outcome, Sent):  # should it come back to us, it is known
+                    keep(self._unwritten, parcel.id, outcome, _KNOWN)
                 _log.warning("parcel settled elsewhere", parcel=parcel.id, code=error.code)
                 return
         route = self._routes.get(parcel.channel)

@@ -140,12 +140,9 @@ class FeishuChannel:
         self._seal.check(shown_, stamp, nonce, request.body)
         self._shown(inner(told, "header").get("token"))
         self._replay.check(float(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) < 13 else 0.0, shown_)
-        try:
+        with self._replay.until_kept(shown_):
             if (envelope := await self._read(told)) is not None:
                 await self._accept(envelope)
-        except Unavailable:
-            self._replay.forget(shown_)
-            raise
         return _ANSWER
 
     def _shown(self, token: Any) -> None:

@@ -133,12 +133,12 @@ class OnebotChannel:
         self._replay.check(float(whole(told, "time")), signed)
         parse(told, Arrival(self._settings.account, self._kit.clock.now()), ear.own)  # raises what is to be told
         if self._living(told):
-            try:
-                async with asyncio.timeout(_HELD):
-                    await ear.take(told)
-            except TimeoutError:
-                self._replay.forget(signed)
-                raise Unavailable("the message cannot be kept now") from None
+            with self._replay.until_kept(signed):
+                try:
+                    async with asyncio.timeout(_HELD):
+                        await ear.take(told)
+                except TimeoutError:
+                    raise Unavailable("the message cannot be kept now") from None
         return HookReply(204)
 
     async def _connect(self) -> Caller:

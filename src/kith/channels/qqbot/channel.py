@@ -143,12 +143,9 @@ class QqChannel:
         if told.get("op") == 1:
             return _reply({"op": 11, "d": told.get("d")})
         self._replay.check(at, shown.lower())
-        try:
+        with self._replay.until_kept(shown.lower()):
             if told.get("op") == 0 and (envelope := await self._read(told)) is not None:
                 await accept(envelope)
-        except Unavailable:
-            self._replay.forget(shown.lower())
-            raise
         return _reply({"op": 12, "d": 0})
 
     def _connected(self) -> Wire:

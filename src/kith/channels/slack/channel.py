@@ -117,13 +117,10 @@ class SlackChannel:
         if isinstance(told, dict) and cast("dict[str, Any]", told).get("type") == "url_verification":
             challenge = str(cast("dict[str, Any]", told).get("challenge", ""))[:1000]
             return HookReply(200, {"content-type": "text/plain"}, challenge.encode("utf-8", "replace"))
-        try:
+        with self._replay.until_kept(mark):
             envelope = await self._read(told)
             if envelope is not None:
                 await self._accept(envelope)
-        except Unavailable:
-            self._replay.forget(mark)
-            raise
         return HookReply(200)
 
     def _checked(self, request: Hook) -> str:

@@ -60,12 +60,9 @@ class WebhookChannel:
         if request.method != "POST":
             return HookReply(405, {"allow": "POST"})
         mark = self._checked(request)
-        try:
+        with self._replay.until_kept(mark):
             arrival = Arrival(self._settings.account, self._kit.clock.now())
             accepted = await self._accept(parse(request.body, arrival))
-        except Unavailable:
-            self._replay.forget(mark)  # it was not kept: the same call may come again
-            raise
         told: dict[str, Any] = {"accepted": True, "duplicate": accepted.duplicate, "turn": accepted.id}
         return HookReply(202, _JSON, msgspec.json.encode(told))
 

@@ -8,7 +8,7 @@ from kith.channels.kit import Arrival, Hook, HookReply, Kit, Office, Post, Repla
 from kith.channels.wecom.parse import parse
 from kith.channels.wecom.render import render
 from kith.channels.wecom.settings import WecomSettings
-from kith.core.errors import Invalid, Unavailable
+from kith.core.errors import Invalid
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
@@ -70,11 +70,8 @@ class WecomChannel:
         if request.method != "POST" or self._accept is None:
             return HookReply(405, {"allow": "GET, POST"})
         cipher, shown = self._office.believed(request.body, query)
-        try:
+        with self._replay.until_kept(shown):  # else the platform calls up to three times
             envelope = parse(self._seal.open(cipher), Arrival(self._settings.account, self._kit.clock.now()))
             if envelope is not None:
                 await self._accept(await collect(self._kit, envelope, desk.fetch))
-        except Unavailable:
-            self._replay.forget(shown)  # it was not kept: the platform calls up to three times
-            raise
         return HookReply(200, {"content-type": "text/plain"}, b"success")
