@@ -102,7 +102,7 @@ def test_what_is_taken_back_while_a_burst_pauses_is_not_answered_and_the_rest_is
     async def scene(house: House) -> None:
         go = held(house)
         first = await house.engine.hear(heard(1, "what rimes with tree", pause=9.0))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while not ((work := house.engine._active.get(first.id)) and work.gathering):
                 await asyncio.sleep(0)
         await house.engine.hear(heard(2, "and with sea", pause=9.0))
