@@ -36,11 +36,13 @@ def settings(port: int, **more: Any) -> dict[str, Any]:
 
 
 def test_messages_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
-    found = asyncio.run(play(tmp_path, irc_stage(tmp_path, 3), messages=60, seconds=3, every=1.0))
+    people = 3
+    found = asyncio.run(play(tmp_path, irc_stage(tmp_path, people), messages=60, seconds=3, every=1.0))
     assert found.cuts >= 1
     # What is on its way when a connection breaks is gone: IRC has no acknowledgement. Nothing comes twice or mixed up.
     assert found.inwards.doubled == found.inwards.misordered == found.outwards.doubled == found.outwards.misordered == 0
-    assert found.inwards.lost <= 2 * found.cuts
+    # A cut may meet a word of each person on the way to the server's connection, and one behind it in our hands.
+    assert found.inwards.lost <= 2 * people * found.cuts
     assert found.outwards.lost <= found.dead
 
 
