@@ -123,7 +123,7 @@ async def _furnish(settings: Settings, stack: AsyncExitStack) -> Household:
         blobs=blobs,
     )
     talk = Engine(ports, streams, health, worker=ids.new("w"))
-    shared = streams, health, bus, storage.records, blobs, auth.linking(storage, memory.link)
+    shared = streams, health, bus, storage.records, blobs, auth.linking(storage, memory.link), storage.inbox
     doors = ChannelPorts(talk, storage.outbox, storage.store, *shared)
     channels = ChannelManager(doors, settings.channels, clock, ids)
     return Household(settings, storage, models, flows, talk, channels, auth, streams, health, clock, ids, ports, blobs)

@@ -60,7 +60,7 @@ class House:
         )
         self.settled: list[tuple[str, str]] = []
         self.answering = asyncio.Lock()  # held by who answers, where somebody else may
-        ports = ChannelPorts(self.talk, storage.outbox, storage.store, self.streams, self.health)
+        ports = ChannelPorts(self.talk, storage.outbox, storage.store, self.streams, self.health, waiting=storage.inbox)
         self.manager = ChannelManager(ports, self.settings, self.clock, self.ids, registry)
 
     async def commit(self, *texts: str, channel: str = "loopback", conversation: str = "main", **more: Any) -> None:

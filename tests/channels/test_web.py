@@ -188,7 +188,7 @@ def test_a_reply_that_was_missed_in_part_begins_anew(house: Open) -> None:
             client = Client(home)
             client.say(type="resume", after=piece["at"])
             (resumed,) = await client.until("resumed")
-            assert [f["type"] for f in client.got] == ["reset", "reset", "delta", "delta", "resumed"]
+            assert [f["type"] for f in client.got] == ["heard", "reset", "reset", "delta", "delta", "resumed"]
             home.streams.publish(topic(), "delta", {"turn": turn, "text": " a time"})
             await client.until("delta", 3)
             assert "".join(f["text"] for f in client.got if f["type"] == "delta") == "Once upon a time"
@@ -197,7 +197,7 @@ def test_a_reply_that_was_missed_in_part_begins_anew(house: Open) -> None:
             client.say(type="resume", after=resumed["at"])  # this process: what came since, and no more
             await client.until("resumed")
             await client.until("delta")
-            assert [f["text"] for f in client.got if f["type"] != "resumed"] == [" a time"]
+            assert [f["text"] for f in client.got if f["type"] == "delta"] == [" a time"]
             await client.leave()
             await home.manager.stop()
 
@@ -281,6 +281,87 @@ def test_a_reply_is_stopped_on_another_page_of_its_person_as_soon_as_a_piece_of_
             await home.until(lambda: home.talk.cancelled == [accepted["turn"]])
             await first.leave()
             await second.leave()
+            await home.manager.stop()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("point", ["turn", "", "a.7."])
+def test_a_page_that_is_read_anew_sees_the_question_and_all_of_the_reply_so_far(house: Open, point: str) -> None:
+    async def story() -> None:
+        async with house() as home:
+            await home.manager.start("w")
+            await home.talk.hear(_envelope(home, "zero"))
+            (before,) = await home.answer("old")
+            for kind, data in (("delta", {"text": "ol"}), ("end", {})):
+                home.streams.publish(topic(), kind, {"turn": before.id, **data})
+            client, strange = Client(home), Client(home, Principal("t_2", "phone"))
+            client.say(type="message", id="7", text="one")
+            (accepted,) = await client.until("accepted")
+            await client.leave()
+            turn = accepted["turn"]
+            home.streams.publish(topic(), "delta", {"turn": turn, "text": "Hi "})
+            client = Client(home)
+            client.say(type="resume", after={"turn": before.id}.get(point, point))
+            strange.say(type="resume", after="")
+            await client.until("delta")
+            home.streams.publish(topic(), "delta", {"turn": turn, "text": "there"})
+            await client.until("delta", 2)
+            (heard,) = await client.until("heard")
+            assert (heard["turn"], heard["id"], heard["text"], heard["parts"]) == (turn, "7", "one", [])
+            assert heard["time"] > 0
+            client.say(type="cancel", turn=turn)
+            await home.until(lambda: home.talk.cancelled == [turn])
+            await home.answer("Hi there")
+            await client.until("end")
+            told = [(f["type"], f.get("turn")) for f in client.got if f["type"] != "resumed"]
+            old = [] if point == "turn" else [("message", before.id)]
+            assert told == [*old, *((kind, turn) for kind in ("heard", "reset", "delta", "delta", "message", "end"))]
+            await strange.until("resumed")
+            assert [f["type"] for f in strange.got] == ["resumed"]
+            await client.leave()
+            await strange.leave()
+            await home.manager.stop()
+
+    asyncio.run(story())
+
+
+def test_a_reply_that_is_whole_before_its_pieces_are_read_is_shown_once(
+    house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with house() as home:
+            await home.manager.start("w")
+            client, other = Client(home), Client(home)
+            other.say(type="resume")
+            await other.until("resumed")
+            client.say(type="message", id="7", text="one")
+            (accepted,) = await client.until("accepted")
+            assert not any(f["type"] == "heard" for f in client.got)
+            home.streams.publish(topic(), "delta", {"turn": accepted["turn"], "text": "Hi"})
+            (heard,) = await other.until("heard")
+            await other.until("delta")
+            assert heard["turn"] == accepted["turn"]
+            assert [f["type"] for f in other.got] == ["resumed", "heard", "delta"]
+
+            stored, asked, free = home.storage.store.turns, asyncio.Event(), asyncio.Event()
+
+            async def slow(*arguments: Any) -> Any:
+                asked.set()
+                await free.wait()
+                return await stored(*arguments)
+
+            monkeypatch.setattr(home.storage.store, "turns", slow)
+            late = Client(home)
+            late.say(type="resume", after="")
+            await home.until(asked.is_set)
+            home.streams.publish(topic(), "delta", {"turn": accepted["turn"], "text": " there"})
+            await home.answer("Hi there")
+            free.set()
+            await late.until("end")
+            assert [f["type"] for f in late.got] == ["message", "resumed", "end"]
+            for one in (client, other, late):
+                await one.leave()
             await home.manager.stop()
 
     asyncio.run(story())

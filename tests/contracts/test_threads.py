@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from kith.core.audit import Act
 from kith.core.ids import conversation_id, person_id
+from kith.core.turn import Dead
 from kith.storage import Storage
 
 from .conftest import World
@@ -92,5 +93,25 @@ def test_turns_of_both_and_nothing_left_after_erasure(tell: Tell) -> None:
         assert where.id == ANN and where.places == (BOB,)
         await storage.dossiers.erase([person.id], BY)
         assert (await storage.inbox.accept(envelope("9", "bob"))).conversation == BOB
+
+    tell(story)
+
+
+def test_what_has_no_reply_yet_is_told_wherever_its_place_goes_on(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        storage = await world.open()
+        assert await storage.inbox.unanswered(ANN) == ()
+        await _go(storage, "1", "ann", "")
+        await _go(storage, "2", "bob", ANN)
+        ids = [(await storage.inbox.accept(envelope(key, who))).id for key, who in (("3", "bob"), ("4", "ann"))]
+        (claim,) = await storage.inbox.claim("w", 9)  # being answered is not answered
+        for place in (ANN, BOB):
+            waiting = await storage.inbox.unanswered(place)
+            assert [(turn, said.platform_id) for turn, said in waiting] == list(zip(ids, "34", strict=True))
+        await storage.inbox.settle(claim, done(claim))
+        assert [turn for turn, _ in await storage.inbox.unanswered(BOB)] == ids[1:]
+        (claim,) = await storage.inbox.claim("w", 9)
+        await storage.inbox.settle(claim, Dead("no"))
+        assert await storage.inbox.unanswered(ANN) == ()
 
     tell(story)

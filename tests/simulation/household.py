@@ -164,7 +164,7 @@ class Household:
         )
         engine = Engine(ports, streams, health, worker=ids.new("w"))
         door = Door(self._platform, self.process)
-        sides = ChannelPorts(engine, storage.outbox, storage.store, streams, health, bus)
+        sides = ChannelPorts(engine, storage.outbox, storage.store, streams, health, bus, waiting=storage.inbox)
         registry: Any = _Registry(door, self._platform.policy)
         manager = ChannelManager(sides, ChannelsSettings(), clock, ids, registry, rng)
 

@@ -102,13 +102,21 @@ test("a reply is formatted, and nothing in it runs or is loaded from elsewhere",
   await page.context().close();
 });
 
-test("a reply is stopped, and the conversation goes on", async () => {
+test("a reply is still coming, with its question, on a page that is read anew; it is stopped there, and the conversation goes on", async () => {
   const { page } = await enter(chrome, at);
   await page.goto(`${at.address}/app/c/stopped`);
   await page.locator(".choice").selectOption("slow");
-  await page.locator(".composer textarea").fill("one two three four five six seven eight nine ten ".repeat(20));
+  await page.locator(".composer textarea").fill("one two three four five six seven eight nine ten ".repeat(60));
   await page.keyboard.press("Enter");
   await page.locator(".said.theirs .prose", { hasText: "three" }).waitFor();
+  await page.reload();
+  await page.locator(".said.theirs .prose", { hasText: /one two three four five/ }).waitFor();
+  expect(await page.locator(".said.mine .bubble").textContent()).toContain("nine ten one two");
+  expect(await page.locator(".said").count()).toBe(2);
+  const sofar = (await page.locator(".said.theirs .prose").textContent())?.length ?? 0;
+  await expect.poll(async () => (await page.locator(".said.theirs .prose").textContent())?.length ?? 0).toBeGreaterThan(sofar);
+  await page.setViewportSize(PHONE);
+  await page.screenshot({ path: `${PICTURES}/under-way.png` });
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByRole("button", { name: "Stop" }).waitFor({ state: "detached" });
   await page.locator(".choice").selectOption("echo");

@@ -250,7 +250,8 @@ export function remembered(turn: Turn): Said[] {
     const shared = { turn: turn.id, at: message.at, sources, passages, model: turn.model, fallback: turn.fallback === true, rating: turn.rating ?? 0, state } as const;
     return { ...blank(message.id, "kith"), ...shared, text: words(message.parts), parts };
   });
-  return [heard, ...answers];
+  // What the house itself says first, a reminder, was not asked for.
+  return turn.heard.role === "system" ? answers : [heard, ...answers];
 }
 
 type Change = (all: Said[], frame: Frame) => Said[];
@@ -266,6 +267,19 @@ export const CHANGES: Record<string, Change> = {
     const sent = all.map((one): Said => (one.id === frame.id ? { ...one, turn, state: "kept" } : one));
     if (sent.some((one) => one.by === "kith" && one.turn === turn)) return sent;
     return [...sent, coming(turn)];
+  },
+  // What waits for its reply, though this page did not say it, or said it before it was read anew.
+  heard: (all, frame) => {
+    const turn = text(frame.turn);
+    if (!turn || all.some((one) => one.by === "me" && one.turn === turn)) return all;
+    if (all.some((one) => one.id === frame.id)) return CHANGES.accepted?.(all, frame) ?? all;
+    const parts = Array.isArray(frame.parts) ? (frame.parts as Part[]) : [];
+    const asked: Said = { ...blank(text(frame.id), "me"), text: text(frame.text), parts, turn, at: Number(frame.time) || 0, state: "kept" };
+    const growing = all.findIndex((one) => one.turn === turn);
+    if (growing >= 0) return all.toSpliced(growing, 0, asked);
+    // What this page has yet to send comes behind it.
+    const unsent = all.findIndex((one) => one.by === "me" && !one.turn);
+    return all.toSpliced(unsent < 0 ? all.length : unsent, 0, asked, coming(turn));
   },
   delta: (all, frame) => {
     const turn = text(frame.turn);

@@ -53,6 +53,26 @@ describe("what a conversation shows", () => {
     },
   );
 
+  test("the question of a reply under way is there once, before the reply", () => {
+    const heard = { type: "heard", id: "z", turn: "t", text: "and?", parts: [], time: 7 };
+    const delta = { type: "delta", turn: "t", text: "hel" };
+    const shown = (...frames: Frame[]): string[] => frames.reduce((all, frame) => CHANGES[frame.type]?.(all, frame) ?? all, [] as Said[]).map((one) => `${one.by} ${one.text} ${one.state}`);
+    expect(shown(heard, delta, heard)).toEqual(["me and? kept", "kith hel coming"]);
+    expect(shown(delta, heard, delta)).toEqual(["me and? kept", "kith helhel coming"]);
+    expect(shown(heard, { ...heard, turn: "u", id: "y", text: "well?" })).toEqual(["me and? kept", "kith  coming", "me well? kept", "kith  coming"]);
+    expect(shown(heard, delta, { ...whole, text: "hello" }, { type: "end", turn: "t" })).toEqual(["me and? kept", "kith hello done"]);
+    // What this page said itself is known by its id, and what it has yet to send stays last.
+    expect(told({ ...heard, id: "a" }, accepted).map((one) => [one.id, one.turn, one.state])).toEqual([["a", "t", "kept"], ["coming t", "t", "coming"]]);
+    expect(told(heard, { ...accepted, turn: "u" }).map((one) => [one.by, one.turn])).toEqual([["me", "t"], ["kith", "t"], ["me", "u"], ["kith", "u"]]);
+    expect(told({ type: "heard" }, { type: "heard", turn: 7, parts: 7 }, { ...heard, parts: null, text: 7, time: "x" })).toHaveLength(3);
+  });
+
+  test("what the house says first was not asked by the person", () => {
+    const message = (id: string, role: string, text: string) => ({ id, role, parts: [{ type: "text" as const, text }], at: 1 });
+    const turn = { id: "t", at: 1, heard: message("h", "system", "tea"), spoke: [message("s", "assistant", "tea")], passages: [], model: "", outcome: "answered" };
+    expect(remembered(turn).map((one) => one.by)).toEqual(["kith"]);
+  });
+
   test("a stored turn is what was said", () => {
     const message = (id: string, role: string, text: string) => ({ id, role, parts: [{ type: "text" as const, text }], at: 1 });
     const turn = { id: "t", at: 1, heard: message("h", "user", "hi"), spoke: [message("s", "assistant", "ho")], passages: [{ text: "", source: "s", score: 1, title: "T" }], model: "m", outcome: "answered" };

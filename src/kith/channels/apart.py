@@ -18,7 +18,7 @@ from kith.channels.kit import Kit
 from kith.core.errors import Unavailable
 from kith.core.message import Envelope
 from kith.core.people import Parcel
-from kith.core.ports import Accept, Channel, Records, Store
+from kith.core.ports import Accept, Channel, Records, Store, Waiting
 from kith.core.turn import Accepted, Sent
 
 T = TypeVar("T")
@@ -101,6 +101,7 @@ class Apart:
             kit,
             store=cast("Store", Hop(kit.store, home)),
             records=cast("Records", Hop(kit.records, home)),
+            waiting=cast("Waiting", Hop(kit.waiting, home)),
             pace=cast("Any", Hop(kit, home)).pace,
             undelivered=cast("Any", Hop(kit, home)).undelivered,
             cancel=cancel,

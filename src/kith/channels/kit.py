@@ -51,7 +51,7 @@ from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.ids import Ids
 from kith.core.message import Audio, Data, Envelope, File, Image, Media, Message, Part, Text
 from kith.core.people import Parcel
-from kith.core.ports import Accept, Records, Store
+from kith.core.ports import Accept, Records, Store, Waiting
 from kith.core.turn import Sent, Turn
 from kith.runtime.blobs import Blobs
 from kith.runtime.http import http_client
@@ -124,6 +124,14 @@ class Notes:
         return {key: value for (group, key), value in self._kept.items() if group == kind}
 
 
+class Idle:
+    """`Waiting` where nothing is waited for: what a Kit has when nobody gives it any."""
+
+    async def unanswered(self, place: str) -> Sequence[tuple[str, Envelope]]:  # noqa: ARG002  # the port's name
+        """Nothing, wherever `place` is."""
+        return ()
+
+
 async def _no_hurry(chat: str) -> None:
     """No rate is kept for `chat`."""
 
@@ -153,7 +161,7 @@ class Kit:
     to a chat: the sender does so before `send`, `deliver` before each further piece. `limits` says what media the
     platform takes (see `collect`). `undelivered` is awaited with a parcel's id, one of its receipts and a sentence when
     the platform says that what it took did not arrive: the reply is a dead letter then; it raises `Unavailable` for a
-    reply that is being settled.
+    reply that is being settled. `waiting` tells what was heard and has no reply yet.
     """
 
     store: Store
@@ -169,6 +177,7 @@ class Kit:
     pace: Callable[[str], Awaitable[None]] = _no_hurry
     limits: Limits = field(default_factory=Limits)
     undelivered: Callable[[str, str, str], Awaitable[None]] = _nobody
+    waiting: Waiting = field(default_factory=Idle)
 
 
 def plain(message: Message) -> str:

@@ -14,7 +14,7 @@ from kith.channels.apart import Apart
 from kith.channels.door import Door, House
 from kith.channels.drafts import Drafts, Manner
 from kith.channels.keeper import Keeper, Life, Prober, Watch
-from kith.channels.kit import ChannelSettings, Kit, Limits, Notes
+from kith.channels.kit import ChannelSettings, Idle, Kit, Limits, Notes
 from kith.channels.pace import Pace, Rate
 from kith.channels.replay import Aside
 from kith.channels.scan import Scans
@@ -30,7 +30,7 @@ from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.core.manifest import Manifest
 from kith.core.people import Parcel
-from kith.core.ports import Access, Channel, Hooked, Line, Outbox, Records, Store, Talk
+from kith.core.ports import Access, Channel, Hooked, Line, Outbox, Records, Store, Talk, Waiting
 from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
 from kith.runtime.documents import Document, validate
@@ -66,6 +66,7 @@ class ChannelPorts:
     records: Records = field(default_factory=Notes)
     blobs: Blobs = field(default_factory=Blobs)
     access: Access | None = None
+    waiting: Waiting = field(default_factory=Idle)
 
 
 class ChannelManager:
@@ -424,7 +425,7 @@ class ChannelManager:
         return Kit(
             ports.store, ports.streams, self._clock, self._ids, self._cancel, ports.records, ports.blobs,
             alive=alive, lost=lost, pace=keeper.pace, limits=keeper.route.limits,
-            undelivered=partial(self._undelivered, keeper),
+            undelivered=partial(self._undelivered, keeper), waiting=ports.waiting,
         )  # fmt: skip
 
     def _keep(self, route: Route, build: Callable[[Keeper], Channel], door: Door, liveness: float) -> Keeper:

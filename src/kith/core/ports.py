@@ -139,6 +139,14 @@ class Inbox(Protocol):
         ...
 
 
+class Waiting(Protocol):
+    """What was heard and has no reply yet, for whoever comes while it is being made."""
+
+    async def unanswered(self, place: str) -> Sequence[tuple[str, Envelope]]:
+        """The first messages that wait in the conversation with which `place` goes on, in order: turn, message."""
+        ...
+
+
 class Outbox(Protocol):
     """Replies on their way out, in order within a conversation."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from kith.channels.kit import Arrival, Kit, sorry
 from kith.channels.web.parse import NAME, Cancel, Cursor, Frame, Ping, Resume, Say, cursor, decode, envelope, handle
-from kith.channels.web.render import encode, render
+from kith.channels.web.render import asked, encode, render
 from kith.channels.web.settings import WebSettings
 from kith.core.errors import KithError, NotFound, Refused
 from kith.core.ids import conversation_id
@@ -35,27 +35,41 @@ class Desk:
 
 
 @dataclass(slots=True)
+class _Known:
+    """The ids that came last, as many as one connection may cost."""
+
+    ids: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
+
+    def __contains__(self, one: object) -> bool:
+        return one in self.ids
+
+    def first(self, one: str) -> bool:
+        """Whether `one` is new; afterwards it is known."""
+        if one in self.ids:
+            return False
+        self.ids[one] = None
+        if len(self.ids) > _REMEMBERED:
+            self.ids.popitem(last=False)
+        return True
+
+
+@dataclass(slots=True)
 class _Thread:
-    """One conversation that this connection follows."""
+    """One conversation that this connection follows.
+
+    `shown` are messages, and turns of which everything was shown; `told` are turns whose question the client knows.
+    """
 
     name: str
     topic: str
     at: Cursor
     task: asyncio.Task[None] | None = None
-    shown: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
+    shown: _Known = field(default_factory=_Known)
+    told: _Known = field(default_factory=_Known)
 
     def coming(self, event: StreamEvent) -> bool:
         """False for a piece of a reply that has been shown whole: nobody waits for it any more."""
         return event.kind not in PIECES or event.data.get("turn") not in self.shown
-
-    def first(self, shown: str) -> bool:
-        """Whether this message, or turn, has not been shown on this connection; afterwards it has."""
-        if shown in self.shown:
-            return False
-        self.shown[shown] = None
-        if len(self.shown) > _REMEMBERED:
-            self.shown.popitem(last=False)
-        return True
 
 
 class Session:
@@ -64,7 +78,7 @@ class Session:
     def __init__(self, peer: Peer, sender: Arrival, desk: Desk) -> None:
         self._peer, self._sender, self._desk = peer, sender, desk
         self._threads: dict[str, _Thread] = {}
-        self._turns: OrderedDict[str, None] = OrderedDict()
+        self._turns = _Known()
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -125,17 +139,10 @@ class Session:
         if frame.conversation not in self._threads:
             await self._resume(frame.conversation, None, tell=False)
         accepted = await self._desk.accept(envelope(frame, arrival))
-        self._own(accepted.id)
+        self._turns.first(accepted.id)
+        self._threads[frame.conversation].told.first(accepted.id)
         told = {"id": frame.id, "duplicate": accepted.duplicate, "turn": accepted.id}
         return encode("accepted", told, frame.conversation, self._threads[frame.conversation].at)
-
-    def _own(self, turn: str) -> None:
-        """Let this connection stop `turn`: it belongs to a conversation of its sender."""
-        if turn in self._turns:
-            return
-        self._turns[turn] = None
-        if len(self._turns) > _REMEMBERED:
-            self._turns.popitem(last=False)
 
     async def _resume(self, name: str, after: Cursor | None, *, tell: bool) -> None:
         """Follow a conversation, from now on (None) or from behind `after`."""
@@ -188,9 +195,10 @@ class Session:
         reader, begun, last = streams.subscribe(thread.topic), streams.begun(thread.topic), streams.last
         try:
             await self._replay(thread)
+            await self._ask(thread)
             begun = [event for event in begun if thread.coming(event)]
             for turn in dict.fromkeys(str(event.data["turn"]) for event in begun):
-                self._own(turn)
+                self._turns.first(turn)
                 await self._peer.send(encode("reset", {"turn": turn}, thread.name, thread.at))
             for event in begun:
                 await self._peer.send(encode(event.kind, event.data, thread.name, thread.at))
@@ -207,25 +215,36 @@ class Session:
         if not thread.coming(event):
             return
         if event.kind == "delta":  # said on another connection, perhaps before this page was read anew
-            self._own(turn)
+            self._turns.first(turn)
+            if turn not in thread.told:
+                await self._ask(thread)
+                thread.told.first(turn)
         if event.kind == "end" and not data.get("code"):
             recent = await kit.store.turns(thread.topic, _RECENT)
             for done in (found for found in recent if found.id == turn):
                 await self._show(thread, done)
         at = Cursor(self._desk.boot, event.id, thread.at.turn)
-        if event.kind != "message" or thread.first(str(data.get("id"))):
+        if event.kind != "message" or thread.shown.first(str(data.get("id"))):
             await self._peer.send(encode(event.kind, data, thread.name, at))
         thread.at = at  # only now: another frame may tell the client how far it is
 
     async def _show(self, thread: _Thread, turn: Turn) -> None:
         """A turn's replies; only the last one's cursor says that the turn is whole."""
-        thread.first(turn.id)
+        thread.shown.first(turn.id)
         whole = Cursor(thread.at.boot, thread.at.event, turn.id)
         for message in turn.spoke:
-            if thread.first(message.id):
+            if thread.shown.first(message.id):
                 at = whole if message is turn.spoke[-1] else thread.at
                 await self._peer.send(encode("message", render(message, turn), thread.name, at))
         thread.at = whole
+
+    async def _ask(self, thread: _Thread) -> None:
+        """Tell what was heard and has no reply yet, once each. This connection may stop those replies."""
+        for turn, said in await self._desk.kit.waiting.unanswered(thread.topic):
+            self._turns.first(turn)
+            if thread.told.first(turn) and said.message.role == "user":  # what the house says itself is no question
+                frame = asked(turn, said, self._sender.sender)
+                await self._peer.send(encode("heard", frame, thread.name, thread.at))
 
     async def _replay(self, thread: _Thread) -> None:
         """Send again what was said after the last whole turn that the client knows."""

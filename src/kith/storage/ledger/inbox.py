@@ -13,14 +13,14 @@ from kith.core.turn import Accepted, Claim, Dead, Done, Later
 from kith.runtime.telemetry import span
 from kith.storage.ledger.desk import INBOX, OUTBOX, SLACK, Desk, guarded, held, lease, lost, release, wait
 from kith.storage.ledger.steps import Op, Row, sql
-from kith.storage.ledger.threads import go, place
+from kith.storage.ledger.threads import current, go, place
 
 _BEHIND = 20  # messages behind a claimed one that its worker is told of
 _RECOUNT = 1.0  # seconds between two counts of a full inbox, which another process may have emptied
 
 
 class Ledgered:
-    """The port `Inbox` (see `kith.core.ports`)."""
+    """The ports `Inbox` and `Waiting` (see `kith.core.ports`)."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -57,6 +57,10 @@ class Ledgered:
         with span("inbox.settle"):
             await self._desk.driver.write(partial(_settle, self._desk, claim, outcome))
         self._open -= 1 + len(outcome.joined) if isinstance(outcome, Done) else isinstance(outcome, Dead)
+
+    async def unanswered(self, place: str) -> Sequence[tuple[str, Envelope]]:
+        """As the port says; what can no longer be read is passed over."""
+        return await self._desk.driver.read(partial(_unanswered, self._desk, place))
 
     async def dead(self, limit: int = 100) -> Sequence[tuple[str, Envelope | None, str]]:
         """Messages that were given up, newest first: id, the message where it can be read, the reason."""
@@ -267,6 +271,16 @@ def _advance(desk: Desk, conversation: str) -> Op[None]:
 def _dead(desk: Desk, limit: int) -> Op[Sequence[tuple[str, Envelope | None, str]]]:
     rows = yield sql("SELECT id, envelope, error FROM inbox WHERE state = 2 ORDER BY seq DESC LIMIT $1", limit)
     return tuple((str(row[0]), _readable(desk, row[1]), desk.codec.words(row[2])) for row in rows)
+
+
+def _unanswered(desk: Desk, at: str) -> Op[Sequence[tuple[str, Envelope]]]:
+    conversation = yield from current(at)
+    rows = yield sql(
+        "SELECT id, envelope FROM inbox WHERE conversation = $1 AND state = 0 ORDER BY seq LIMIT $2",
+        conversation,
+        _BEHIND + 1,
+    )
+    return tuple((str(row[0]), said) for row in rows if (said := _readable(desk, row[1])) is not None)
 
 
 def _readable(desk: Desk, body: bytes) -> Envelope | None:
