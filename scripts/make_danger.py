@@ -28,7 +28,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from kith.dialogue.crisis import bare, endangered, plain
+from kith.dialogue.crisis import bare, endangered, plain, sentences
 from kith.dialogue.danger import COLUMNS, LABELS, NARROW, RARITY, columns, features
 from kith.dialogue.flow import DEFAULT, load_flow
 from scripts import fitting
@@ -41,6 +41,7 @@ BLOCK = 5  # neighbouring lines of a theme that are in one fold
 EVERYDAY = 6000  # sentences of CLINC150
 STRENGTH = 20.0  # inverse of the penalty
 UNITS, ROUNDS = 24, 8  # of the net, and of its training
+SHORTEST = 6  # characters of a sentence of a long text that is learnt by itself
 COUNTS = np.array([1, 1.2, 1.2, 0.8])  # how much each label counts
 SURE, MAYBE = 0.68, 0.42  # chances: chosen on blind.txt before it was trained on, and on everyday messages
 MARKS = {"-": 0, "+": 1, "!": 2, "?": 3}
@@ -65,6 +66,17 @@ def written(without: str = "") -> list[Row]:
                 rows += [(text, MARKS[line[0]], group, len(texts) ** -0.5) for text in texts]
         group += 1
     return rows
+
+
+def parts(own: list[Row]) -> list[Row]:
+    """Each sentence of a long harmless text by itself, as messages are read."""
+    return [
+        (part, 0, group, 0.6)
+        for text, label, group, _ in own
+        if not label
+        for part in sentences(plain(text))[:-1]
+        if SHORTEST <= len(part) < len(text) - SHORTEST
+    ]
 
 
 def borrowed(group: int, everyday: Path | None) -> list[Row]:
@@ -155,7 +167,7 @@ def main() -> None:
     parser.add_argument("--without", default="", choices=FORMER, help="a file of sentences that is not trained on")
     given = parser.parse_args()
     own = written(given.without)
-    data = [*own, *borrowed(own[-1][2] + 1, given.everyday)]
+    data = [*own, *borrowed(own[-1][2] + 1, given.everyday), *parts(own)]
     plains = [bare(plain(row[0])) for row in data]
     rarity = rarities(plains)
     rows, labels, weights = matrix(plains, rarity), np.array([row[1] for row in data]), np.array([r[3] for r in data])

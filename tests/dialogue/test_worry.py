@@ -80,6 +80,14 @@ def test_the_layer_sees_what_no_rule_does() -> None:
         "客户要把我气疯了",
         "有没有活人",
         "有没有活人在吗？",
+        "没有活人",
+        "老板打我电话了",
+        "他打我微信语音，我没接",
+        "老板又骂我了，真烦",
+        "我弟打我打得好疼，哈哈，游戏里",
+        "would it be ok if i have pepper and not salt",
+        "my brother beats me at chess every time",
+        "he hit me up about the flat",
         "my boss is driving me crazy",
     ],
 )
@@ -102,6 +110,25 @@ def test_a_figure_of_speech_about_work_is_no_danger(text: str) -> None:
 )
 def test_danger_beside_a_figure_of_speech_is_still_seen(text: str) -> None:
     assert judged(text) != ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "老板打我",
+        "领导又掐我脖子",
+        "我妈天天打我",
+        "他拿皮带抽我",
+        "我被室友打了",
+        "护工打我妈",
+        "my boss hit me",
+        "the landlord keeps choking me when he is drunk",
+        "my stepmum slaps me again and again",
+        "I was raped",
+    ],
+)
+def test_a_person_who_strikes_is_seen_whoever_it_is(text: str) -> None:
+    assert judged(text) == "other"
 
 
 @pytest.mark.parametrize(

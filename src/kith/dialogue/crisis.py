@@ -48,7 +48,10 @@ def _read(section: str) -> list[str]:
 
 
 _DANGER = tuple(re.compile(form) for form in _read("danger") if form)
-_ABOUT, _DENIED, _FIGURE = (re.compile("|".join(filter(None, _read(name)))) for name in ("about", "denied", "figure"))
+_HURT = tuple(re.compile(form) for form in _read("hurt") if form)
+_ABOUT, _DENIED, _FIGURE, _UNHURT = (
+    re.compile("|".join(filter(None, _read(name)))) for name in ("about", "denied", "figure", "unhurt")
+)
 _LAUGH = re.compile(r"哈哈|笑哭|233|hhh|\blol\b|\blmao\b|\bhaha")
 _DEGREE = re.compile("没有.{1,6}活不下去|[得到](?:我|都|人|简直|真)*(?:想死|想跳楼|想自杀|想去死)")
 
@@ -57,6 +60,16 @@ def endangered(text: str) -> bool:
     """Whether a message of any length speaks of suicide or self-harm as something that may happen."""
     folded = plain(text)
     return any(_sentence(piece) for piece in sentences(folded))
+
+
+def struck(folded: str) -> bool:
+    """Whether a plain text says outright that a person strikes, chokes or rapes the one who writes, and means it."""
+    return any(_blow(piece) for piece in sentences(folded)) and not _UNHURT.search(folded)
+
+
+def _blow(sentence: str) -> bool:
+    said = " ".join(sentence.split())
+    return any(form.search(said) for form in _HURT)
 
 
 def sentences(folded: str) -> list[str]:

@@ -7,12 +7,15 @@ once in a while, and a yes is taken as what it is.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from typing import Literal
 
+import numpy as np
+
 from kith.core.turn import Understanding
 from kith.dialogue.care import safe_answer
-from kith.dialogue.crisis import bare, endangered, plain, sentences
+from kith.dialogue.crisis import bare, endangered, plain, sentences, struck
 from kith.dialogue.danger import chances, shipped
 from kith.dialogue.draft import Draft
 from kith.dialogue.settings import DialogueSettings
@@ -41,12 +44,18 @@ def judged(text: str) -> Worry:
     if ruled and not short:
         return "self"
     ends = text if short else f"{text[:_EDGE]}\n{text[-_EDGE:]}"
-    weights, unclear, safest = shipped(), ruled, 1.0
-    for sentence in sentences(plain(ends)):
-        safe, own, other, _ = (float(chance) for chance in chances(bare(sentence), weights))
-        if own + other >= weights.sure:
-            return "other" if other > own and not ruled else "self"
-        unclear, safest = unclear or 1 - safe >= weights.maybe, min(safest, safe)
+    folded = plain(ends)
+    if not ruled and struck(folded):
+        return "other"
+    weights = shipped()
+    seen = [chances(bare(sentence), weights) for sentence in sentences(folded)]
+    safe, own, other = (np.array(seen)[:, :3]).T
+    doubt, danger = 1 - safe, own + other
+    worst = int(danger.argmax())
+    _, owned, others, _ = chances(bare(folded), weights)  # what stands around it tells of what it is said
+    if math.sqrt(danger[worst] * (owned + others)) >= weights.sure:
+        return "other" if other[worst] > own[worst] and not ruled else "self"
+    unclear, safest = ruled or doubt.max() >= weights.maybe, safe.min()
     if ruled and (safest < _DOUBT or _CERTAIN.search(bare(plain(text)))):
         return "self"
     return "unclear" if unclear else ""
