@@ -24,12 +24,12 @@ from kith.core.message import Audio, Envelope, File, Image, Media, Message, Part
 from kith.core.people import Parcel
 from kith.runtime.blobs import Blobs
 from kith.runtime.locale import tr
+from kith.runtime.tongue import spoken
 
 PENDING = "at:"  # in front of the platform's own name of bytes that are not here yet, in place of their hash
 KINDS = ("image", "audio", "file")
 _CAP = 20 * 1024 * 1024
 _LARGEST = 1 << 30
-_HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _taken(part: Image | Audio | File, limits: Limits) -> bool:
 
 def tongue(text: str) -> str:
     """The language of a text as far as a notice needs it; empty for the house's own."""
-    return "zh" if _HAN.search(text) else "en" if text.strip() else ""
+    return spoken(text, "en" if text.strip() else "")
 
 
 def shown(size: int) -> str:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from kith.runtime.script import simplified
+from kith.runtime.tongue import spoken
 
 _HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_WORDS = re.compile(r"[a-z]+(?:['’][a-z]+)*", re.IGNORECASE)
 _CHINESE = re.compile(f"[{_HAN}]")
 _BETWEEN = re.compile(f"(?<=[{_HAN}]) | (?=[{_HAN}])")
 _APOSTROPHE = "'’‘ʼ`´"
@@ -110,12 +110,8 @@ def _spaced(parts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
 
 
 def language(text: str, default: str = "en") -> str:
-    """``zh`` or ``en``, by the share of Chinese characters against Latin words; `default` when there are neither."""
-    chinese = len(_CHINESE.findall(text))
-    words = len(_WORDS.findall(text))
-    if not chinese and not words:
-        return default
-    return "zh" if chinese >= words else "en"
+    """``zh`` or ``en``, see `kith.runtime.tongue`; `default` where there are neither Chinese nor Latin letters."""
+    return spoken(text, default)
 
 
 @lru_cache(maxsize=8192)

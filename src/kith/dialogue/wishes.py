@@ -9,6 +9,7 @@ from typing import Literal
 
 from kith.core.turn import Entity
 from kith.dialogue.entities import extract
+from kith.dialogue.normal import language
 from kith.dialogue.numerals import number
 from kith.dialogue.schedule import Rule, following
 
@@ -148,7 +149,7 @@ def timed(text: str, wish: str, now: float, zone: tzinfo | None) -> Wish | None:
     rest, rule = _rule(said, now, zone) if len(said) <= _SHORT else (said, None)
     if rule is None or _more(rest):
         return None
-    chinese = re.search(r"[\u4e00-\u9fff]", said) is not None
+    chinese = language(said) == "zh"
     found = read_wish(f"{said}{wish}" if chinese else f"{wish} {said}", now, zone)
     return found if found is not None and found.kind == "add" else None
 

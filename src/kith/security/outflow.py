@@ -13,6 +13,7 @@ from functools import cached_property
 from kith.core.message import Envelope
 from kith.runtime.leaks import CONTACTS, MARK, NUMBERS, SECRETS, begins, leaks, open_from, replaced, values
 from kith.runtime.locale import tr
+from kith.runtime.tongue import spoken
 
 LONGEST = 1024
 _BEFORE = 80  # characters that have gone out and decide what the next ones mean
@@ -20,7 +21,6 @@ _CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(co
 _RUN = re.compile(r"[A-Za-z0-9_\-+/=.]*")
 _STEP, _SEEN, _PATIENCE, _SUSPECT = 48, 300, 240, 0.25  # characters; a score
 _ENDS = tuple(".!?。！？")
-_HAN = re.compile("[\u3400-\u9fff]")
 Watch = Callable[[str], tuple[str, float]]
 """Judges a text that goes out: its category, empty for a harmless one, and how sure that is."""
 Known = Callable[[], Collection[str]]
@@ -83,7 +83,7 @@ class Outflow:
         category, score = self._watch(self._read)
         if category and self._cut:
             self._over = True
-            language = "zh" if _HAN.search(self._read) else "en"
+            language = spoken(self._read, "en")
             return "\n" + tr("security.withheld", language)
         if self._cut and score > _SUSPECT and not last and len(waiting) < _PATIENCE:
             self._wait = waiting
