@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kith.dialogue.descent import Row, descend, judge, softmax
-from kith.dialogue.features import NOTION, marks
+from kith.dialogue.features import NOTION, PAIR, marks
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -42,10 +42,12 @@ _MANY = 4096  # rows from which weights are found step by step
 _TENTH = 10  # every tenth class is a stranger then
 _COLUMNS = 32768  # features that have weights in closed form, the commonest ones
 _COMMON = 1024  # of these, so many are multiplied as a matrix; the others are in a few texts each
-_ABOUT = 1.5  # how much a notion weighs; chosen by five folds over benchmarks/chinese.yaml
+_PAIR = 0.7  # how much two characters that stand near each other weigh, beside 1 for those that touch; see ADR 041
+_ABOUT, _FADING = 1.5, 4.6  # how much a notion weighs at most, and for one phrase of each class: less with its root
 _PENALTY = 0.2  # chosen on validation data, see benchmarks/intents.py
 _PRIOR = np.array([5.5, 2.5, -3.6])  # of the curve: score, margin, constant; fitted on 100 intents of CLINC150
 _OUTSIDE = 0.1  # how much is said out of scope at least, for one thing said in it
+_FEW = 4  # classes below which nothing is left of a flow without a class and its twin
 _STRENGTH = np.array([0.2, 0.2, 2.0])  # how many examples' worth the prior is
 
 
@@ -82,6 +84,8 @@ class Classifier:
         self._sparse = len(ranked) if self._many else min(len(ranked), _COLUMNS)
         self._columns = {feature: rank for rank, feature in enumerate(ranked[: self._sparse])}
         self._idf = {feature: math.log((1 + total) / (1 + counts[feature])) + 1 for feature in ranked}
+        about = min(_ABOUT, _FADING / math.sqrt(total / len(self.labels)))  # what is learnt from many needs no lexicon
+        self._kinds = {NOTION: about, PAIR: _PAIR}
         self._strange = math.log(1 + total) + 1
         self._weight = math.sqrt(weight)
         dense = None if vectors is None else unit(vectors) * np.float32(self._weight)
@@ -104,7 +108,9 @@ class Classifier:
             weights[columns] += values[:, None] * share
         weights = weights if dense is None else np.vstack([weights, dense.T @ shares])
         held[np.arange(len(owner)), owner] = -np.inf  # a class that is left out cannot be guessed
-        return weights, alone, held[owner == self.labels.index("")] if "" in self.labels else held
+        if "" in self.labels:
+            return weights, alone, held[owner == self.labels.index("")]
+        return weights, alone, _without_twins(held, owner)
 
     def _descended(
         self, rows: Sequence[Row], dense: Floats | None, owner: NDArray[Any], penalty: float
@@ -177,7 +183,7 @@ class Classifier:
         for feature, count in bag.items():
             idf = self._idf.get(feature)
             weight = (1 + math.log(count) if count > 1 else 1.0) * (idf or self._strange)
-            weight *= _ABOUT if feature.startswith(NOTION) else 1.0
+            weight *= self._kinds.get(feature[:2], 1.0)
             length += weight * weight
             column = self._columns.get(feature)
             if column is not None:
@@ -252,12 +258,26 @@ def _lower_inverse(lower: Floats) -> Floats:
     return found
 
 
+def _without_twins(held: Doubles, owner: NDArray[Any]) -> Doubles:
+    """Scores of classes that were left out, in which none can be taken for the one that it is taken for most.
+
+    "Louder" without its class is "quieter" to everybody, but what is said out of scope of a flow seldom has a twin in
+    it: with the twins there, the curve learns that near is not enough, and is right in few that it could be sure of.
+    """
+    found = held.copy()
+    for label in range(held.shape[1] if held.shape[1] > _FEW else 0):
+        block = np.flatnonzero(owner == label)
+        taken = np.bincount(held[block].argmax(axis=1), minlength=held.shape[1])
+        found[block, int(taken.argmax())] = -np.inf
+    return found
+
+
 def _calibrate(alone: Doubles, outside: Doubles, owner: NDArray[Any], strange: int, *, even: bool) -> Doubles:
     """The curve from (score, margin, 1) to the chance of being right, by Newton's method from a prior.
 
     `alone` are the scores of each row had it not been seen, `outside` those of strangers. Where there are examples of
-    what is out of scope (the class `strange`), they stand for it; else classes that were left out do, which is harder:
-    a class is often like another one of the same flow. `even`: then each stranger counts for one.
+    what is out of scope (the class `strange`), they stand for it; else classes that were left out do, each counted once
+    where they are as many as the rows (`even`): confidence is that of somebody who says as much out of scope as in it.
     """
     right = alone.argmax(axis=1) == owner
     known = owner != strange

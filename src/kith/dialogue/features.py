@@ -14,7 +14,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-NOTION = "n:"  # how a notion begins; no normalised text of letters has a colon
+NOTION, PAIR = "n:", "p:"  # how a notion begins and a pair; no normalised text of letters has a colon
 _NEAR = 6  # characters between which two still count as a pair
 _HAN = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 
@@ -34,7 +34,9 @@ def marks(text: str) -> dict[str, int]:
     found = [padded[i : i + size] for size in (1, 2) for i in range(len(padded) - size + 1)]
     found += [run for i in range(len(padded) - 2) if not _HAN.search(run := padded[i : i + 3])]
     found += _words([word for word in text.split() if not _HAN.search(word)])
-    near = {f"p:{a}{b}" if a < b else f"p:{b}{a}" for i, a in enumerate(text) for b in text[i + 1 : i + 1 + _NEAR]}
+    near = {
+        f"{PAIR}{a}{b}" if a < b else f"{PAIR}{b}{a}" for i, a in enumerate(text) for b in text[i + 1 : i + 1 + _NEAR]
+    }
     return dict(Counter(found)) | dict.fromkeys(sorted(near | {NOTION + name for name in notions(text)}), 1)
 
 
