@@ -106,8 +106,7 @@ def test_a_name_that_cannot_be_proved_gets_nothing(wanted: Any, authority: Autho
 
 
 def test_an_authority_that_is_away_or_answers_nonsense(wanted: Any, tmp_path: Path, authority: Authority) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as shut:
-        away = f"http://127.0.0.1:{shut.getsockname()[1]}/directory"
+    away = f"http://127.0.0.1:{free_port()}/directory"
     with pytest.raises(Unavailable) as caught:
         obtain(wanted(directory=away), tmp_path, FrozenClock())
     assert caught.value.code == "acme_failed"

@@ -15,6 +15,7 @@ from kith.cli.doctor import doctor
 from kith.core.clock import FrozenClock
 from kith.ops import Advice, Finding, examine, recommend
 from kith.runtime.machine import GIB, Gpu, Machine, measure
+from tests.channels.servers import free_port
 
 MACHINE = Machine(
     "Debian", "x86_64", "A processor", 8, 16 * GIB, 12 * GIB, 512 * 10**9, 200 * 10**9, ("AVX2",)
@@ -23,9 +24,7 @@ MACHINE = Machine(
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def look(home: Path, port: int, machine: Machine = MACHINE, at: float = 1_800_000_000.0) -> dict[str, Finding]:
