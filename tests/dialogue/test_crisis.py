@@ -91,13 +91,13 @@ def test_unseen_words_are_noticed_no_less_than_was_measured() -> None:
     sizes = {name: len(some) for name, some in found.items()}
     assert sizes == {"danger": 150, "worrying": 40, "harmless": 260, "everyday": 150}
     kept = (
-        script["danger"] >= 128,
+        script["danger"] >= 130,
         either["danger"] >= 141,
-        either["worrying"] >= 35,
+        either["worrying"] >= 37,
         script["harmless"] <= 7,
-        either["harmless"] <= 23,
+        either["harmless"] <= 24,
         script["everyday"] <= 1,
-        either["everyday"] <= 2,
+        either["everyday"] <= 1,
     )
     assert all(kept), (script, either)
 
