@@ -31,10 +31,14 @@ def test_evidence_is_found(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     path.write_text(json.dumps([TALK]))
     talks = load(path)
-    assert talks[0].lines["D1:2"] == "Ann (1:56 pm on 8 May, 2023): The rain never stopped"
-    found, shown, whole = asyncio.run(measure(talks, 1))
-    assert found == {"1": (1.0, 1), "2": (1.0, 1)}
-    assert 0 < shown < whole
+    assert talks[0].lines["D1:2"] == ("Ann: The rain never stopped", 1683554160.0 + 20)
+    found, paid, whole = asyncio.run(measure(talks, 30))
+    assert {name: one.found for name, one in found.items()} == {"1": [1.0], "2": [1.0]}
+    assert found["1"].answers == [(0.5, 0.5)]  # "her" was never said
+    assert 0 < paid <= 30 < whole
+    found, paid, _ = asyncio.run(measure(talks, 0))
+    assert found["1"].found == [0.0]
+    assert paid == 0
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xff\xfe", b"{", b"7", b"[7]", b"[{}]", b"[" * 100_000, b'{"a": 1}'])
@@ -49,6 +53,7 @@ def test_the_sample_is_in_the_format_and_most_of_it_is_found(tmp_path: Path) -> 
     path.write_text(json.dumps(sample()))
     talks = load(path)
     assert [len(talk.lines) for talk in talks] == [624] * 4
-    found, shown, whole = asyncio.run(measure(talks, 3))
-    assert sum(share * count for share, count in found.values()) / sum(count for _, count in found.values()) > 0.8
-    assert shown < whole / 100
+    found, paid, whole = asyncio.run(measure(talks, 125))
+    shares = [share for one in found.values() for share in one.found]
+    assert sum(shares) / len(shares) > 0.9
+    assert paid < whole / 100

@@ -7,22 +7,37 @@ oldest turns stay in the database unsearched. Whoever forgets something has the 
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from kith.core.errors import NotFound
 from kith.core.ports import Store
 from kith.core.turn import Turn
-from kith.dialogue.memory.ranks import Index
+from kith.dialogue.memory.patterns import speech
+from kith.dialogue.memory.ranks import Index, words
 
 _DEEP, _PAGE = 20_000, 500  # turns that are read at first, and then at a time
 _MOST = 60_000  # turns in all indexes together
-FOUND = 3  # turns that one message brings up
-_FLOOR, _EXCERPT = 0.2, 220
+FOUND = 8  # turns that one message brings up at most; how many are shown is a matter of tokens
+_FLOOR, _EXCERPT = 0.2, 160
 _ANSWER = 200  # characters of a reply that are searched: it is mostly about what it replies to
+_KEPT = 1000  # characters of a turn that an excerpt is taken from
+_BEST = 200  # turns that are looked at closely
+_AFTER, _REPLY, _SOON = 0.1, 0.8, 1800.0  # what a turn has of the one before it, and of a question, so many seconds ago
+_DATED = 1.3  # who asks when is answered by what names a time
+_ASKED = 4.0  # the weight of the words that were asked for, beside others, in the choice of an excerpt
+
+_WHEN, _TIME = speech("when"), speech("dated")
+_CLAUSE = re.compile(r"[^.!?,;。！？，；\n]+[.!?,;。！？，；\n]*\s*|[.!?,;。！？，；\n]+\s*")
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,7 @@ class _Room:
     def __init__(self) -> None:
         self.last = ""
         self._index, self._texts, self._names = Index(), list[str](), list[str]()
-        self._at = array("d")
+        self._at, self._asks = array("d"), bytearray()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -93,21 +108,61 @@ class _Room:
             known = set(self._names[-len(turns) :])
             for turn in turns:
                 if turn.outcome == "answered" and turn.id not in known:
-                    answer = " ".join(said.text for said in turn.spoke)[:_ANSWER]
-                    text = " / ".join(filter(None, (turn.heard.text, answer)))
-                    self._index.add(text)
-                    self._texts.append(text[:_EXCERPT])
+                    answer = " ".join(said.text for said in turn.spoke)
+                    text = " / ".join(filter(None, (turn.heard.text, answer[:_ANSWER])))
+                    self._index.add(f"{text} {_dated(turn.at)}")
+                    self._texts.append(text[:_KEPT])
                     self._names.append(turn.id)
                     self._at.append(turn.at)
+                    self._asks.append((answer or turn.heard.text).rstrip().endswith(("?", "？")))
             self.last = turns[-1].id
 
     def search(self, query: str, until: float, now: float, limit: int) -> list[Said]:
         """The turns from before `until` that fit a query, best first."""
         with self._lock:
-            found: list[Said] = []
-            for one in self._index.rate(query, [now - at for at in self._at], lenient=True):
-                if one.score < _FLOOR or len(found) >= limit:
+            rated = self._index.rate(query, [now - at for at in self._at], lenient=True)[:_BEST]
+            scores = {one.index: one.score for one in rated}
+            for one in rated:
+                after = one.index + 1
+                if after < len(self._at) and self._at[after] - self._at[one.index] <= _SOON:
+                    share = _REPLY if self._asks[one.index] else _AFTER
+                    scores[after] = scores.get(after, 0.0) + share * one.score
+            if _WHEN.search(query):
+                scores = {n: score * (_DATED if _TIME.search(self._texts[n]) else 1.0) for n, score in scores.items()}
+            best = sorted((n for n in scores if self._at[n] < until), key=lambda n: (-scores[n], n))[:limit]
+            asked = set(words(query))
+            return [
+                Said(self._names[n], self._excerpt(self._texts[n], asked), self._at[n], min(1.0, scores[n]))
+                for n in best
+                if scores[n] >= _FLOOR
+            ]
+
+    def _excerpt(self, text: str, asked: set[str]) -> str:
+        """Of a long text the clauses in a row that tell most, above all of what was asked for."""
+        if len(text) <= _EXCERPT:
+            return text
+        pieces = _CLAUSE.findall(text)
+        clauses = [piece[at : at + _EXCERPT] for piece in pieces for at in range(0, len(piece), _EXCERPT)]
+        weights = [
+            sum(self._index.weight(word) * (_ASKED if word in asked else 1.0) for word in set(words(clause)))
+            for clause in clauses
+        ]
+        best, chosen = -1.0, ""
+        for first in range(len(clauses)):
+            shown, weight = "", 0.0
+            for clause, more in zip(clauses[first:], weights[first:], strict=True):
+                if len(shown) + len(clause) > _EXCERPT:
                     break
-                if self._at[one.index] < until:
-                    found.append(Said(self._names[one.index], self._texts[one.index], self._at[one.index], one.score))
-            return found
+                shown, weight = shown + clause, weight + more
+            if weight > best:
+                best, chosen = weight, shown
+        return chosen.strip()
+
+
+def _dated(at: float) -> str:
+    """The words for the day on which something was said: people ask for what was in May."""
+    try:
+        day = datetime.fromtimestamp(at, UTC)
+    except (OverflowError, OSError, ValueError):
+        return ""
+    return f"{_MONTHS[day.month - 1]} {day.year} {day.month}月"

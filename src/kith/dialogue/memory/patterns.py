@@ -1,9 +1,10 @@
-"""The patterns of ``rules.toml``, compiled once."""
+"""The patterns of ``rules.toml``, compiled once, and the kinships of ``synonyms.txt``."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,14 @@ def asked() -> tuple[tuple[str, re.Pattern[str]], ...]:
 def vocabulary(name: str) -> frozenset[str]:
     """A list of words."""
     return frozenset(str(_file()["words"][name]).split())
+
+
+def kinships() -> Iterator[tuple[str, list[str], bool]]:
+    """What is asked with, what it may have been told with, and whether that holds the other way too."""
+    for line in (Path(__file__).parent / "synonyms.txt").read_text("utf-8").splitlines():
+        asked, sign, told = line.partition(" = " if " = " in line else " > ")
+        if sign and not line.startswith("#"):
+            yield asked, told.split(), sign == " = "
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

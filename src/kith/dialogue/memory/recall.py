@@ -60,7 +60,19 @@ async def bring(memory: Memory, where: Where, moment: Moment, room: int, count: 
     passages = await _facts(memory, about, moment)
     rooms = await _rooms(memory, where)
     found = await memory.past.search(rooms, moment.query, moment.until, memory.clock.now())
-    return Known(profile, summary, (*passages, *(_said(one, moment.locale) for one in found)))
+    said = [passage_of(one, moment.locale) for one in found]
+    return Known(profile, summary, (*passages, *await within(said, settings.recall_tokens, count)))
+
+
+async def within(passages: Sequence[Passage], room: int, count: Count) -> list[Passage]:
+    """The passages that fit into so many tokens together, the first ones first; a longer one gives way to a shorter."""
+    kept: list[Passage] = []
+    for passage in passages:
+        cost = await count(f"{passage.source}: {passage.text}")
+        if cost <= room:
+            kept.append(passage)
+            room -= cost
+    return kept
 
 
 async def _fitting(memory: Memory, facts: Sequence[Fact], room: int, locale: str, count: Count) -> str:
@@ -86,7 +98,8 @@ async def _facts(memory: Memory, facts: Sequence[Fact], moment: Moment) -> list[
     return [Passage(texts[index], source[index], scores[index]) for index in best]
 
 
-def _said(one: Said, locale: str) -> Passage:
+def passage_of(one: Said, locale: str) -> Passage:
+    """What was said, as a passage with its day."""
     return Passage(one.text, tr("memory.said", locale, date=day(one.at)), one.score)
 
 

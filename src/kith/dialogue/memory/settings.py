@@ -21,4 +21,7 @@ class MemorySettings(Section):
     summary_tokens: int = Field(
         default=160, ge=0, le=2000, description="Tokens of the summary of what left the window, at most."
     )
+    recall_tokens: int = Field(
+        default=250, ge=0, le=4000, description="Tokens of what was said long ago that one message brings up, at most."
+    )
     facts: int = Field(default=1000, ge=10, le=100_000, description="Facts that are kept of one person, at most.")
