@@ -31,6 +31,7 @@ from tests.channels.rig import Stage, household, play, until, up
 from tests.channels.servers import Server, matrix_server
 
 pytestmark = pytest.mark.server
+KITH = "@kith:home.test"
 
 
 @pytest.fixture(scope="module")
@@ -55,40 +56,113 @@ async def nobody(envelope: Any) -> Accepted:
     raise AssertionError
 
 
+class Counter:
+    """A server that knows logins alone; `asked` are the devices that logged in, `ended` what it says of a session."""
+
+    def __init__(self) -> None:
+        self.asked = list[str]()
+        self.ended: dict[str, Any] | None = None
+        self.status, self.device = 401, ""
+
+    async def login(self, request: web.Request) -> web.Response:
+        self.asked.append((await request.json())["device_id"])
+        self.ended = None
+        return web.json_response({"user_id": "@kith:home.test", "access_token": "t", "device_id": self.asked[-1]})
+
+    async def whoami(self, _: web.Request) -> web.Response:
+        if self.ended is not None:
+            return web.json_response(self.ended, status=self.status)
+        return web.json_response({"user_id": "@kith:home.test", **({"device_id": self.device} if self.device else {})})
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/_matrix/client/{version}/login", self.login)
+        app.router.add_get("/_matrix/client/{version}/account/whoami", self.whoami)
+        return app
+
+
+async def opened(url: str, shelf: Kit, password: str = "secret") -> str:
+    """The device as which a session is taken up."""
+    wire = Wire(MatrixSettings(homeserver=url, user="@kith:home.test", password=SecretStr(password)), shelf)
+    try:
+        await wire.open()
+        assert wire._client.olm.account.identity_keys
+        return str(wire._client.device_id)
+    finally:
+        await wire.close()
+
+
 def test_a_device_whose_keys_are_lost_is_not_taken_up_again(home: Path) -> None:
-    """Against a server that knows logins alone: each device with other keys has another name."""
-    asked = list[str]()
-
-    async def login(request: web.Request) -> web.Response:
-        asked.append((await request.json())["device_id"])
-        return web.json_response({"user_id": "@kith:home.test", "access_token": "t", "device_id": asked[-1]})
-
-    async def whoami(_: web.Request) -> web.Response:
-        return web.json_response({"user_id": "@kith:home.test"})
+    """Each device with other keys has another name."""
 
     async def story() -> None:
-        app = web.Application()
-        app.router.add_post("/_matrix/client/{version}/login", login)
-        app.router.add_get("/_matrix/client/{version}/account/whoami", whoami)
-        own = kit()
-        async with listening(app) as url:
-
-            async def opened(shelf: Kit) -> str:
-                given = MatrixSettings(homeserver=url, user="@kith:home.test", password=SecretStr("secret"))
-                wire = Wire(given, shelf)
-                await wire.open()
-                device = str(wire._client.device_id)
-                assert wire._client.olm.account.identity_keys
-                await wire.close()
-                return device
-
-            first = await opened(own)
-            assert first == await opened(own) and asked == [first] and first.startswith("KITH_")
+        counter, own = Counter(), kit()
+        asked = counter.asked
+        async with listening(counter.app()) as url:
+            first = await opened(url, own)
+            assert first == await opened(url, own) and asked == [first] and first.startswith("KITH_")
             for store in (home / "channels" / "matrix" / "local").iterdir():
                 store.unlink()
-            second = await opened(own)
-            assert second == await opened(own) and asked == [first, second] and first != second
-            assert await opened(kit()) == asked[2] and len({*asked}) == 3  # the secret was lost
+            second = await opened(url, own)
+            assert second == await opened(url, own) and asked == [first, second] and first != second
+            assert await opened(url, kit()) == asked[2] and len({*asked}) == 3  # the secret was lost
+
+    asyncio.run(story())
+
+
+def test_a_device_that_the_server_deleted_is_followed_by_a_new_one() -> None:
+    gone = {"errcode": "M_UNKNOWN_TOKEN", "error": "Unrecognised access token"}
+
+    async def story() -> None:
+        counter, own = Counter(), kit()
+        async with listening(counter.app()) as url:
+            first = await opened(url, own)
+            counter.ended = {**gone, "soft_logout": True}
+            assert await opened(url, own) == first and counter.asked == [first, first]  # only its session had ended
+            counter.ended, counter.status = {"errcode": "M_UNKNOWN", "error": "Internal server error"}, 500
+            with pytest.raises(Unavailable):
+                await opened(url, own)
+            counter.ended, counter.status = gone, 401
+            with pytest.raises(Refused, match="no password") as caught:
+                await opened(url, own, password="")
+            assert caught.value.hint and len(counter.asked) == 2
+            second = await opened(url, own)
+            assert second != first and counter.asked == [first, first, second]
+            counter.device = "SOMEBODY"  # what we hold is the session of another device
+            assert await opened(url, own) not in (first, second)
+
+    asyncio.run(story())
+
+
+def test_a_deleted_device_is_replaced_while_people_talk(server: Server, tmp_path: Path) -> None:
+    """Deleted in another client while Kith runs; what is said afterwards is read and answered, encrypted."""
+    import nio
+
+    async def story() -> None:
+        given = matrix_settings(server.port, device="GONE")
+        async with household(tmp_path, "matrix", given) as (home, echo):
+            keeper = home.manager._keepers["matrix"]
+            cat = MatrixPerson("cat", tmp_path)
+            await cat.open(server, encrypted=True)
+            await cat.joined()
+            await cat.say("before")
+            await until(lambda: "re before" in cat.heard)
+            old = str(keeper.channel._wire._client.device_id)  # pyright: ignore
+            other = nio.AsyncClient(f"http://127.0.0.1:{server.port}", "@kith:home.test", "OTHER")
+            await other.login("secret")
+            proof = {"type": "m.login.password", "password": "secret", "user": "@kith:home.test"}
+            await other.delete_devices([old])
+            told = await other.delete_devices([old], proof)
+            await other.close()
+            assert isinstance(told, nio.DeleteDevicesResponse), told
+            await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
+            new = str(keeper.channel._wire._client.device_id)  # pyright: ignore
+            assert new != old and new.startswith("GONE_")
+            await until(lambda: new in {one.id for one in cat.client.device_store.active_user_devices(KITH)})
+            await cat.say("after")
+            await until(lambda: "re after" in cat.heard)
+            assert [text for texts in echo.heard.values() for text in texts] == ["before", "after"]
+            await cat.close()
 
     asyncio.run(story())
 

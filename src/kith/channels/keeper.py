@@ -243,7 +243,7 @@ class Keeper:
         except (Unavailable, TimeoutError) as error:
             self.watch.note = error.message if isinstance(error, Unavailable) else "the platform did not answer"
         except KithError as error:
-            self._report("failed", str(error))
+            self._report("failed", f"{error.message}: {error.hint}" if error.hint else error.message)
             await self._take_down()
             return False
         except asyncio.CancelledError:
@@ -281,7 +281,7 @@ class Keeper:
             return
         self.watch.errors += 1
         _log.warning("channel cannot send", channel=self.name, reason=why)
-        self._report("degraded", f"it hears, but cannot send: {why}")
+        self._report("degraded", f"cannot send: {why}")
 
     async def _watched(self) -> None:
         """Until the channel is lost, with an eye on its way out."""

@@ -345,7 +345,7 @@ class ChannelManager:
                 async with asyncio.timeout(_TRY):
                     await cast("Reaching", keeper.channel).reach()
             except TimeoutError:
-                raise Unavailable(f"{keeper.name} hears, but cannot send: it did not answer in {_TRY:.0f} s") from None
+                raise Unavailable(f"{keeper.name} cannot send: it did not answer in {_TRY:.0f} s") from None
             keeper.answered()
 
     @staticmethod

@@ -10,7 +10,8 @@ import importlib
 import logging
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from kith.channels.kit import Kit
 from kith.channels.matrix.settings import MatrixSettings
@@ -25,6 +26,7 @@ _POLL = 20.0
 _TIMELINE = 1000  # servers give less at once (synapse: 100), and say so
 _PAGE = 100
 _SESSION = "matrix_session"
+_ENDED = ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN")
 _HOPELESS = ("M_FORBIDDEN", "M_USER_DEACTIVATED", "M_INVALID_USERNAME")
 
 
@@ -36,44 +38,84 @@ class Wire:
         self._client: Any = None
 
     async def open(self) -> None:
-        """Take up the session that is kept, or log in. Raises `Unavailable`, `Refused` for a wrong password."""
-        nio: Any = importlib.import_module("nio")
-        store: Any = importlib.import_module("nio.store")
+        """Take up the session that is kept, or log in; as a new device where the kept one is gone, here or there.
+
+        Raises `Unavailable`, `Refused` for a wrong password, or without one for a session that the server ended.
+        """
+        importlib.import_module("nio")
         logging.getLogger("nio").setLevel(logging.CRITICAL)  # it writes contents into its warnings
         given, key = self._settings, f"{self._settings.user}/{self._settings.device}"
-        kept = dict(await self._kit.records.get(_SESSION, key) or {})
+        kept = {name: str(value) for name, value in (await self._kit.records.get(_SESSION, key) or {}).items()}
         folder = home() / "channels" / "matrix" / given.account
         await asyncio.to_thread(private_folder, folder)
-        device = str(kept.get("device") or given.device)
+        device = kept.get("device") or given.device
         if not kept.get("secret") or (kept["token"] and not (folder / f"{given.user}_{device}.db").exists()):
             known = bool(kept) or any(one.name.startswith(f"{given.user}_") for one in folder.iterdir())
-            kept = await self._anew(key, lost=known)
-            device = str(kept["device"])
+            kept = await self._anew(key, "its keys are lost" if known else "")
+        client = self._client = self._made(kept, folder)
+        if kept["token"]:
+            client.restore_login(given.user, client.device_id, kept["token"])
+            match await self._standing(client):
+                case "good":
+                    return
+                case "gone":
+                    self._password()
+                    await self.close()
+                    kept = await self._anew(key, "the server has deleted it")
+                    client = self._client = self._made(kept, folder)
+                case "ended":
+                    client.access_token = ""
+        await self._log_in(client, key, kept)
+
+    def _made(self, kept: Mapping[str, str], folder: Path) -> Any:
+        """A client for the device whose session is kept."""
+        nio: Any = importlib.import_module("nio")
+        store: Any = importlib.import_module("nio.store")
         config = nio.AsyncClientConfig(
-            store=store.SqliteStore, encryption_enabled=True, pickle_key=str(kept["secret"]),
+            store=store.SqliteStore, encryption_enabled=True, pickle_key=kept["secret"],
             store_sync_tokens=False, max_limit_exceeded=0, max_timeouts=0, request_timeout=_REQUEST,
         )  # fmt: skip
-        client = self._client = nio.AsyncClient(
-            given.homeserver, given.user, device_id=device, store_path=str(folder), config=config
-        )
-        if kept["token"]:
-            client.restore_login(given.user, device, str(kept["token"]))
-            if not isinstance(await self._ask(client.whoami()), nio.WhoamiError):
-                return
-            client.access_token = ""
-        answer = await self._ask(client.login(given.password.get_secret_value(), device_name="Kith"))
+        device = kept.get("device") or self._settings.device
+        given = self._settings
+        return nio.AsyncClient(given.homeserver, given.user, device_id=device, store_path=str(folder), config=config)
+
+    async def _standing(self, client: Any) -> Literal["good", "ended", "gone"]:
+        """What the server knows of the session. One that it ended softly is logged in to again as the same device;
+        otherwise the device went with it, and the keys that it had uploaded (client-server API, "Soft logout"). Raises
+        `Unavailable` where the server does not say."""
+        nio: Any = importlib.import_module("nio")
+        answer = await self._ask(client.whoami())
+        if not isinstance(answer, nio.WhoamiError):
+            return "good" if answer.device_id in (None, client.device_id) else "gone"
+        if str(answer.status_code) not in _ENDED:
+            raise self._no(answer, "the session")
+        return "ended" if answer.soft_logout else "gone"
+
+    async def _log_in(self, client: Any, key: str, kept: Mapping[str, str]) -> None:
+        nio: Any = importlib.import_module("nio")
+        answer = await self._ask(client.login(self._password(), device_name="Kith"))
         if isinstance(answer, nio.LoginError):
             raise self._no(answer, "the login")
         await self._kit.records.put(_SESSION, key, {**kept, "token": client.access_token})
 
-    async def _anew(self, key: str, *, lost: bool) -> dict[str, str]:
-        """A session of a device that never was: the server gives away the one-time keys of an earlier one of the same
-        name, and what others sealed with them could not be read by one that has lost their secret halves."""
+    def _password(self) -> str:
+        """Raises `Refused` without one."""
+        if not (found := self._settings.password.get_secret_value()):
+            raise Refused(
+                "the Matrix server does not know Kith's session (any more), and there is no password to log in with",
+                hint="set channels.matrix.password",
+            )
+        return found
+
+    async def _anew(self, key: str, why: str) -> dict[str, str]:
+        """A session of a device that never was, `why` if in the place of another: the server gives away the one-time
+        keys of an earlier one of the same name, and what others sealed with them could not be read by one that has
+        lost their secret halves; nor are keys uploaded again that were uploaded once."""
         device = f"{self._settings.device}_{secrets.token_hex(3).upper()}"
         kept = {"secret": secrets.token_urlsafe(32), "token": "", "device": device}
         await self._kit.records.put(_SESSION, key, kept)
-        if lost:
-            _log.warning("the keys of the Matrix device are lost: a new one takes its place", device=device)
+        if why:
+            _log.warning("a new Matrix device takes the place of one", device=device, why=why)
         else:
             _log.info("a new Matrix device", device=device)
         return kept
