@@ -254,3 +254,24 @@ def test_what_waits_behind_the_wish_goes_along() -> None:
         assert [parcel.thread for parcel in out] == ["", "", HOME, HOME]
 
     play(scene, script)
+
+
+@pytest.mark.parametrize("kind", ["group", "direct"])
+def test_a_place_where_others_come_in_is_on_its_own_again(kind: str) -> None:
+    """A platform's room of two can become a room of three."""
+
+    async def scene(house: House) -> None:
+        await linked(house)
+        assert (await say(house, far(2, "continue here"))).thread == ""
+        assert (await say(house, far(3, "so what is it called, tell me in verse"))).thread == HOME
+        room = {"kind": kind, "mentioned": True}
+        asked = await say(house, far(4, "what do we talk about, tell me", sender="bob@far", **room))
+        assert (asked.thread, asked.target) == ("", "d")
+        assert "Wind" not in shown(house) and "in verse" not in shown(house)
+        again = await say(house, far(5, "and what of the rest, tell me", **room))
+        assert again.thread == "" and "Wind" not in shown(house)
+        assert "in verse" not in [turn.heard.text for turn in await house.storage.store.turns(FAR)]
+        assert (await say(house, heard(4, "and now in prose, please, at length"))).thread == ""
+        assert "Wind" in shown(house)
+
+    play(scene, says("word"))

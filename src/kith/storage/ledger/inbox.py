@@ -13,7 +13,7 @@ from kith.core.turn import Accepted, Claim, Dead, Done, Later
 from kith.runtime.telemetry import span
 from kith.storage.ledger.desk import INBOX, OUTBOX, SLACK, Desk, guarded, held, lease, lost, release, wait
 from kith.storage.ledger.steps import Op, Row, sql
-from kith.storage.ledger.threads import current, go, place
+from kith.storage.ledger.threads import current, face, go, part, place
 
 _BEHIND = 20  # messages behind a claimed one that its worker is told of
 _RECOUNT = 1.0  # seconds between two counts of a full inbox, which another process may have emptied
@@ -90,17 +90,22 @@ def _waiting() -> Op[int]:
 
 
 def _accept(desk: Desk, new: str, mark: bytes, envelope: Envelope, body: bytes) -> Op[Accepted]:
-    now = desk.clock.now()
-    rows = yield sql(
+    now, at = desk.clock.now(), place(envelope)
+    if envelope.kind != "direct":
+        yield from part(at)
+    rows = yield sql(  # in one statement with what `belonging` asks
         """INSERT INTO inbox (id, mark, conversation, envelope, state, at, age) VALUES ($1, $2,
-        COALESCE((SELECT threads.conversation FROM threads WHERE threads.place = $3), $3), $4, 0, $5, $6)
+        COALESCE((SELECT threads.conversation FROM threads
+        JOIN members ON members.conversation = threads.conversation
+        JOIN faces ON faces.person = members.person WHERE threads.place = $3 AND faces.mark = $7), $3), $4, 0, $5, $6)
         ON CONFLICT (mark) DO NOTHING RETURNING seq, conversation""",
         new,
         mark,
-        place(envelope),
+        at,
         body,
         now,
         desk.age(),
+        face(desk, envelope),
     )
     if not rows:
         known = yield sql("SELECT id, conversation FROM inbox WHERE mark = $1", mark)

@@ -15,7 +15,7 @@ from kith.core.turn import Turn
 from kith.storage.ledger.branch import branch
 from kith.storage.ledger.desk import Desk
 from kith.storage.ledger.steps import Op, Row, each, sql
-from kith.storage.ledger.threads import current, place
+from kith.storage.ledger.threads import current, face, part, place
 
 
 class Kept:
@@ -27,11 +27,11 @@ class Kept:
 
     async def resolve(self, envelope: Envelope, conversation: str = "") -> tuple[Person, Conversation]:
         desk = self._desk
-        face = desk.codec.mark("face", envelope.channel, envelope.account, envelope.sender)
-        found = await desk.driver.read(partial(_known, desk, face, envelope, conversation))
+        mark = face(desk, envelope)
+        found = await desk.driver.read(partial(_known, desk, mark, envelope, conversation))
         if found is None:
-            await desk.driver.write(partial(_meet, desk, face, envelope))
-            found = await desk.driver.read(partial(_known, desk, face, envelope, conversation))
+            await desk.driver.write(partial(_meet, desk, mark, envelope))
+            found = await desk.driver.read(partial(_known, desk, mark, envelope, conversation))
         if found is None:
             raise NotFound("this person was removed a moment ago")
         return found
@@ -73,13 +73,13 @@ class Kept:
         return known
 
 
-def _known(desk: Desk, face: bytes, envelope: Envelope, conversation: str) -> Op[tuple[Person, Conversation] | None]:
+def _known(desk: Desk, mark: bytes, envelope: Envelope, conversation: str) -> Op[tuple[Person, Conversation] | None]:
     conversation = conversation or (yield from current(place(envelope)))
     rows = yield sql(
         """SELECT people.body FROM faces JOIN people ON people.id = faces.person
         JOIN members ON members.person = people.id AND members.conversation = $1 WHERE faces.mark = $2""",
         conversation,
-        face,
+        mark,
     )
     if not rows:
         return None
@@ -87,10 +87,10 @@ def _known(desk: Desk, face: bytes, envelope: Envelope, conversation: str) -> Op
     return (desk.codec.unpack(Person, rows[0][0]), found[0]) if found else None
 
 
-def _meet(desk: Desk, face: bytes, envelope: Envelope) -> Op[None]:
+def _meet(desk: Desk, mark: bytes, envelope: Envelope) -> Op[None]:
     first = person = person_id(envelope.channel, envelope.account, envelope.sender)
     conversation = place(envelope)
-    rows = yield sql("SELECT person FROM faces WHERE mark = $1", face)
+    rows = yield sql("SELECT person FROM faces WHERE mark = $1", mark)
     if rows:
         person = str(rows[0][0])
     else:
@@ -103,7 +103,7 @@ def _meet(desk: Desk, face: bytes, envelope: Envelope) -> Op[None]:
         yield sql(
             "INSERT INTO people (id, body) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING", person, desk.codec.pack(made)
         )
-        yield sql("INSERT INTO faces (mark, person) VALUES ($1, $2) ON CONFLICT (mark) DO NOTHING", face, person)
+        yield sql("INSERT INTO faces (mark, person) VALUES ($1, $2) ON CONFLICT (mark) DO NOTHING", mark, person)
     body = {name: getattr(envelope, name) for name in ("channel", "account", "kind")}
     yield sql(
         """INSERT INTO conversations (id, body, state, updated) VALUES ($1, $2, $3, $4)
@@ -119,6 +119,7 @@ def _meet(desk: Desk, face: bytes, envelope: Envelope) -> Op[None]:
         ON CONFLICT (conversation, person) DO NOTHING""",
         [(conversation, one) for one in dict.fromkeys((person, first))],
     )
+    yield from part(conversation)  # whoever is new there is not to hear what was said elsewhere
 
 
 _COLUMNS = "SELECT conversations.id, conversations.body, conversations.state, conversations.updated FROM conversations"

@@ -1,8 +1,9 @@
 """Places that go on with the conversation of another place: one person, several apps, one thread of talk.
 
 A place is the conversation that a platform knows, and has the id of it. Whoever went on elsewhere has a row in the
-table ``threads``; everything that is heard at their place then waits in the lane of that conversation, so that there is
-one turn at a time and in order, whichever app it came from.
+table ``threads``; everything that they say at their place then waits in the lane of that conversation, so that there is
+one turn at a time and in order, whichever app it came from. As soon as anybody else is heard at such a place, or it has
+become a group (a platform's room can), it is on its own again: what was said elsewhere was not said to them.
 """
 
 from __future__ import annotations
@@ -22,10 +23,34 @@ def place(envelope: Envelope) -> str:
     return conversation_id(envelope.channel, envelope.account, envelope.conversation)
 
 
+def face(desk: Desk, envelope: Envelope) -> bytes:
+    """What stands for its sender, as a platform knows them."""
+    return desk.codec.mark("face", envelope.channel, envelope.account, envelope.sender)
+
+
 def current(at: str) -> Op[str]:
     """The conversation that goes on at a place: its own, unless it follows another."""
     rows = yield sql("SELECT conversation FROM threads WHERE place = $1", at)
     return str(rows[0][0]) if rows else at
+
+
+def belonging(desk: Desk, envelope: Envelope) -> Op[str]:
+    """The conversation in which a message is heard: where its place goes on, if its sender alone is there."""
+    at = place(envelope)
+    if envelope.kind != "direct":
+        return at
+    rows = yield sql(
+        """SELECT threads.conversation FROM threads JOIN members ON members.conversation = threads.conversation
+        JOIN faces ON faces.person = members.person WHERE threads.place = $1 AND faces.mark = $2""",
+        at,
+        face(desk, envelope),
+    )
+    return str(rows[0][0]) if rows else at
+
+
+def part(at: str) -> Op[None]:
+    """From now on a place goes on with no other, and no other with it."""
+    yield sql("DELETE FROM threads WHERE place = $1 OR conversation = $1", at)
 
 
 def go(desk: Desk, claim: Claim, head: int, goal: str, person: str) -> Op[None]:
@@ -38,7 +63,7 @@ def go(desk: Desk, claim: Claim, head: int, goal: str, person: str) -> Op[None]:
     detail = {} if goal == here else {"goal": goal}
     yield from append(desk, Act(name, person, here, f"channel:{claim.envelope.channel}", detail=detail))
     if goal == here:
-        yield sql("DELETE FROM threads WHERE place = $1 OR conversation = $1", here)
+        yield from part(here)
     else:
         yield sql(
             """INSERT INTO threads (place, conversation) VALUES ($1, $2)
@@ -72,14 +97,11 @@ def _strayed(desk: Desk, conversation: str, head: int) -> Op[dict[str, list[int]
         head,
     )
     found: dict[str, list[int]] = {}
-    known: dict[str, str] = {}
     for seq, body in waiting:
         try:
-            at = place(desk.codec.unpack(Envelope, body))
+            envelope = desk.codec.unpack(Envelope, body)
         except KithError:  # it is told where it lies
             continue
-        if at not in known:
-            known[at] = yield from current(at)
-        if known[at] != conversation:
-            found.setdefault(known[at], []).append(int(seq))
+        if (where := (yield from belonging(desk, envelope))) != conversation:
+            found.setdefault(where, []).append(int(seq))
     return found
