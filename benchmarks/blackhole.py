@@ -79,9 +79,9 @@ async def through(home: House, scene: Stage, hole: Hole) -> None:
     keeper, (person, *_), name = home.manager._keepers[scene.name], scene.people, scene.name  # noqa: SLF001
     try:
         await up(home, name)
-        saying = asyncio.ensure_future(person.say("before"))
-        await until(lambda: "re before" in person.heard, 60)
-        await saying
+        if hasattr(person, "joined"):
+            await person.joined()
+        await _greeted(person)
         began, before = time.monotonic(), keeper.watch.restarts
         for proxy in hole.proxies:
             proxy.blackhole()
@@ -102,6 +102,16 @@ async def through(home: House, scene: Stage, hole: Hole) -> None:
         await asyncio.gather(saying, return_exceptions=True)
     except (TimeoutError, AssertionError, OSError) as error:
         hole.trouble = f"{type(error).__name__} {error}".strip()
+
+
+async def _greeted(person: Any) -> None:
+    """Until they have been answered. What was sealed before they had a session with our device is read by nobody: then
+    they say it again."""
+    async with asyncio.timeout(120):
+        while "re before" not in person.heard:
+            await person.say("before")
+            with contextlib.suppress(TimeoutError):
+                await until(lambda: "re before" in person.heard, 20)
 
 
 async def terminal(folder: Path, hole: Hole) -> None:
