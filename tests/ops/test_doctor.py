@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from kith.cli.doctor import doctor
 from kith.core.clock import FrozenClock
+from kith.core.errors import Unavailable
 from kith.ops import Advice, Finding, examine, recommend
 from kith.runtime.machine import GIB, Gpu, Machine, measure
 from tests.channels.servers import free_port
@@ -181,3 +182,38 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int)
     for locale, word in (("en", "Memory"), ("zh", "内存")):
         monkeypatch.setenv("KITH_LANG", locale)
         assert word in CliRunner().invoke(doctor, ["--port", str(port)]).output
+
+
+def test_channels_of_the_running_server_that_cannot_send_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the server itself says; nothing is said of what is off, nor where no server runs."""
+    rows: list[dict[str, object]] = [
+        {"name": "web", "configured": True, "state": "ready", "note": ""},
+        {"name": "irc", "configured": True, "state": "stopped", "note": ""},
+        {"name": "slack", "configured": True, "state": "degraded", "note": "cannot send: the platform is away"},
+        {"name": "xmpp", "configured": False, "state": "failed", "note": "never mind"},
+    ]
+
+    class Running:
+        async def call(self, method: str, path: str) -> dict[str, object]:
+            assert (method, path) == ("GET", "/api/channels")
+            if not rows:
+                raise Unavailable("it is busy")
+            return {"channels": rows}
+
+    async def found() -> Running:
+        return Running()
+
+    def told() -> list[tuple[str, str]]:
+        checks = json.loads(CliRunner().invoke(doctor, ["--json"]).stdout)["checks"]
+        return [(one["status"], one["text"]) for one in checks if one["check"] == "channels"]
+
+    monkeypatch.setenv("KITH_HOME", str(tmp_path))
+    assert told() == []
+    monkeypatch.setattr("kith.cli.doctor.find_server", found)
+    assert told() == [("warn", "slack: cannot send: the platform is away")]
+    del rows[2]
+    assert told() == [("ok", "1 connected")]
+    rows.clear()
+    assert told() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, cast
 
 import click
 
+from kith.cli.server import find_server
+from kith.core.errors import KithError
 from kith.ops import Advice, Finding, examine, recommend
 from kith.ops.exposure import exposed
 from kith.runtime.documents import read_document
@@ -31,7 +34,7 @@ def doctor(as_json: bool, port: int, security: bool, config: Path | None) -> Non
         _risks(risks(load_settings(config), config), as_json=as_json)
         return
     machine = measure(folder)
-    findings = examine(folder, port=port, machine=machine)
+    findings = [*examine(folder, port=port, machine=machine), *asyncio.run(_channels())]
     advice = recommend(machine)
     if as_json:
         click.echo(json.dumps(_data(machine, findings, advice), ensure_ascii=False, indent=2))
@@ -39,6 +42,21 @@ def doctor(as_json: bool, port: int, security: bool, config: Path | None) -> Non
         _show(findings, advice)
     if any(finding.status == "fail" for finding in findings):
         raise click.exceptions.Exit(1)
+
+
+async def _channels() -> list[Finding]:
+    """The channels of the running server that do not hear or cannot send; nothing where none runs, or it is silent."""
+    try:
+        if (server := await find_server()) is None:
+            return []
+        rows = cast("list[dict[str, Any]]", (await server.call("GET", "/api/channels"))["channels"])
+    except KithError:
+        return []
+    on = [row for row in rows if row["configured"] and row["state"] != "stopped"]
+    bad = [row for row in on if row["state"] in ("degraded", "failed")]
+    told = [{"name": row["name"], "note": row["note"] or row["state"]} for row in bad]
+    good = Finding("channels", "ok", "channels_good", {"count": len(on)})
+    return [Finding("channels", "warn", "channel_bad", one) for one in told] or [good] * bool(on)
 
 
 def risks(settings: Settings, config: Path | None = None) -> list[Finding]:
