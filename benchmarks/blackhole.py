@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -244,6 +245,7 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kith-hole-") as name:
         Path(name).chmod(0o755)
+        os.environ["KITH_HOME"] = name  # what channels keep beside the records
         holes = asyncio.run(play(Path(name), names, bounds))
     left += [name for name in names if name not in {hole.name for hole in holes}]
     if given.json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -65,6 +66,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kith-channel-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # some servers change their user
+        os.environ["KITH_HOME"] = name  # what channels keep beside the records
         found = asyncio.run(
             _PLAYS[given.name][0](
                 folder,

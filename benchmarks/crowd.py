@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -281,6 +282,7 @@ def main() -> int:
     for freeze in (0.0, given.freeze):
         with tempfile.TemporaryDirectory(prefix="kith-crowd-") as name:
             Path(name).chmod(0o755)
+            os.environ["KITH_HOME"] = name  # what channels keep beside the records
             found.append(asyncio.run(play(Path(name), given, freeze)))
     calm, storm = found
     figures = rows(calm, storm, given.victim)
