@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Person
 from kith.core.turn import Accepted
+from kith.dialogue import zones
 from kith.dialogue.agenda import Agenda, InitiativeSettings
 from kith.dialogue.diction import clock_there, rhythm
 from kith.dialogue.schedule import Due, Rule, following, latest
@@ -337,6 +338,9 @@ def test_a_person_who_moves_keeps_the_time_of_day() -> None:
         ("set my time zone to pacific time", "America/Los_Angeles"),
         ("我的时区是东京", "Asia/Tokyo"),
         ("我搬到了柏林。", "Europe/Berlin"),
+        ("I moved to California", "America/Los_Angeles"),
+        ("I moved to Texas", "America/Chicago"),
+        ("我搬到了俄罗斯", None),
         ("我搬到了一个小镇", None),
         ("按照计划进行", None),
         ("I moved to tears", None),
@@ -360,6 +364,16 @@ def test_zones_are_asked_for(said: str, zone: str | None) -> None:
         ("东京今天星期几", "东京 Asia/Tokyo"),
         ("美国现在几点", "纽约 America/New_York, 洛杉矶 America/Los_Angeles"),
         ("what time is it in the US?", "New York America/New_York, Los Angeles America/Los_Angeles"),
+        ("加州几点了", "加州 America/Los_Angeles"),
+        ("what time is it in California?", "California America/Los_Angeles"),
+        ("what time is it in são paulo", "são paulo America/Sao_Paulo"),
+        ("what time is it in St. John’s", "St. John’s America/St_Johns"),
+        ("德州现在几点", "休斯顿 America/Chicago, 埃尔帕索 America/Denver"),
+        ("what time is it in Florida", "Miami America/New_York, Pensacola America/Chicago"),
+        ("俄罗斯几点了", "莫斯科 Europe/Moscow, 海参崴 Asia/Vladivostok"),
+        ("what time is it in Georgia", "Atlanta America/New_York, Tbilisi Asia/Tbilisi"),
+        ("乌克兰现在几点", "乌克兰 Europe/Kyiv"),
+        ("四川现在几点", "四川 Asia/Shanghai"),
         ("今天几号", ""),
         ("请问今天星期几", ""),
         ("what time is it", ""),
@@ -377,6 +391,42 @@ def test_the_time_of_another_place_is_asked_for(said: str, wanted: str) -> None:
     assert ", ".join(" ".join(one) for one in asked_there(said)) == wanted
 
 
+STATES = {  # hours from UTC in winter, of most people there; by the Uniform Time Act's boundaries (49 CFR 71)
+    -5: "connecticut delaware florida indiana kentucky maine maryland massachusetts michigan new_hampshire new_jersey "
+    "new_york north_carolina ohio pennsylvania rhode_island south_carolina vermont virginia west_virginia",
+    -6: "alabama arkansas illinois iowa kansas louisiana minnesota mississippi missouri nebraska north_dakota oklahoma "
+    "south_dakota tennessee texas wisconsin",
+    -7: "arizona colorado idaho montana new_mexico utah wyoming",
+    -8: "california nevada oregon washington_state",
+    -9: "alaska",
+    -10: "hawaii",
+}
+
+
+def test_the_states_go_by_their_zones() -> None:
+    winter = datetime(2026, 1, 15, tzinfo=UTC)
+    for hours, names in STATES.items():
+        for name in names.split():
+            (_, there), *others = asked_there(f"what time is it in {name.replace('_', ' ')}")
+            assert winter.astimezone(ZoneInfo(there)).utcoffset() == timedelta(hours=hours), name
+            assert all(ZoneInfo(other).utcoffset(winter) != timedelta(hours=hours) for _, other in others), name
+    assert sum(len(names.split()) for names in STATES.values()) == 49  # and Georgia, which is a country as well
+
+
+def test_every_name_has_one_zone_that_is_there() -> None:
+    text = (Path(zones.__file__).parent / "cities.txt").read_text("utf-8")
+    rows = [line.partition(": ") for line in text.splitlines() if not line.startswith("#")]
+    names: list[str] = []
+    for name, _, places in rows:
+        kind, _, wide_names = name.partition(" ")
+        names += (wide_names if kind in ("mainly", "several") else places).split(", ")
+    assert len(names) == len(set(names))
+    assert all(name == name.casefold().strip() for name in names)
+    known, wide = zones._places()
+    assert all(ZoneInfo(name) for name in set(known.values()))
+    assert all(len({known[city.casefold()] for city in cities}) == 2 for cities in wide.values())
+
+
 def test_the_time_of_another_place_is_told_with_its_day() -> None:
     late = datetime(2026, 11, 21, 20, 5, tzinfo=UTC).timestamp()
     assert clock_there("tokyo", "Asia/Tokyo", late, "en") == "It is 05:05 in Tokyo, Sunday, 22 November."
@@ -392,6 +442,8 @@ def test_in_the_house_small_questions_have_their_answers_without_a_model() -> No
                 ("现在北京几点", "北京现在是"),
                 ("what reminders do I have", "You have no reminders"),
                 ("你有什么提醒", "你没有提醒"),
+                ("what time is it in Russia", "More than one time zone is used there.\nIt is "),
+                ("德州几点了", "那里不止一个时区。\n休斯顿现在是"),
             ),
             1,
         ):

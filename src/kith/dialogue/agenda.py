@@ -206,7 +206,8 @@ class Agenda:
     async def hear(self, text: str, person: Person, envelope: Envelope, turn: str, locale: str) -> str | None:
         """Do what a message wishes of the agenda or asks of a clock, and say so; else None. Harmless to do again."""
         if there := asked_there(text):
-            return "\n".join(clock_there(*one, self._clock.now(), locale) for one in there)
+            told = [clock_there(*one, self._clock.now(), locale) for one in there]
+            return "\n".join(told if len(told) < 2 else [tr("dialogue.agenda.several", locale), *told])
         if (name := zone_wanted(text)) is not None:
             await self._people.change(person.id, {"timezone": name}, Act("person.change", person.id, person.id))
             await self.move(person.id, name)

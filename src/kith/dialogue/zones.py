@@ -18,7 +18,8 @@ _WANTED = re.compile(
 _THERE = re.compile(
     r"^(?:hi,? |please,? |kith,? )?(?:(?:can|could) you (?:please )?tell me |tell me |do you know )?"
     r"(?:what(?: ?i|['’]?)s the (?:current |local )?(?:time|date)|what (?:time|day|date) (?:is it|it is)(?: today)?"
-    r"|(?:the )?(?:current |local )?time)(?: right)?(?: now)? (?:(?:over |there )?in) (?P<en>[a-z][a-z .'’-]{1,30}?)"
+    r"|(?:the )?(?:current |local )?time)(?: right)?(?: now)? (?:(?:over |there )?in)"
+    r" (?P<en>[a-zà-ÿ][a-zà-ÿ .'’-]{1,30}?)"
     r"(?:, ?(?:uk|england|usa?|china|japan|germany|france))?(?: right now| now| today| at the moment| currently)?"
     r"(?:,? please)?\W*$"
     r"|^(?:请问)?(?:一下)?(?:现在|此刻|目前|这会儿)?(?P<zh>[\u4e00-\u9fff]{2,8}?)(?:那边|那里|当地)?(?:时间)?的?"
@@ -26,14 +27,6 @@ _THERE = re.compile(
     r"了?[呀啊呢]?\W*$",
     re.IGNORECASE,
 )
-_WIDE = {  # what has several zones, by two cities that lie far apart
-    "us, usa, u.s, america, united states, states": ("New York", "Los Angeles"),
-    "canada": ("Toronto", "Vancouver"),
-    "australia": ("Sydney", "Perth"),
-    "美国": ("纽约", "洛杉矶"),
-    "加拿大": ("多伦多", "温哥华"),
-    "澳大利亚, 澳洲": ("悉尼", "珀斯"),
-}
 
 
 @cache
@@ -53,7 +46,7 @@ def zone_wanted(text: str) -> str | None:
     if match is None:
         return None
     place = next(filter(None, match.groups())).strip(" .。!！的").casefold()
-    named = _places().get(place.removeprefix("the ").removesuffix(" time"))
+    named = _places()[0].get(place.removeprefix("the ").removesuffix(" time"))
     if named is None and "/" in place:
         named = next((name for name in available_timezones() if name.casefold() == place.replace(" ", "_")), None)
     return named
@@ -62,23 +55,34 @@ def zone_wanted(text: str) -> str | None:
 def asked_there(text: str) -> tuple[tuple[str, str], ...]:
     """The place whose time a message asks for ("what time is it in Tokyo", "东京几点了"), as written, and its zone.
 
-    Two cities of a country that has several zones; nothing for a place that is not known, and for other messages.
+    Two cities where a place has several zones, that of most people first if most go by one; nothing for a place that
+    is not known, and for other messages.
     """
     match = _THERE.match(" ".join(text.split())) if len(text) <= _LIMIT else None
     if match is None:
         return ()
     place = (match["en"] or match["zh"]).strip()
-    known, wanted = _places(), place.casefold().removeprefix("the ").strip(" .")
-    wide = next((cities for names, cities in _WIDE.items() if wanted in names.split(", ")), (place,))
-    return tuple((city, known[name]) for city in wide if (name := city.casefold().removeprefix("the ")) in known)
+    known, wide = _places()
+    wanted = place.casefold().removeprefix("the ").replace("’", "'").replace(". ", " ").strip(" .")
+    there = (
+        {city: known[city.casefold()] for city in wide[wanted]} if wanted in wide else {place: known.get(wanted, "")}
+    )
+    return tuple((city, name) for city, name in there.items() if name)
 
 
 @cache
-def _places() -> dict[str, str]:
-    """The names of ``cities.txt``, each with its zone."""
+def _places() -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """The names of ``cities.txt``: each with its zone, and the wide ones each with two cities."""
     found: dict[str, str] = {}
+    wide: dict[str, tuple[str, ...]] = {}
+    mainly: list[str] = []
     for line in (Path(__file__).parent / "cities.txt").read_text("utf-8").splitlines():
         name, _, places = line.partition(": ")
-        if not line.startswith("#"):
-            found |= {place.strip(): name for place in places.split(",")}
-    return found
+        kind, _, names = name.partition(" ")
+        if kind in ("mainly", "several"):
+            cities = tuple(places.split(", "))
+            wide |= dict.fromkeys(names.split(", "), cities)
+            mainly += names.split(", ") if kind == "mainly" else []
+        elif kind != "#":
+            found |= dict.fromkeys(places.split(", "), name)
+    return found | {name: found[wide[name][0].casefold()] for name in mainly}, wide
