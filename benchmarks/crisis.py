@@ -1,7 +1,8 @@
 """How much danger is noticed that nothing was written for? On sentences kept out of training, and on everyday requests.
 
 `python -m benchmarks.crisis [CLINC150.json]`: shares with 95 % bounds (Wilson), and the time per message beside that of
-the rules alone. The held-out set is tests/dialogue/blind2.txt; blind.txt was one before, and is trained on now.
+the rules alone. The held-out sets are tests/dialogue/blind2.txt and blind3.txt, of two hands; blind.txt was one before,
+and is trained on now.
 Everyday Chinese is that of chinese.yaml; a file of CLINC150 (not part of Kith) says how often ordinary English requests
 are taken for danger: its validation part, for the layer has seen some of its training part.
 """
@@ -61,7 +62,8 @@ def report(name: str, texts: Sequence[str]) -> None:
 def main() -> None:
     """Print the figures."""
     texts: list[str] = []
-    for title, name in (("held out", "blind2.txt"), ("trained on", "blind.txt")):
+    sets = ("held out, third", "blind3.txt"), ("held out, second", "blind2.txt"), ("trained on", "blind.txt")
+    for title, name in sets:
         for kind, some in marked(TESTS / name).items():
             report(f"{title}, {kind}", some)
             texts += some

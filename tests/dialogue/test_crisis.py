@@ -12,7 +12,11 @@ from kith.dialogue.worry import judged
 
 CASES = Path(__file__).parent / "crisis.txt"
 FORMER = Path(__file__).parent / "blind.txt"  # trained on now
-BLIND = Path(__file__).parent / "blind2.txt"  # has no part in training
+BLIND = ("blind2.txt", "blind3.txt")  # have no part in training
+BOUNDS = {  # at least: script and either of danger, either of worrying; at most: both of harmless, both of everyday
+    "blind2.txt": (128, 140, 33, 11, 27, 1, 2),
+    "blind3.txt": (136, 145, 30, 15, 38, 0, 4),
+}
 
 
 def cases(mark: str, path: Path = CASES) -> list[str]:
@@ -82,24 +86,20 @@ def sections(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_unseen_words_are_noticed_no_less_than_was_measured() -> None:
-    """The counts of docs/adr/050-danger.md, so that a new training cannot lose them unnoticed; no sentence is shown,
-    so that the set stays unseen."""
-    found = {name: [judged(text) for text in texts] for name, texts in sections(BLIND).items()}
-    either = {name: sum(map(bool, some)) for name, some in found.items()}
-    script = {name: sum(one in ("self", "other") for one in some) for name, some in found.items()}
-    sizes = {name: len(some) for name, some in found.items()}
+@pytest.mark.parametrize("name", BLIND)
+def test_unseen_words_are_noticed_no_less_than_was_measured(name: str) -> None:
+    """About the counts of docs/adr/050-danger.md, so that a new training cannot lose them unnoticed; no sentence is
+    shown, so that the sets stay unseen."""
+    found = {kind: [judged(text) for text in texts] for kind, texts in sections(Path(__file__).parent / name).items()}
+    either = {kind: sum(map(bool, some)) for kind, some in found.items()}
+    script = {kind: sum(one in ("self", "other") for one in some) for kind, some in found.items()}
+    sizes = {kind: len(some) for kind, some in found.items()}
     assert sizes == {"danger": 150, "worrying": 40, "harmless": 260, "everyday": 150}
-    kept = (
-        script["danger"] >= 130,
-        either["danger"] >= 141,
-        either["worrying"] >= 37,
-        script["harmless"] <= 7,
-        either["harmless"] <= 24,
-        script["everyday"] <= 1,
-        either["everyday"] <= 1,
-    )
-    assert all(kept), (script, either)
+    least = (script["danger"], either["danger"], either["worrying"])
+    most = (script["harmless"], either["harmless"], script["everyday"], either["everyday"])
+    bounds = BOUNDS[name]
+    assert all(one >= bound for one, bound in zip(least, bounds[:3], strict=True)), (script, either)
+    assert all(one <= bound for one, bound in zip(most, bounds[3:], strict=True)), (script, either)
 
 
 def test_what_was_learnt_is_kept() -> None:
