@@ -38,8 +38,9 @@ DEADLINE = 20.0
 
 @dataclass
 class Outcome:
-    """How requests ended, and the seconds by which the worst overran its deadline (0 when none did)."""
+    """How requests ended, and the seconds by which the worst overran its `deadline` (0 when none did)."""
 
+    deadline: float = DEADLINE
     ends: collections.Counter[str] = field(default_factory=collections.Counter)
     late: float = 0.0
     longest: float = 0.0
@@ -52,9 +53,11 @@ class Outcome:
         return sum(self.ends.values())
 
 
-async def attack(path: Path, kills: int, streams: int, seed: int, tokens: int = 24) -> Outcome:
+async def attack(
+    path: Path, kills: int, streams: int, seed: int, tokens: int = 24, deadline: float = DEADLINE
+) -> Outcome:
     """Run the load until so many kills have been made and everybody has been answered."""
-    clock, outcome = SystemClock(), Outcome()
+    clock, outcome = SystemClock(), Outcome(deadline)
     supervisor = Supervisor(clock, random.Random(seed))
     settings = ModelSettings(name="bench", path=str(path), context=1024, parallel=4, threads=1)
     began = time.monotonic()
@@ -83,7 +86,7 @@ async def _ask(service: ModelService, number: int, tokens: int, outcome: Outcome
             (Message("m", "user", (Text(f"question {count} of {number}"),), 0.0),),
             sampling=Sampling(max_tokens=tokens),
             person=f"person {number}",
-            deadline=began + DEADLINE,
+            deadline=began + outcome.deadline,
         )
         try:
             last = [delta async for delta in service.chat(request)][-1]
@@ -93,7 +96,7 @@ async def _ask(service: ModelService, number: int, tokens: int, outcome: Outcome
             await asyncio.sleep(0.01)
         took = time.monotonic() - began
         outcome.longest = max(outcome.longest, took)
-        outcome.late = max(outcome.late, took - DEADLINE)
+        outcome.late = max(outcome.late, took - outcome.deadline)
 
 
 async def _kill(supervisor: Supervisor, kills: int, source: random.Random, outcome: Outcome) -> None:
@@ -129,7 +132,7 @@ def rows(outcome: Outcome) -> list[Row]:
         Row("requests", outcome.requests, "requests"),
         Row("answered", answered, "requests", outcome.requests, "all"),
         Row("ended without a word", outcome.ends["broken off without a word"], "requests"),
-        Row("longest request", outcome.longest, "s", DEADLINE, "its deadline"),
+        Row("longest request", outcome.longest, "s", outcome.deadline, "its deadline"),
         Row("serving again, median", again[len(again) // 2], "s"),
         Row("serving again, worst", again[-1], "s"),
         Row("whole run", outcome.seconds, "s"),

@@ -12,7 +12,7 @@ from benchmarks.kills import attack, rows
 
 @pytest.mark.server
 def test_every_request_ends_while_workers_are_killed(tiny_gguf: Path) -> None:
-    outcome = asyncio.run(attack(tiny_gguf, kills=4, streams=4, seed=7))
+    outcome = asyncio.run(attack(tiny_gguf, kills=4, streams=4, seed=7, deadline=120.0))
     assert outcome.kills == 4
     assert outcome.late == 0.0
     assert outcome.ends["broken off without a word"] == 0
