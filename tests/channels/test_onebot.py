@@ -65,7 +65,7 @@ def test_both_ways_while_the_connection_breaks(tmp_path: Path) -> None:
                     if number in (12, 22):
                         await until(lambda: len(echo.heard) == 10)
                         proxy.cut()
-                await until(lambda: len({one["text"] for one in platform.said}) == 30, 60)
+                await until(lambda: len({one["text"] for one in platform.said}) == 30, 240)
             for user in range(10):
                 wanted = [f"{user + 10 * turn}" for turn in range(3)]
                 assert echo.heard[f"private:{100 + user}"] == wanted
