@@ -17,6 +17,8 @@ import pytest
 
 from kith.core.clock import SystemClock
 from kith.core.errors import Unavailable
+from kith.runtime import supervisor
+from kith.runtime.hunger import Hunger
 from kith.runtime.supervisor import Child, ChildSpec, Frame, Supervisor
 
 POLITE = """
@@ -116,6 +118,74 @@ def test_a_hanging_child_is_noticed(tmp_path: Path) -> None:
         await child.ready(patient=True)
 
     run(tmp_path, body)
+
+
+def test_a_starved_child_is_spared_and_a_hanging_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bool] = []
+    starving = True
+
+    def starved(self: Hunger, now: float) -> bool:
+        looks.append(starving)
+        return starving
+
+    monkeypatch.setattr(Hunger, "starved", starved)
+
+    async def body(bench: Bench) -> None:
+        nonlocal starving
+        child = bench.child(POLITE, silence=1.5)
+        await child.start()
+        os.kill(child.pid, signal.SIGSTOP)  # as silent as one that gets no processor
+        await until(lambda: len(looks) > 8)  # one each quarter of a second, from 0.75 s on
+        assert child.state == "ready"
+        starving = False
+        await until(lambda: child.state != "ready")
+        assert "silent" in child.reason
+
+    run(tmp_path, body)
+
+
+def test_a_child_is_not_spared_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hunger, "starved", lambda *_: True)
+
+    async def body(bench: Bench) -> None:
+        child = bench.child(POLITE, silence=1.5)
+        await child.start()
+        os.kill(child.pid, signal.SIGSTOP)
+        await until(lambda: child.state != "ready")
+        assert "silent" in child.reason
+
+    monkeypatch.setattr(supervisor, "_SPARED", 1.0)
+    run(tmp_path, body)
+
+
+def test_who_is_ready_to_run_and_gets_no_time_is_starved(tmp_path: Path) -> None:
+    def thread(name: str, state: str, ticks: int) -> None:
+        folder = tmp_path / "7" / "task" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "stat").write_text(f"{name} (a ) R b) {state} " + "0 " * 10 + f"{ticks} 0 0 0")
+
+    hunger, second = Hunger(7, tmp_path), os.sysconf("SC_CLK_TCK")
+    assert not hunger.starved(0.0)  # there is no such process
+    for name, state in (("7", "S"), ("8", "R"), ("9", "R")):
+        thread(name, state, 100)
+    assert not hunger.starved(1.0)
+    thread("8", "R", 100 + second)
+    thread("9", "R", 100 + second)
+    assert not hunger.starved(2.0), "they had all the time there is"
+    thread("8", "R", 100 + 2 * second)
+    assert hunger.starved(3.0), "9 had none"
+    thread("8", "S", 100 + 2 * second)
+    thread("9", "T", 100 + second)
+    thread("10", "R", 0)
+    assert not hunger.starved(4.0), "one sleeps, one was stopped, one is new"
+    (tmp_path / "7" / "task" / "8" / "stat").write_text("broken")
+    (tmp_path / "7" / "task" / "9" / "stat").unlink()
+    thread("10", "R", second)
+    assert not hunger.starved(5.0)
+    hunger.forget()
+    assert not hunger.starved(9.0)
+    assert hunger.starved(10.0)
+    assert not Hunger(os.getpid()).starved(0.0)
 
 
 def test_a_blocked_parent_does_not_blame_the_child(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Child processes that are kept running: started, watched, restarted with growing pauses, and stopped for certain.
 
 A child is watched in three ways: its exit is noticed at once, its silence within 2 seconds (a heartbeat every 0.5 s is
-due, see `kith.runtime.child`), and its memory. Whatever is wrong, its whole process group is killed and started anew.
+due, see `kith.runtime.child`; time in which it got no processor does not count), and its memory. Whatever is wrong, its
+whole process group is killed and started anew.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import psutil
 
 from kith.core.clock import Clock
 from kith.core.errors import Unavailable
+from kith.runtime.hunger import Hunger
 from kith.runtime.telemetry import counter, get_logger
 
 State = Literal["stopped", "starting", "ready", "waiting", "failed"]
@@ -30,6 +32,7 @@ Frame = Mapping[str, Any]
 
 _TICK = 0.25  # seconds between looks at a child
 _LINE = 16 * 1024 * 1024  # bytes of the longest frame that is believed
+_SPARED = 20.0  # times its allowed silence that a starved child is spared at most: then it is of no use anyway
 _STEADY = 60.0  # seconds of readiness after which earlier failures are forgotten
 
 log = get_logger(__name__)
@@ -85,6 +88,8 @@ class Child(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._buffers: dict[int, bytearray] = {}
         self._alive = 0.0
+        self._spared = 0.0
+        self._hunger = Hunger(0)
         self._event = asyncio.Event()
         self._exited = asyncio.Event()
         self._drained = asyncio.Event()
@@ -191,6 +196,7 @@ class Child(asyncio.SubprocessProtocol):
         self._transport = transport
         self.pid = transport.get_pid()
         self._alive = self._clock.monotonic()
+        self._hunger = Hunger(self.pid)
         if spec.hello:
             self.send(spec.hello)
 
@@ -207,10 +213,10 @@ class Child(asyncio.SubprocessProtocol):
             now = self._clock.monotonic()
             if now - last > 3 * _TICK:
                 self._alive = max(self._alive, now - _TICK)  # it was we who slept: no reproach to the child
-            last = now
+            passed, last = now - last, now
             if self.state == "starting" and (wrong := await self._greet(now - began)):
                 return wrong
-            if wrong := self._examine(now):
+            if wrong := self._examine(now, passed):
                 return wrong
         with contextlib.suppress(TimeoutError):  # what it wrote last is still in the pipes; grandchildren may hold them
             async with asyncio.timeout(_TICK):
@@ -231,9 +237,9 @@ class Child(asyncio.SubprocessProtocol):
                 return await probe()
         return False
 
-    def _examine(self, now: float) -> str:
+    def _examine(self, now: float, passed: float) -> str:
         spec = self.spec
-        if spec.speaks and self.state == "ready" and now - self._alive > spec.silence:
+        if spec.speaks and self.state == "ready" and self._silence(now, passed) > spec.silence:
             return f"has been silent for {now - self._alive:.1f} s"
         if spec.memory:
             with contextlib.suppress(psutil.Error):
@@ -241,6 +247,16 @@ class Child(asyncio.SubprocessProtocol):
                 if used > spec.memory:
                     return f"uses {used >> 20} MiB of memory, more than its limit of {spec.memory >> 20}"
         return ""
+
+    def _silence(self, now: float, passed: float) -> float:
+        """The seconds for which nothing was heard, without those in which it wanted to run and could not."""
+        silent = now - self._alive
+        if silent <= 3 * _TICK:
+            self._spared = 0.0
+            self._hunger.forget()
+        elif self._hunger.starved(now):
+            self._spared = min(self._spared + passed, _SPARED * self.spec.silence)
+        return silent - self._spared
 
     def _last_words(self) -> str:
         code = self._transport.get_returncode() if self._transport else None
