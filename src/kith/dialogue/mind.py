@@ -15,7 +15,8 @@ from kith.dialogue.context import STEP, start
 from kith.dialogue.memory import Memory, Where
 from kith.dialogue.memory.listening import Listener
 from kith.dialogue.memory.recall import Known, Moment, bring
-from kith.dialogue.memory.speech import Said, acknowledged, noted, spoken
+from kith.dialogue.memory.rules import find_facts
+from kith.dialogue.memory.speech import Said, acknowledged, noted, recollected, spoken
 from kith.dialogue.persona import Persona
 from kith.dialogue.reading import Reading
 from kith.runtime.locale import tr
@@ -98,10 +99,16 @@ class Mind:
             return Said(answer)
         return said
 
-    def told(self, text: str, where: Where | None, locale: str) -> str | None:
-        """What can be answered without a model to somebody who tells of themselves."""
-        keeps = self.memory is not None and self.memory.settings.remember and where is not None
-        return acknowledged(text, locale) if keeps else None
+    def tells(self, text: str) -> bool:
+        """Whether a message tells something of a person that is kept."""
+        return self.memory is not None and self.memory.settings.remember and bool(find_facts(text))
+
+    async def told(self, text: str, where: Where | None, locale: str) -> str | None:
+        """What can be answered without a model to somebody who tells of themselves, or asks what they told."""
+        if self.memory is None or where is None:
+            return None
+        said = acknowledged(text, locale) if self.memory.settings.remember else None
+        return said or await recollected(self.memory, text, where, locale)
 
     async def known(self, where: Where | None, moment: Moment, room: int, model: str, models: Models) -> Known:
         """What a model may be told of the person and of what went before."""

@@ -153,6 +153,12 @@ async def understand(
     if reading.action and reading.action.kind == "handover" and reading.action.argument == "crisis":
         shelter(draft, settings)  # a flow's own words may notice what the rules did not
         return speak
+    if (
+        reading.understanding.by == "classifier"
+        and not draft.session.flow.get("asking")
+        and mind.tells(draft.heard.text)
+    ):
+        return None  # told of oneself: a likeness to small talk is no answer to that
     return _follow(draft, await mind.played(reading, draft.where))
 
 
@@ -188,7 +194,8 @@ async def think(
     name = draft.envelope.persona or settings.model or persona.model
     card = next((c for c in purse.cards() if "chat" in c.capabilities and name in ("", c.name)), None)
     if card is None or await _spent(draft, purse):
-        noted = mind.told(outside.own(draft.heard), draft.where, draft.locale) if not draft.work else None
+        noted = await mind.told(outside.own(draft.heard), draft.where, draft.locale) if not draft.work else None
+        draft.passages = () if noted else draft.passages
         draft.answer = draft.answer or noted or _plain_answer(draft)
         return speak
     reply = min(settings.reply_tokens, card.reply or settings.reply_tokens)

@@ -20,10 +20,11 @@ from kith.core.message import Envelope
 from kith.core.people import Principal
 from kith.core.ports import Models, People
 from kith.core.turn import Turn
+from kith.dialogue.memory.answers import key_of
 from kith.dialogue.memory.media import Held, let_go, taken
 from kith.dialogue.memory.past import Past
 from kith.dialogue.memory.ranks import rate, words
-from kith.dialogue.memory.rules import Found, find_facts, make
+from kith.dialogue.memory.rules import Found, corrects, find_facts, make
 from kith.dialogue.memory.settings import MemorySettings
 from kith.dialogue.memory.shelves import Shelves
 from kith.dialogue.normal import language
@@ -115,7 +116,9 @@ class Memory:
         """Keep what the rules find in what a person `said`. Asked twice about a turn, it keeps nothing twice."""
         if not self.settings.remember or not turn.person:
             return ()
-        return await self.keep(find_facts(said), turn, persons or (turn.person,))
+        whose = persons or (turn.person,)
+        found = find_facts(said)
+        return await self.keep(await self._corrected(found, said, whose), turn, whose)
 
     async def keep(
         self, found: Sequence[Found], turn: Turn, persons: Sequence[str], by: Any = "rule"
@@ -131,6 +134,18 @@ class Memory:
             for one in found
         ]  # fmt: skip
         return await self._store(persons, made)
+
+    async def _corrected(self, found: Sequence[Found], said: str, persons: Sequence[str]) -> Sequence[Found]:
+        """ "No, my sister's name is Bea" and "… is now called Bea" take the place of the one sister that was known."""
+        if not found or not corrects(said):
+            return found
+        held = [fact.topic for fact in await self.facts(persons)]
+        fixed: list[Found] = []
+        for one in found:
+            base = ":".join(one.topic.split(":")[:2]) + ":"
+            same = [topic for topic in held if topic.startswith(base)]
+            fixed.append(replace(one, topic=same[0]) if one.topic.count(":") > 1 and len(same) == 1 else one)
+        return fixed
 
     async def remember(self, principal: Principal, text: str) -> Fact:
         """Keep what a person writes about themselves. Raises `Invalid`."""
@@ -152,7 +167,11 @@ class Memory:
         if same:
             return same
         wanted = set(words(text))
-        meant = [fact for fact in facts if (own := set(words(fact.value))) and own <= wanted]
+        meant = [
+            fact
+            for fact in facts
+            if any(own and own <= wanted for own in (set(words(fact.value)), set(words(key_of(fact)))))
+        ]
         rated = rate(text, [f"{fact.kind} {fact.text}" for fact in facts])
         return meant or [facts[one.index] for one in rated if one.score >= max(_ALIKE, rated[0].score * 0.9)]
 

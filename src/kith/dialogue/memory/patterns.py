@@ -49,6 +49,11 @@ def kinships() -> Iterator[tuple[str, list[str], bool]]:
             yield asked, told.split(), sign == " = "
 
 
+def groups(name: str) -> tuple[str, ...]:
+    """Words that mean the same, group by group."""
+    return tuple(str(_file()["words"][name]).split("|"))
+
+
 def _compiled(pattern: str) -> re.Pattern[str]:
     for name, text in cast("dict[str, str]", _file()["words"]).items():
         pattern = pattern.replace(f"{{{name}}}", text)

@@ -44,7 +44,7 @@ class Found:
 
 
 _RULES = rules()
-_REMEMBER = speech("remember")
+_REMEMBER, _CORRECTS = speech("remember"), speech("corrects")
 _TIME = re.compile(r"^(?:the |that )?time\b|^to\b|提醒|^叫我", re.IGNORECASE)
 _EMPTY = vocabulary("empty")
 _SINGLE = frozenset({"name", "birthday", "age", "home", "origin", "work"})
@@ -60,6 +60,11 @@ def find_facts(text: str) -> list[Found]:
         inner = [found for found in _told(asked) if found.kind != "note"]
         return inner[:_MOST] or [make("note", asked, locale=language(text))]
     return list(_told(text))[:_MOST]
+
+
+def corrects(text: str) -> bool:
+    """Whether a message says that something is otherwise than was told, or has changed."""
+    return bool(_CORRECTS.search(text[:_LONGEST]))
 
 
 def asked_to_remember(text: str) -> str | None:

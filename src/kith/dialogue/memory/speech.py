@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from kith.core.audit import By
 from kith.core.memory import Fact
+from kith.dialogue.memory.answers import Known, likely, question, told
 from kith.dialogue.memory.keeper import Memory, Where
-from kith.dialogue.memory.patterns import asked, speech
+from kith.dialogue.memory.patterns import speech
 from kith.dialogue.memory.rules import asked_to_remember, find_facts
 from kith.dialogue.normal import normal
 from kith.runtime.locale import tr
@@ -18,8 +19,8 @@ _SHOWN = 40
 _LONGEST = 400
 
 _SHOW, _ALL, _FORGET, _NOT_FORGET = (speech(name) for name in ("show", "all", "forget", "not_forget"))
-_ASKED = asked()
-_PLAIN = ("name", "birthday", "home", "work", "age", "allergy", "like", "pet")
+_THAT = speech("forget_that")
+_BEFORE = 2  # turns back to which "forget that" may point
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,14 @@ async def spoken(memory: Memory, text: str, where: Where, locale: str) -> Said |
     if _ALL.fullmatch(plain):
         count = await memory.forget_all(where.persons, By(where.persons[0], "chat"))
         return Said(tr("memory.forgotten_all", locale, count=count), forgot=True)
+    if _THAT.fullmatch(plain) and (meant := await _just_now(memory, where)):
+        await memory.forget(where.persons, meant, By(where.persons[0], "chat"))
+        return Said(tr("memory.forgotten", locale), forgot=True)
     if (found := _FORGET.match(text)) is not None and (said := await _forgotten(memory, found, where, locale)):
         return said
     if _SHOW.fullmatch(plain):
         return Said(await _shown(memory, where, locale))
-    return await _asked(memory, plain, where, locale)
+    return await _asked(memory, text, where, locale)
 
 
 def about_memory(text: str) -> bool:
@@ -66,7 +70,9 @@ def acknowledged(text: str, locale: str) -> str | None:
 
 def _confirmed(text: str, locale: str) -> str:
     mark = "；" if locale == "zh" else "; "
-    return tr("memory.noted", locale, facts=mark.join(found.text for found in find_facts(text)))
+    said = [told(found, locale).rstrip(".。") for found in find_facts(text)]
+    lines = [one[:1].lower() + one[1:] if one.startswith("You") else one for one in said]
+    return tr("memory.noted", locale, facts=mark.join(lines))
 
 
 async def _forgotten(memory: Memory, found: re.Match[str], where: Where, locale: str) -> Said | None:
@@ -88,19 +94,32 @@ async def _shown(memory: Memory, where: Where, locale: str) -> str:
     return "\n".join((tr("memory.known", locale), _rows(facts, locale))) if facts else tr("memory.nothing", locale)
 
 
-async def _asked(memory: Memory, plain: str, where: Where, locale: str) -> Said | None:
-    kind = next((kind for kind, pattern in _ASKED if pattern.fullmatch(plain)), "")
-    facts = [fact for fact in await memory.usable(where) if fact.kind == kind] if kind else []
+async def recollected(memory: Memory, text: str, where: Where, locale: str) -> str | None:
+    """What was told of oneself and is most like a question that nothing else here could answer."""
+    found = likely(text, await memory.usable(where)) if len(text) <= _LONGEST else None
+    return None if found is None else tr("memory.recalled", locale, fact=told(found, locale).rstrip(".。"))
+
+
+async def _asked(memory: Memory, text: str, where: Where, locale: str) -> Said | None:
+    wanted = question(text)
+    if wanted is None:
+        return None
+    facts = [fact for fact in await memory.usable(where) if wanted.takes(fact)]
     if not facts:
-        return Said(tr("memory.untold", locale)) if kind and memory.settings.remember and not where.group else None
-    return Said(_rows(facts, locale) if len(facts) > 1 else _answered(facts[0], locale))
+        ask = not wanted.name and memory.settings.remember and not where.group
+        return Said(tr("memory.untold", locale)) if ask else None
+    return Said(_rows(facts, locale) if len(facts) > 1 else told(facts[0], locale))
 
 
-def _answered(fact: Fact, locale: str) -> str:
-    """A fact as it is told to whom it is about, in the language of the question where it is of a plain kind."""
-    plain = any(fact.text == tr(f"memory.fact.{fact.kind}", lang, value=fact.value) for lang in ("en", "zh"))
-    return tr(f"memory.told.{fact.kind}", locale, value=fact.value) if plain and fact.kind in _PLAIN else fact.text
+async def _just_now(memory: Memory, where: Where) -> Sequence[Fact]:
+    """The facts that were told, or asked for, in the latest turns of this conversation."""
+    usable = await memory.usable(where)
+    for turn in reversed(await memory.shelves.store.turns(where.conversation, _BEFORE)):
+        wanted = question(turn.heard.text)
+        if found := [one for one in usable if one.turn == turn.id or (wanted is not None and wanted.takes(one))]:
+            return found
+    return ()
 
 
-def _rows(facts: Sequence[Fact], locale: str) -> str:
-    return "\n".join(tr("memory.row", locale, text=fact.text) for fact in facts)
+def _rows(facts: Sequence[Known], locale: str) -> str:
+    return "\n".join(tr("memory.row", locale, text=told(fact, locale).rstrip(".。")) for fact in facts)
