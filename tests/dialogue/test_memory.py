@@ -161,6 +161,7 @@ ANSWERS = (
         ("我妈妈叫什么", "Your mom is called Carol."),
         ("Remember that the cabin's key hangs behind the stove", "I will remember: the cabin's key hangs behind"),
         ("where is my cabin's key?", "You told me: the cabin's key hangs behind the stove."),
+        ("remember that my bike is where I left it", "I will remember: your bike is where you left it."),
         ("forget my sister's name", "It is forgotten"),
         ("what's my sister's name?", "You have not told me that yet."),
         ("I like hiking", "I will remember: you like hiking."),

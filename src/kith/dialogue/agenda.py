@@ -26,8 +26,8 @@ from kith.core.people import Person
 from kith.core.ports import Inbox, People, Records
 from kith.dialogue.diction import clock_there, moment, rhythm
 from kith.dialogue.schedule import Due, Rule, following, instant, latest
-from kith.dialogue.wishes import Wish, amended, read_wish, timed
-from kith.dialogue.zones import asked_there, zone, zone_wanted
+from kith.dialogue.wishes import Wish, amended, apart, read_wish, timed
+from kith.dialogue.zones import asked_there, zone, zone_asked, zone_wanted
 from kith.runtime.locale import tr
 from kith.runtime.settings import Section
 from kith.runtime.telemetry import counter, get_logger
@@ -214,9 +214,16 @@ class Agenda:
             now = f"{datetime.fromtimestamp(self._clock.now(), UTC).astimezone(zone(name)):%H:%M}"
             return tr("dialogue.agenda.moved", locale, zone=name, time=now)
         where = self._zone_name(person)
+        if zone_asked(text):
+            now = f"{datetime.fromtimestamp(self._clock.now(), UTC).astimezone(zone(where)):%H:%M}"
+            return tr(f"dialogue.agenda.{'zone' if where else 'zoneless'}", locale, zone=where, time=now)
+        if parts := apart(text, self._clock.now(), zone(where)):
+            said = [await self.hear(part, person, envelope, f"{turn}_{n}", locale) for n, part in enumerate(parts)]
+            return "\n".join(filter(None, said))
         wish = read_wish(text, self._clock.now(), zone(where))
         place = _where(_place(envelope))
-        if (changed := await self._amended(text, person, place, locale)) is not None:
+        looks = wish is not None and wish.kind == "list"  # who looks at the list may correct afterwards
+        if not looks and (changed := await self._amended(text, person, place, locale)) is not None:
             return changed
         at, who, asked = self._open.pop(place, (0.0, "", ""))
         if wish is None and who == person.id and self._clock.now() - at < _CORRECTED:

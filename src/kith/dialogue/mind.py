@@ -23,7 +23,7 @@ from kith.runtime.locale import tr
 from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
-_BILLS = 256
+_BILLS, _LISTED = 256, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,14 @@ class Mind:
         return self.cast.speaker(text, names, rounds), len(names) > 1
 
     async def _switched(self, text: str, where: Where, locale: str) -> Said | None:
-        wanted = self.cast.wanted(text) if self.cast else None
-        return Said(await self._greeted(wanted, where, locale)) if wanted else None
+        if self.cast is None:
+            return None
+        if (wanted := self.cast.wanted(text)) is not None:
+            return Said(await self._greeted(wanted, where, locale))
+        if not text.strip().casefold().startswith("/persona"):
+            return None
+        names = ("、" if locale == "zh" else ", ").join(persona.name for _, persona in self.cast.all()[:_LISTED])
+        return Said(tr("memory.personas", locale, names=names))
 
     async def played(self, reading: Reading, where: Where | None) -> Reading:
         """A reading whose action names a persona: it speaks from now on, and greets if the flow says nothing itself."""

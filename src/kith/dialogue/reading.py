@@ -22,6 +22,9 @@ from kith.runtime.locale import tr
 _SURE = 0.6
 _SHORT, _CLAUSES = 300, 6
 _CLAUSE = re.compile(r"(?:[.!?;,\n。！？；，、～~]+(?!\d)|\b(?:and also|and then|also)\b|另外|还有|以及)")
+_AND = re.compile(
+    r"^(?:(?:and|so|but|by the way|btw)\b[\s,]*|(?:对了|顺便(?:问一下|问问)?|那么|那)[\s，,]*)+", re.IGNORECASE
+)
 
 Pick = Callable[[Sequence[str]], str]
 
@@ -399,7 +402,7 @@ def clauses(text: str) -> list[str]:
     """The clauses of a short message, at most six: what stands between full stops, commas and "also"."""
     if len(text) > _SHORT:
         return []
-    parts = [part.strip() for part in _CLAUSE.split(text)]
+    parts = [_AND.sub("", part.strip()) for part in _CLAUSE.split(text)]
     found = [part for part in parts if re.search(r"\w", part)]
     return found if len(found) <= _CLAUSES else []
 

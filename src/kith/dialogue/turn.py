@@ -153,13 +153,7 @@ async def understand(
     if reading.action and reading.action.kind == "handover" and reading.action.argument == "crisis":
         shelter(draft, settings)  # a flow's own words may notice what the rules did not
         return speak
-    if (
-        reading.understanding.by == "classifier"
-        and not draft.session.flow.get("asking")
-        and mind.tells(draft.heard.text)
-    ):
-        return None  # told of oneself: a likeness to small talk is no answer to that
-    return _follow(draft, await mind.played(reading, draft.where))
+    return _follow(draft, await mind.played(reading, draft.where), mind)
 
 
 async def recall(draft: Draft, knowledge: Recall) -> Stage | None:
@@ -391,8 +385,14 @@ async def _suggest_break(draft: Draft, settings: DialogueSettings, now: float) -
     await draft.emit(Delta(line))
 
 
-def _follow(draft: Draft, reading: Reading) -> Stage | None:
-    """Do what the flow decided: answer at once, look it up, use a tool, or leave it to the model."""
+def _follow(draft: Draft, reading: Reading, mind: Mind) -> Stage | None:
+    """Do what the flow decided: answer at once, look it up, use a tool, or leave it to the model.
+
+    Whoever tells of themselves is not answered as small talk that it is merely like.
+    """
+    guessed = reading.understanding.by == "classifier" and "asking" not in reading.state
+    if guessed and mind.tells(outside.own(draft.heard)):
+        return None
     action, kind = reading.action, reading.action.kind if reading.action else ""
     if kind == "recall" and action:
         draft.recall_for = action.argument or draft.heard.text

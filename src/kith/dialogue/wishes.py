@@ -12,6 +12,7 @@ from kith.dialogue.entities import extract
 from kith.dialogue.normal import language
 from kith.dialogue.numerals import number
 from kith.dialogue.schedule import Rule, following
+from kith.dialogue.zones import asked_there
 
 Kind = Literal["add", "list", "cancel", "snooze", "when"]
 
@@ -72,6 +73,17 @@ _AMEND = re.compile(
     r"[\s,.!:]*)+|^(?:(?:不对|不是|说?错了|搞错了|应该是|改成|改到|改为|换成|换到|还是|不|是)[\s，,。：:]*)+",
     re.IGNORECASE,
 )
+_HELLO = re.compile(
+    r"^(?:(?:hi|hello|hey|thanks?|thank you|okay|ok|good (?:morning|afternoon|evening))(?: kith| there)?[,.!\s]+"
+    r"|(?:你好|您好|嗨|早上好|早安|早|晚上好|谢谢你?|好的|哈喽)(?:呀|啊)?[，,。.!！~、\s]+)+",
+    re.IGNORECASE,
+)
+_APART = re.compile(
+    r"[.!?;,，。！？；、]+(?!\d)\s*(?:(?:and|also|then|plus)\b\s*|还有|另外|以及|然后|再)*"
+    r"|\s+(?:and|also|plus)(?:\s+(?:also|then))?\s+|\s*(?:还有|另外|以及)\s*",
+    re.IGNORECASE,
+)
+_AT = re.compile(r"^(?:at|on|in|every|tomorrow|tonight|next)\b.*\bto \w", re.IGNORECASE)
 _TALE = re.compile(r"\b(?:did|didn't|does|why|who|what|never|always)\b[^,.]*\bremind me\b", re.IGNORECASE)
 _LEAD = re.compile(
     r"^(?:please|can you|could you|will you|would you|kindly|hey|and|请|帮我|麻烦|记得|要|你|能不能|可以|，|,|\s)+",
@@ -104,7 +116,7 @@ class Wish:
 
 def read_wish(text: str, now: float, zone: tzinfo | None) -> Wish | None:
     """The wish in a sentence, or None when it is about something else. Only a text up to 400 characters is one."""
-    said = " ".join(text.split())
+    said = _HELLO.sub("", " ".join(text.split()))
     if not said or len(said) > _LIMIT:
         return None
     if _LIST.search(said):
@@ -115,6 +127,37 @@ def read_wish(text: str, now: float, zone: tzinfo | None) -> Wish | None:
         found = [e for e in extract(said, (), now, zone) if e.name == "duration"]
         return Wish("snooze", seconds=float(found[0].value) if found else 600.0)
     return _added(said, now, zone)
+
+
+def apart(text: str, now: float, zone: tzinfo | None) -> list[str]:
+    """The parts of a message that wishes for several reminders, or also asks for a clock; empty for any other.
+
+    "Remind me at 5 to call Bob and at 6 to feed the cat" are two, the second in the words of the first.
+    """
+    said = _HELLO.sub("", " ".join(text.split()))
+    if len(said) > _LIMIT:
+        return []
+    pieces = [piece for piece in _APART.split(said) if re.search(r"\w", piece)]
+    found: list[str] = []
+    for piece in pieces:
+        command = found and _STRONG.search(found[-1])
+        led = f"{command[0]} {piece}" if command and _AT.match(piece) and not _STRONG.search(piece) else piece
+        wish = read_wish(led, now, zone)
+        if (wish is not None and wish.kind == "add") or asked_there(piece):
+            found.append(led)
+        elif found and not asked_there(found[-1]):
+            found[-1] += f", {piece}" if piece.isascii() else f"，{piece}"
+        else:
+            return []
+    last = read_wish(found[-1], now, zone) if len(found) > 1 else None
+    if last is not None and last.what:  # "at 9 and at 12 to drink water": the matter of both comes at the end
+        wishes = [read_wish(piece, now, zone) for piece in found]
+        alike = " " if found[-1].isascii() else ""
+        found = [
+            f"{piece}{alike}{last.what}" if one and not one.what else piece
+            for piece, one in zip(found, wishes, strict=True)
+        ]
+    return found if len(found) > 1 else []
 
 
 def amended(text: str, old: Rule, now: float, zone: tzinfo | None) -> Rule | None:

@@ -27,6 +27,13 @@ _THERE = re.compile(
     r"了?[呀啊呢]?\W*$",
     re.IGNORECASE,
 )
+_MINE = re.compile(
+    r"(?:(?:do you know|tell me) )?(?:what|which)(?:['’]?s| is)? (?:my )?time ?zone"
+    r"(?: (?:am i in|do you use(?: for me)?|is mine|is set))?\W*"
+    r"|我的?(?:现在)?的?时区是?(?:什么|哪个|多少|哪里)?\W*|我在(?:什么|哪个)时区\W*"
+    r"|你(?:按|用)(?:的是)?(?:什么|哪个)时区\W*",
+    re.IGNORECASE,
+)
 
 
 @cache
@@ -50,6 +57,11 @@ def zone_wanted(text: str) -> str | None:
     if named is None and "/" in place:
         named = next((name for name in available_timezones() if name.casefold() == place.replace(" ", "_")), None)
     return named
+
+
+def zone_asked(text: str) -> bool:
+    """Whether a message asks for the time zone that one lives by."""
+    return len(text) <= _LIMIT and _MINE.fullmatch(" ".join(text.split())) is not None
 
 
 def asked_there(text: str) -> tuple[tuple[str, str], ...]:

@@ -22,6 +22,15 @@ _QUESTION = re.compile(
 _OWN = re.compile(r"\b(?:i|my|me|mine|our|we)\b|我|咱", re.IGNORECASE)
 
 
+_TURNED = {
+    "i am": "you are", "i'm": "you're", "i’m": "you’re", "i was": "you were", "i": "you", "my": "your", "me": "you",
+    "mine": "yours", "myself": "yourself", "我": "你",
+}  # fmt: skip
+_YOURS = re.compile(
+    rf"\b(?:{'|'.join(one for one in _TURNED if one.isascii() or '’' in one)})\b|我(?!们)", re.IGNORECASE
+)
+
+
 class Known(Protocol):
     """A fact, kept or only found."""
 
@@ -82,7 +91,9 @@ def told(fact: Known, locale: str) -> str:
     key = key_of(fact)
     name = f"{fact.kind}_of" if key else fact.kind
     plain = (tr(f"memory.fact.{name}", lang, value=fact.value, of=key).casefold() for lang in ("en", "zh"))
-    if fact.kind == "note" or fact.text.casefold() not in plain:
+    if fact.kind == "note":
+        return _YOURS.sub(lambda found: _TURNED[found[0].casefold()], fact.text)
+    if fact.text.casefold() not in plain:
         return fact.text
     return tr(f"memory.told.{name}", language(key) if key else locale, value=fact.value, of=key)
 
