@@ -617,7 +617,7 @@ def test_who_looks_at_the_list_may_correct_afterwards_and_a_zone_is_told() -> No
             ("what's my time zone?", "this machine's clock"),
             ("my time zone is Asia/Shanghai", "Asia/Shanghai"),
             ("我的时区是什么", "Asia/Shanghai"),
-            ("yes", "I have not asked anything"),
+            ("yes", "you like"),
             ("thank you, and what can you do?", "small talk"),
             ("I am so sad today, my dog died", "I"),
             ("我今天心情很差", "说"),

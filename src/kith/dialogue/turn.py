@@ -31,6 +31,7 @@ from kith.dialogue.draft import Draft, Ports
 from kith.dialogue.feeling import felt
 from kith.dialogue.flow import FlowBook, Reading
 from kith.dialogue.layers import Layers
+from kith.dialogue.memory.speech import all_forgotten
 from kith.dialogue.mind import Mind
 from kith.dialogue.mood import guidance, moved
 from kith.dialogue.persona import Persona
@@ -330,7 +331,12 @@ def apology(error: KithError, locale: str) -> str:
 
 
 def _plain_wish(draft: Draft, agenda: Agenda) -> bool:
-    """Whether only the words around a wish to be reminded looked worrying: its matter, alone, does not."""
+    """Whether only the words around a wish to be reminded looked worrying: its matter, alone, does not.
+
+    The order to forget everything is one that people are told to give, and no sign of anything.
+    """
+    if draft.worry == "unclear" and all_forgotten(outside.own(draft.heard)):
+        return True
     wish = agenda.wish(outside.own(draft.heard), draft.person) if draft.worry == "unclear" else None
     return wish is not None and not judged(wish.what)
 

@@ -56,6 +56,11 @@ def about_memory(text: str) -> bool:
     return len(text) <= _LONGEST and bool(asks or asked_to_remember(text))
 
 
+def all_forgotten(text: str) -> bool:
+    """Whether a message is the order to forget everything, and nothing else."""
+    return len(text) <= _LONGEST and _ALL.fullmatch(normal(text)) is not None
+
+
 def noted(text: str, locale: str) -> str | None:
     """What is said to a message that asks for something to be remembered."""
     if asked_to_remember(text) is None:
