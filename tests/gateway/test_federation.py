@@ -182,9 +182,14 @@ def test_nobody_locks_themselves_out_and_a_new_code_ends_what_was_connected(hous
             provider.claims = {"sub": "8"}
             user = (await enter(house, client, "Ann", "member")).json()["id"]
             assert where(await connect(client)) == "/app/settings?connected"
+            old, lent = dict(client.cookies), (await client.post("/api/passes")).json()["access_token"]
             code = await house.auth.users.invite(user, 1, By())
             await client.post("/api/session", json={"code": code, "password": PASSWORD})
             assert await links(client) == []
+        async with browser(house) as other:  # whoever was in by what was lost
+            assert (await other.get("/api/me", headers={"Authorization": f"Bearer {lent}"})).status_code == 401
+            other.cookies.update(old)
+            assert (await other.get("/api/me")).status_code == 401
 
     asyncio.run(story())
 

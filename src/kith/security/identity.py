@@ -269,7 +269,9 @@ class Identity(TokenAuth):
             return await self._known(await self.passkeys.recognise(proof.passkey, by)), True, ""
         if proof.code:
             async with self._stretching:
-                return await self.users.redeem(proof.code, proof.password, by), False, ""
+                found = await self.users.redeem(proof.code, proof.password, by)
+            await self.end_all(found.id, By(found.id, by.origin))  # nor is anybody in by what the code took away
+            return found, False, ""
         if proof.token:
             return await super().authenticate(proof.token), True, ""
         self._tries.take(("name", proof.name.strip().casefold()[:100]))
