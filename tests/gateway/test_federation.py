@@ -88,6 +88,35 @@ def test_whoever_is_signed_in_connects_and_disconnects(house: Any) -> None:
     asyncio.run(story())
 
 
+def test_what_a_connection_opened_ends_with_it_access_tokens_too(house: Any) -> None:
+    async def story() -> None:
+        async with browser(house) as ann, browser(house) as other, browser(house) as program:
+            await enter(house, ann, "Ann", "admin")
+            assert where(await connect(ann)) == "/app/settings?connected"
+            link = (await links(ann))[0]["id"]
+            own = (await ann.post("/api/passes")).json()
+            await journey(other)
+            first = (await other.post("/api/passes")).json()
+
+            async def me(token: str) -> int:
+                return (await program.get("/api/me", headers={"Authorization": f"Bearer {token}"})).status_code
+
+            bearer = {"Authorization": f"Bearer {first['access_token']}"}
+            second = (await program.post("/api/passes", headers=bearer)).json()  # opened by what it had opened
+            renewed = (await program.post("/api/passes/renew", json={"refresh": second["refresh_token"]})).json()
+            tokens = [one["access_token"] for one in (first, second, renewed)]
+            assert [await me(token) for token in (*tokens, own["access_token"])] == [200] * 4
+            assert (await ann.delete(f"/api/oidc/links/{link}")).status_code == 200
+            assert [await me(token) for token in tokens] == [401] * 3
+            assert await me(own["access_token"]) == 200  # her password opened this one
+            again = await program.post("/api/passes/renew", json={"refresh": renewed["refresh_token"]})
+            assert again.status_code == 401
+        ended = next(act for act in house.log.acts if act.name == "federated.disconnect")
+        assert ended.detail == {"ended": "3"}  # a session and two grants
+
+    asyncio.run(story())
+
+
 def test_an_account_of_the_provider_opens_one_account_only(house: Any) -> None:
     async def story() -> None:
         async with browser(house) as ann, browser(house) as bob:

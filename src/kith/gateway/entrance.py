@@ -158,7 +158,7 @@ class Entrance:
         """A short-lived access token (JWT) that speaks for the caller, and the refresh token for the next one."""
 
         async def work() -> tuple[int, Any]:
-            return 201, _pass(await self._accounts.passes.issue(request.user, acting(request)))
+            return 201, _pass(await self._accounts.issue(request.user, _shown(request), acting(request)))
 
         return Whole(work)
 
@@ -279,6 +279,12 @@ class Cookied:
             await send(event)
 
         await Whole(work)(scope, receive, sending)
+
+
+def _shown(request: Call) -> Sequence[str]:
+    """Every credential that a request carries, of which one was believed."""
+    bearer = request.headers.get("authorization", "").partition(" ")[2].strip()
+    return bearer, request.headers.get("x-api-key", "").strip(), session_of(request)
 
 
 def session_of(request: Call) -> str:

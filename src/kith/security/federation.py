@@ -11,6 +11,7 @@ from kith.core.errors import NotFound, Refused
 from kith.core.people import Principal
 from kith.core.ports import Journal, Records
 from kith.security.oidc import Stranger
+from kith.security.opened import GRANT, opened
 from kith.security.settings import OidcSettings
 from kith.security.users import FEDERATED, PASSKEY, ROLES, SESSION, USER, Users, principal_of
 
@@ -83,7 +84,8 @@ class Federation:
         return sorted(mine, key=lambda one: float(str(one["since"])))
 
     async def disconnect(self, user: str, link: str, but: str, by: By) -> None:
-        """Let `link` open this account no longer, and end the sessions that it opened, except that of the key `but`.
+        """Let `link` open this account no longer, and end the sessions and access tokens that it opened, except the
+        session of the key `but`.
 
         Raises `NotFound`, and `Refused` (code ``last_way_in``) where nobody could get in any more.
         """
@@ -97,10 +99,11 @@ class Federation:
                 code="last_way_in",
                 hint="make a passkey first, or ask an admin for a one-time code to set a password",
             )
-        sessions = (await self._records.all(SESSION)).items()
-        opened = [Change(SESSION, key, None) for key, one in sessions if one.get("via") == link and key != but]
+        ended = await opened(self._records, user, {link}, but)
         changes = [Change(FEDERATED, link, None, "present"), Change(USER, user, {**record, "joined": True}, "present")]
-        await self._journal.act(Act("federated.disconnect", by.actor, user, by.origin), [*changes, *opened])
+        detail = {"ended": str(sum(one.kind in (SESSION, GRANT) for one in ended))}
+        act = Act("federated.disconnect", by.actor, user, by.origin, detail=detail)
+        await self._journal.act(act, [*changes, *ended])
 
     async def _met(self, stranger: Stranger, role: str, by: By) -> Principal:
         """Somebody of whom nothing is known here: joined by the address, or given an account, or turned away."""

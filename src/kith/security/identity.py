@@ -21,7 +21,7 @@ from kith.security.federation import Federation
 from kith.security.links import Links, Shelves
 from kith.security.oidc import Provider
 from kith.security.pairing import Pairing
-from kith.security.passes import Passes
+from kith.security.passes import Pass, Passes
 from kith.security.passkeys import Passkeys
 from kith.security.passwords import check_password, digest, new_secret
 from kith.security.settings import SecuritySettings
@@ -188,7 +188,22 @@ class Identity(TokenAuth):
         """Take a connection away, and end what it opened but for this `session`. Raises `NotFound` or `Refused`."""
         await self.may_secure(principal)
         await self.federation.disconnect(principal.id, link, digest(session), by)
+        self._forget()
+
+    async def issue(self, principal: Principal, shown: Sequence[str], by: By) -> Pass:
+        """An access token for who has `shown` these credentials; it ends with the connection that opened theirs."""
+        via = ""
+        for one in shown:
+            if one.startswith("session_"):
+                via = via or str((await self._records.get(SESSION, digest(one)) or {}).get("via", ""))
+            elif one.startswith("eyJ"):
+                via = via or await self.passes.via(one)
+        return await self.passes.issue(principal, by, via)
+
+    def _forget(self) -> None:
+        """What was ended in the store is refused from now on."""
         self._sessions.clear()
+        self.passes.forget()
 
     def _sso(self) -> Provider:
         if self._provider is None:

@@ -20,10 +20,11 @@ from kith.core.errors import Refused
 from kith.core.ids import Ids
 from kith.core.people import Principal
 from kith.core.ports import Journal, Records
+from kith.security.opened import GRANT, REFRESH
 from kith.security.passwords import digest, new_secret
 from kith.security.settings import SecuritySettings
 
-KEY, GRANT, REFRESH, HOUSE = "jwt_key", "grant", "refresh", "house"
+KEY, HOUSE = "jwt_key", "house"
 _ISSUER = "kith"
 _LONGEST = 4096
 _SECONDS = 2.0
@@ -47,15 +48,20 @@ class Passes:
         self._grants: dict[str, tuple[float, str, str]] = {}
         self._house = ""
 
-    async def issue(self, principal: Principal, by: By) -> Pass:
-        """A new grant for a principal."""
+    async def issue(self, principal: Principal, by: By, via: str = "") -> Pass:
+        """A new grant for a principal; `via` is the connection to a provider by which they had come in, if any."""
         grant = self._ids.new("g")
         refresh = new_secret(f"refresh_{grant}_")
         until = self._clock.now() + self._settings.refresh_days * 86400
         await self._journal.act(
             Act("grant.new", by.actor, grant, by.origin),
             [
-                Change(GRANT, grant, {"principal": principal.id, "role": principal.role, "until": until}, "absent"),
+                Change(
+                    GRANT,
+                    grant,
+                    {"principal": principal.id, "role": principal.role, "until": until, "via": via},
+                    "absent",
+                ),
                 Change(REFRESH, digest(refresh), {"grant": grant}, "absent"),
             ],
         )
@@ -93,6 +99,20 @@ class Passes:
         if not good or not claims["iat"] - 60 <= now < claims["exp"]:
             raise _unknown()
         return await self._granted(str(claims["sid"]), str(claims["sub"]))
+
+    async def via(self, token: str) -> str:
+        """By which connection to a provider whoever got this access token had come in; empty for what is none."""
+        try:
+            grant, _ = await self.check(token)
+        except Refused:
+            return ""
+        sid = jwt.decode(token, options={"verify_signature": False}).get("sid")
+        kept = await self._records.get(GRANT, str(sid)) if grant else None
+        return str(kept.get("via", "")) if kept else ""
+
+    def forget(self) -> None:
+        """Ask the store again which grants there are."""
+        self._grants.clear()
 
     async def end_all(self, principal: str, by: By) -> int:
         """End every grant of a principal; how many there were."""
