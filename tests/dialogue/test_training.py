@@ -147,6 +147,36 @@ def test_labelled_texts_become_patterns_unless_they_belong_elsewhere() -> None:
     assert flow["intents"][0]["patterns"] == ["one"]
 
 
+def test_what_is_labelled_out_of_scope_joins_what_is_out_of_scope() -> None:
+    flow = {"intents": [{"name": "a", "patterns": ["one"], "response": "1"}], "out_of_scope": ["zebra"]}
+    data, added, left = merged(flow, [("blue moon", "oos"), ("Zebra!", ""), ("one", "out_of_scope")])
+    assert data["out_of_scope"] == ["zebra", "blue moon"]
+    assert (added, len(left)) == (1, 1)
+    assert "out_of_scope" not in merged({"intents": flow["intents"]}, [("uno", "a")])[0]
+
+
+TWINS = {
+    "louder": ["大声一点", "声音调大", "音量加", "太小声了", "调高音量", "响一点"],
+    "quieter": ["小声一点", "声音调小", "音量减", "太大声了", "调低音量", "轻一点"],
+    "track": ["我的快递到哪了", "查一下物流", "包裹什么时候到", "快递单号查询", "怎么还没送到", "发货了吗"],
+}
+
+
+def test_a_report_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "shop.json"
+    intents = [{"name": name, "patterns": texts, "response": name} for name, texts in TWINS.items()]
+    path.write_text(json.dumps({"intents": intents}), "utf-8")
+    found = json.loads(CliRunner().invoke(command, ["report", str(path), "--json"]).output)
+    assert sum(sum(row.values()) for row in found["matrix"].values()) == found["phrases"] == 18
+    twins, *others = found["advice"]
+    assert (twins["kind"], twins["intents"]) == ("twins", ["louder", "quieter"])
+    assert "一点" in twins["common"]
+    assert [one["kind"] for one in others] == ["few", "strangers"]
+    shown = CliRunner().invoke(command, ["report", str(path), "--matrix"]).output
+    assert "louder, quieter" in shown
+    assert "   1 " in shown
+
+
 def test_training_by_command_writes_another_flow(tmp_path: Path) -> None:
     flow = tmp_path / "fruit.json"
     intents = [{"name": name, "patterns": texts[:3], "response": name} for name, texts in FRUIT.items()]

@@ -11,10 +11,11 @@ import yaml
 
 from kith.cli.talks import COMMANDS
 from kith.core.errors import Fault, Invalid
+from kith.dialogue.advice import Advice, advice
 from kith.dialogue.flow import DEFAULT, Flow, load_flow
 from kith.dialogue.graph import draw, mermaid
 from kith.dialogue.graph import svg as picture
-from kith.dialogue.labelled import load_labelled, merged
+from kith.dialogue.labelled import OUTSIDE, load_labelled, merged
 from kith.dialogue.normal import normal
 from kith.dialogue.trial import Trial, Verdict, judge_labelled, run_trial
 from kith.dialogue.validation import Validation, cross_validate
@@ -102,7 +103,8 @@ def show(file: Path | None, as_json: bool, as_mermaid: bool, as_svg: bool) -> No
 @json_option
 @click.option("--folds", type=click.IntRange(2, 20), default=5, help=tr("flow.help_folds"))
 @click.option("--data", type=click.Path(path_type=Path), help=tr("flow.help_judged"))
-def report(file: Path | None, as_json: bool, folds: int, data: Path | None) -> None:
+@click.option("--matrix", "as_matrix", is_flag=True, help=tr("flow.help_matrix"))
+def report(file: Path | None, as_json: bool, folds: int, data: Path | None, as_matrix: bool) -> None:
     """Cross-validate the phrases, or judge the whole flow by labelled messages."""
     found = load_flow(file or DEFAULT)
     if data is not None:
@@ -110,10 +112,16 @@ def report(file: Path | None, as_json: bool, folds: int, data: Path | None) -> N
         return
     pairs = [pair for pair in found.rules.matcher.examples if pair[0]]
     validation = cross_validate(pairs, found.part.threshold, folds)
+    advised = advice(validation, pairs)
     if as_json:
-        click.echo(json.dumps(asdict(validation), ensure_ascii=False))
-    else:
-        _validated(validation)
+        rows = asdict(validation) | {"advice": [asdict(one) for one in advised]}
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    _validated(validation)
+    if as_matrix:
+        _matrix(validation)
+    for one in advised[:_SHOWN]:
+        click.echo(_advised(one))
 
 
 @flow.command(help=tr("flow.help_train"))
@@ -158,7 +166,8 @@ def _judged_by(found: Verdict, as_json: bool) -> None:
 
 def _judged(found: Flow, labelled: list[tuple[str, str]]) -> float:
     """How many of the labelled texts are right, each judged as if it had not been seen."""
-    wanted = {(normal(text), intent) for text, intent in labelled}
+    known = {intent.name for intent in found.part.intents}
+    wanted = {(normal(text), "" if label in OUTSIDE and label not in known else label) for text, label in labelled}
     examples = [pair for pair in found.rules.matcher.examples if pair[0]]
     classifier = found.rules.matcher.classifier
     if classifier is None or not wanted:
@@ -171,17 +180,35 @@ def _judged(found: Flow, labelled: list[tuple[str, str]]) -> float:
 
 
 def _validated(found: Validation) -> None:
-    figures = {name: f"{getattr(found, name):.1%}" for name in ("accuracy", "error", "strangers")}
+    figures = {name: f"{getattr(found, name):.1%}" for name in ("accuracy", "accepted", "wrong", "error", "strangers")}
     click.echo(tr("flow.validated", folds=found.folds, phrases=found.phrases, f1=f"{found.macro_f1:.2f}", **figures))
     for score in sorted(found.scores, key=lambda score: score.f1)[:_SHOWN]:
-        click.echo(f"  {score.intent:<24}  F1 {score.f1:.2f}  ({score.phrases})")
+        click.echo(f"  {score.intent or tr('flow.outside'):<24}  F1 {score.f1:.2f}  ({score.phrases})")
     click.echo(tr("flow.calibration"))
     for part in found.bins:
         click.echo(f"  {part.low:.1f}–{part.high:.1f}  {part.count:>5}  {part.sure:.2f} → {part.right:.2f}")
     if found.doubts:
         click.echo(tr("flow.doubts"))
     for doubt in found.doubts[:_SHOWN]:
-        click.echo(f"  {doubt.text!r}: {doubt.intent} → {doubt.guess}  {doubt.confidence:.2f}")
+        meant, got = doubt.intent or tr("flow.outside"), doubt.guess or tr("flow.outside")
+        click.echo(f"  {doubt.text!r}: {meant} → {got}  {doubt.confidence:.2f}")
+
+
+def _matrix(found: Validation) -> None:
+    """Rows are what was meant, columns what was understood; intents by the numbers before the rows."""
+    names = sorted({*found.matrix, *(got for row in found.matrix.values() for got in row)})
+    click.echo(tr("flow.matrix"))
+    click.echo("     " + "".join(f"{place:>4}" for place in range(1, len(names) + 1)))
+    for place, name in enumerate(names, 1):
+        row = found.matrix.get(name, {})
+        cells = "".join(f"{row.get(got, 0) or '·':>4}" for got in names)
+        click.echo(f"{place:>4} {cells}  {name or tr('flow.outside')}")
+
+
+def _advised(one: Advice) -> str:
+    values = {"intents": ", ".join(one.intents[:_SHOWN]), "count": str(len(one.intents)), "share": f"{one.share:.0%}"}
+    common = tr("flow.advice_common", words=", ".join(map(repr, one.common))) if one.common else ""
+    return "→ " + tr(f"flow.advice_{one.kind}", **values) + common
 
 
 def _place(path: Path, fault: Fault) -> str:

@@ -47,7 +47,8 @@ _ABOUT, _FADING = 1.5, 4.6  # how much a notion weighs at most, and for one phra
 _PENALTY = 0.2  # chosen on validation data, see benchmarks/intents.py
 _PRIOR = np.array([5.5, 2.5, -3.6])  # of the curve: score, margin, constant; fitted on 100 intents of CLINC150
 _OUTSIDE = 0.1  # how much is said out of scope at least, for one thing said in it
-_FEW = 4  # classes below which nothing is left of a flow without a class and its twin
+_FEW = 2  # classes up to which nothing is left of a flow without a class and its twin
+_ENOUGH = 10  # examples of what is out of scope, from which they alone stand for it
 _STRENGTH = np.array([0.2, 0.2, 2.0])  # how many examples' worth the prior is
 
 
@@ -108,8 +109,9 @@ class Classifier:
             weights[columns] += values[:, None] * share
         weights = weights if dense is None else np.vstack([weights, dense.T @ shares])
         held[np.arange(len(owner)), owner] = -np.inf  # a class that is left out cannot be guessed
-        if "" in self.labels:
-            return weights, alone, held[owner == self.labels.index("")]
+        strange = owner == self.labels.index("") if "" in self.labels else np.zeros(len(owner), np.bool_)
+        if strange.sum() >= _ENOUGH:
+            return weights, alone, held[strange]
         return weights, alone, _without_twins(held, owner)
 
     def _descended(

@@ -10,9 +10,11 @@ from typing import Any, cast
 
 from kith.core.errors import Fault, Invalid
 from kith.dialogue.normal import normal
+from kith.runtime.locale import tr
 
 Pairs = list[tuple[str, str]]
 
+OUTSIDE = ("", "oos", "out_of_scope")  # labels of what belongs to no intent
 _LIMIT = 256 * 1024 * 1024
 _PARTS = ("train", "val", "test")
 
@@ -43,23 +45,29 @@ def load_labelled(path: Path, part: str = "train", locale: str = "") -> Pairs:
 
 
 def merged(flow: Mapping[str, Any], pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, Any], int, list[str]]:
-    """A flow file's data with labelled texts added as patterns: the data, how many, and what was left out and why."""
+    """A flow file's data with labelled texts added as patterns: the data, how many, and what was left out and why.
+
+    What is labelled out of scope ("", "oos", "out_of_scope") joins the flow's `out_of_scope`.
+    """
     data = cast("dict[str, Any]", json.loads(json.dumps(flow)))
     intents = {str(intent["name"]): cast("list[str]", intent["patterns"]) for intent in data["intents"]}
+    strange = [str(text) for text in data.get("out_of_scope", ())]
+    intents[""] = strange
     owners = {normal(pattern): name for name, patterns in intents.items() for pattern in patterns}
     added, left = 0, list[str]()
-    for text, name in pairs:
-        said = normal(text)
+    for text, label in pairs:
+        said, name = normal(text), "" if label in OUTSIDE and label not in intents else label
         if name not in intents:
-            left.append(f"{text!r}: there is no intent {name!r}")
+            left.append(tr("flow.no_intent", text=text, name=name))
         elif not said or len(text) > 400 or "{" in text or "*" in text:
-            left.append(f"{text!r}: cannot be a pattern")
+            left.append(tr("flow.no_pattern", text=text))
         elif owners.get(said, name) != name:
-            left.append(f"{text!r}: is a phrase of {owners[said]!r}")
+            left.append(tr("flow.owned", text=text, name=owners[said] or "out_of_scope"))
         elif said not in owners:
             owners[said] = name
             intents[name].append(text)
             added += 1
+    data |= {"out_of_scope": strange} if strange else {}
     return data, added, left
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kith.dialogue.flow import Flow
-
-OUTSIDE = ("", "oos", "out_of_scope")
+from kith.dialogue.labelled import OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kith.dialogue.classifier import Classifier
@@ -35,19 +36,24 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What came out. `strangers` is the share refused of whole unseen intents.
+    """What came out, shares 0 to 1. `accepted`: right and sure enough to answer; `wrong`: sure enough, and wrong.
 
-    `error` is the expected calibration error where as much is said out of scope as in it, as confidence is meant.
+    `matrix` says how many phrases of an intent were taken for which. `strangers` is the share refused of whole unseen
+    intents, where none may be taken for the intent most like it. `error` is the expected calibration error where as
+    much is said out of scope as in it, as confidence is meant.
     """
 
     folds: int
     phrases: int
     accuracy: float
+    accepted: float
+    wrong: float
     macro_f1: float
     error: float
     strangers: float
     scores: tuple[Score, ...]
     confusions: tuple[Confusion, ...]
+    matrix: Mapping[str, Mapping[str, int]]
     bins: tuple[Bin, ...]
     doubts: tuple[Doubt, ...]
 
@@ -67,6 +73,7 @@ def cross_validate(pairs: Sequence[tuple[str, str]], threshold: float, folds: in
             guess = classifier.guess(text)
             rows.append((text, wanted, guess.label, guess.confidence))
     right = [wanted == got for _, wanted, got, _ in rows]
+    judged_rows = list(zip(rows, right, strict=True))
     judged_scores = scores([(wanted, got) for _, wanted, got, _ in rows])
     strange = _strangers(pairs)
     points = [(sure, hit) for (_, _, _, sure), hit in zip(rows, right, strict=True)]
@@ -78,14 +85,25 @@ def cross_validate(pairs: Sequence[tuple[str, str]], threshold: float, folds: in
         folds=folds,
         phrases=len(rows),
         accuracy=sum(right) / total,
+        accepted=sum(hit and got != "" and sure >= threshold for (_, _, got, sure), hit in judged_rows) / total,
+        wrong=sum(not hit and got != "" and sure >= threshold for (_, _, got, sure), hit in judged_rows) / total,
         macro_f1=sum(score.f1 for score in judged_scores) / max(len(judged_scores), 1),
         error=sum(found.count * abs(found.sure - found.right) for found in bins) / max(len(points), 1),
         strangers=sum(sure < threshold for sure in strange) / max(len(strange), 1),
         scores=judged_scores,
         confusions=confusions([(wanted, got, text) for text, wanted, got, _ in rows]),
+        matrix=_matrix(rows),
         bins=bins,
         doubts=tuple(Doubt(*row) for row in wrong),
     )
+
+
+def _matrix(rows: Sequence[tuple[str, str, str, float]]) -> dict[str, dict[str, int]]:
+    """How many phrases of each intent were taken for which; "" is out of scope."""
+    found: dict[str, dict[str, int]] = {wanted: {} for wanted in sorted({row[1] for row in rows})}
+    for _, wanted, got, _ in rows:
+        found[wanted][got] = found[wanted].get(got, 0) + 1
+    return found
 
 
 def _split(pairs: Sequence[tuple[str, str]], fold: int, folds: int) -> tuple[list[tuple[str, str]], ...]:
@@ -111,11 +129,14 @@ def _bins(points: Sequence[tuple[float, bool]]) -> tuple[Bin, ...]:
 
 
 def _strangers(pairs: Sequence[tuple[str, str]]) -> list[float]:
-    """How sure a classifier is of texts whose intent it has never seen."""
+    """How sure a classifier is of texts whose intent it has never seen, its twin aside (see `classifier`)."""
     labels = sorted({label for _, label in pairs})
     found: list[float] = []
     for label in labels[:: max(1, len(labels) // 10)] if len(labels) > 2 else ():
         rest = [(text, other) for text, other in pairs if other != label]
         classifier = Classifier([text for text, _ in rest], [other for _, other in rest])
-        found += [classifier.guess(text).confidence for text, other in pairs if other == label]
+        texts = [text for text, other in pairs if other == label]
+        (twin, _), *_ = Counter(classifier.guess(text).label for text in texts).most_common(1)
+        others = {other for _, other in rest} - ({twin} if len(labels) > 3 else set())
+        found += [classifier.guess(text, others).confidence for text in texts]
     return found
