@@ -3,6 +3,7 @@ and right (F1); days in time zones."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kith.dialogue.entities import extract
-from kith.dialogue.numerals import number
+from kith.dialogue.numerals import ENGLISH, number
 
 NOW = 1_763_726_400.0  # noon UTC on Friday, 21 November 2025
 CASES = Path(__file__).parent / "entities.txt"
@@ -40,6 +41,14 @@ def test_values_are_found_and_right() -> None:
     print(f"{len(given)} cases, F1 {f1:.4f}", *wrong, sep="\n")
     assert len(given) >= 400
     assert f1 >= 0.97, "\n".join(wrong)
+
+
+def test_a_number_in_words_has_an_end() -> None:
+    """Each word of an endless one would be a beginning from which all the rest is read."""
+    group = "nine hundred and ninety-nine"
+    longest = f"{group} billion {group} million {group} thousand {group}"
+    assert [entity.value for entity in extract(longest, (), NOW, UTC)] == ["999999999999"]
+    assert (read := re.match(ENGLISH, "two " * 500)) is not None and len(read[0]) <= 100
 
 
 @pytest.mark.parametrize(

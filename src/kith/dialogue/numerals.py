@@ -26,7 +26,7 @@ _WORD = "|".join(sorted((*_SMALL, *_TENS), key=len, reverse=True))
 _LARGE = "|".join(("hundred", *_SCALES))
 ENGLISH = (
     rf"(?:half a million|half a dozen|a dozen|(?:a|{_WORD})(?: |-)(?:{_LARGE}|dozen)"
-    rf"(?:(?: and |[ -])(?:{_WORD}|{_LARGE}))*|(?:{_WORD})(?:(?: and |[ -])(?:{_WORD}|{_LARGE}))*)"
+    rf"(?:(?: and |[ -])(?:{_WORD}|{_LARGE})){{0,24}}|(?:{_WORD})(?:(?: and |[ -])(?:{_WORD}|{_LARGE})){{0,24}})"
 )
 PLAIN = r"\d[\d,]{0,20}(?:\.\d{1,9})?"
 DIGITS = rf"{PLAIN}(?: ?(?:万亿|百万|千万|[百千万亿]|(?:k|bn|m|million|billion|thousand|hundred|dozen)(?![a-z])))?"
