@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 from kith.channels.kit import Kit
 from kith.channels.matrix.channel import MatrixChannel
 from kith.channels.matrix.settings import MatrixSettings
-from kith.channels.matrix.wire import Wire
+from kith.channels.matrix.wire import Wire, entered
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, Refused, Unavailable
 from kith.core.ids import Ids, conversation_id
@@ -107,6 +108,36 @@ def test_a_device_whose_keys_are_lost_is_not_taken_up_again(home: Path) -> None:
             assert second == await opened(url, own) and asked == [first, second] and first != second
             assert await opened(url, kit()) == asked[2] and len({*asked}) == 3  # the secret was lost
 
+    asyncio.run(story())
+
+
+def test_a_new_name_of_ours_is_no_coming_in() -> None:
+    """What was said before it would not be heard."""
+    import nio
+
+    def event(name: str, before: dict[str, str] | None) -> Any:
+        told = {"event_id": f"${name}", "sender": KITH, "state_key": KITH, "type": "m.room.member"}
+        unsigned = {"unsigned": {"prev_content": before}} if before else {}
+        content = {"membership": "join", "displayname": name}
+        return nio.RoomMemberEvent.from_dict({**told, **unsigned, "content": content, "origin_server_ts": 1})
+
+    came, renamed = event("kith", None), event("Kith", {"membership": "join"})
+    again = event("kith", {"membership": "leave"})
+    said = SimpleNamespace(event_id="$said")
+
+    class Client:
+        user_id = KITH
+
+        async def room_messages(self, *_: Any, **__: Any) -> Any:
+            return SimpleNamespace(chunk=[renamed, said, came, SimpleNamespace(event_id="$before")], end="")
+
+    async def story() -> None:
+        wire = Wire(MatrixSettings(), kit())
+        wire._client = Client()
+        assert await wire.gap("!r", "b", "s") == [said, renamed]
+
+    assert [entered(one, KITH) for one in (came, again, renamed, said)] == [True, True, False, False]
+    assert not entered(came, "@ann:home.test")
     asyncio.run(story())
 
 

@@ -18,7 +18,7 @@ from kith.channels.matrix.files import Files
 from kith.channels.matrix.parse import NAME, parse
 from kith.channels.matrix.render import render
 from kith.channels.matrix.settings import MatrixSettings
-from kith.channels.matrix.wire import Wire
+from kith.channels.matrix.wire import Wire, entered
 from kith.core.errors import Invalid, KithError, Unavailable
 from kith.core.message import Envelope, Media, Message, Text
 from kith.core.people import Parcel
@@ -192,5 +192,4 @@ class MatrixChannel:
 
 def _cut(timeline: Any, user: str) -> bool:
     """Whether a timeline does not reach back to the last sync, nor to our own coming in."""
-    own = (event for event in timeline.events if getattr(event, "state_key", None) == user)
-    return bool(timeline.limited) and not any(getattr(event, "membership", "") == "join" for event in own)
+    return bool(timeline.limited) and not any(entered(event, user) for event in timeline.events)

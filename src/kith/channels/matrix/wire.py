@@ -165,7 +165,7 @@ class Wire:
             if isinstance(answer, nio.RoomMessagesError):
                 raise self._no(answer, "the question for older messages")
             for event in answer.chunk:
-                if getattr(event, "state_key", None) == client.user_id and getattr(event, "membership", "") == "join":
+                if entered(event, str(client.user_id)):
                     return found[::-1]
                 found.append(event)
             before = str(answer.end or "") if answer.chunk else ""
@@ -249,3 +249,9 @@ class Wire:
             return Refused(f"the Matrix server refuses {what}: {text}")
         after = float(answer.retry_after_ms or 0) / 1000
         return Unavailable(f"the Matrix server cannot take {what} now: {code} {text}", retry_after=after or 5.0)
+
+
+def entered(event: Any, user: str) -> bool:
+    """Whether an event is the coming in of `user`, and no change of their name or picture, which looks the same."""
+    own = getattr(event, "state_key", None) == user and getattr(event, "membership", "") == "join"
+    return own and getattr(event, "prev_membership", None) != "join"
