@@ -34,17 +34,17 @@ SHAPES: dict[str, Shape] = {
 
 @pytest.mark.server
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_dead_way_out_is_told_while_the_socket_lives(name: str, tmp_path: Path) -> None:
+def test_a_dead_way_out_is_told_while_the_socket_lives(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site, given = SHAPES[name]
+    monkeypatch.setattr("kith.channels.keeper.Way", lambda _, clock, show: Way(1.0, clock, show))
 
     async def story() -> None:
         async with site() as platform, Proxy(int(platform.url.rpartition(":")[2])) as proxy:
             settings = {**given(f"http://127.0.0.1:{proxy.port}"), "access": "everyone"}
             async with household(tmp_path, name, settings) as (home, echo):
                 keeper = home.manager._keepers[name]
-                keeper.liveness = 1.2
-                keeper.lost("the test wants it built anew, with the shorter bound")
-                await until(lambda: keeper.watch.restarts >= 1 and keeper.route.channel is not None)
                 proxy.blackhole()
                 await platform.hear("meanwhile")
                 await until(lambda: ["meanwhile"] in echo.heard.values())  # it hears

@@ -17,6 +17,7 @@ from kith.core.errors import KithError
 from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
+_PATIENCE = 5.0
 
 
 class Reaching(Protocol):
@@ -47,7 +48,7 @@ class Way:
             if (silent := self._clock.monotonic() - self._sign) < step:
                 await asyncio.sleep(step - silent)
                 continue
-            await self._ask(channel, step if self._dead else max(self._bound - silent, 0.001))
+            await self._ask(channel, max(step, _PATIENCE) if self._dead else max(self._bound - silent, 0.001))
             if (silent := self._clock.monotonic() - self._sign) >= self._bound and not self._dead:
                 self._dead = True
                 self._show(self._why)
