@@ -14,12 +14,9 @@ def private_folder(path: Path) -> Path:
 
 
 def leave_note(path: Path, text: str) -> Callable[[], None]:
-    """Write a small private file that is good while this process runs; the result takes it away."""
-    private_folder(path.parent)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text)
+    """Write a small private file that is good while this process runs; the result takes it away. Nobody ever reads a
+    half of it."""
+    write_private(path, text.encode())
     return lambda: path.unlink(missing_ok=True)
 
 
