@@ -27,6 +27,7 @@ from kith.dialogue.memory.listening import read
 from kith.dialogue.memory.ranks import rate
 from kith.dialogue.memory.rules import asked_to_remember, find_facts
 from kith.dialogue.mind import Mind
+from kith.dialogue.outcomes import unanswered
 from kith.runtime.blobs import Blobs
 from kith.runtime.shelf import Shelf
 from kith.storage import StorageSettings, open_storage
@@ -145,6 +146,16 @@ def test_people_ask_what_is_known_in_both_languages() -> None:
         assert "47119358" in told
         assert await say(house, 5, "我叫什么名字？") == "你叫安。"
         assert await say(house, 6, "what's my name") == "You are called 安."
+
+    live(scene)
+
+
+def test_what_is_answered_from_memory_is_shown_to_nobody_as_unanswered() -> None:
+    async def scene(house: House, memory: Memory) -> None:
+        for number, text in enumerate(("my birthday is 3 May", "when is my birthday?", "who is Zelda?")):
+            await say(house, number, text)
+        turns = await house.storage.history.walk(limit=10)
+        assert [turn.heard.text for turn in turns if unanswered(turn)] == ["who is Zelda?"]
 
     live(scene)
 

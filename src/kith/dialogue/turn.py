@@ -189,9 +189,7 @@ async def think(
     name = draft.envelope.persona or settings.model or persona.model
     card = next((c for c in purse.cards() if "chat" in c.capabilities and name in ("", c.name)), None)
     if card is None or await _spent(draft, purse):
-        noted = await mind.told(outside.own(draft.heard), draft.where, draft.locale) if not draft.work else None
-        draft.passages = () if noted else draft.passages
-        draft.answer = draft.answer or noted or _plain_answer(draft)
+        draft.answer = draft.answer or await _recalled(draft, mind) or _plain_answer(draft)
         return speak
     reply = min(settings.reply_tokens, card.reply or settings.reply_tokens)
     offered = tuple(_allowed(tools.offered(draft.principal), persona)) if draft.principal else ()
@@ -350,6 +348,15 @@ async def _agreed(draft: Draft, agenda: Agenda) -> bool:
     if draft.answer is not None:
         draft.understanding = Understanding("agenda", confidence=1.0, by="rule")
     return draft.answer is not None
+
+
+async def _recalled(draft: Draft, mind: Mind) -> str | None:
+    """What memory answers without a model. Then it is no question that others are shown, to learn from it."""
+    noted = await mind.told(outside.own(draft.heard), draft.where, draft.locale) if not draft.work else None
+    if noted:
+        draft.passages, draft.understanding = (), Understanding("memory", confidence=1.0, by="rule")
+        draft.path = tuple(replace(step, outcome="answered") for step in draft.path)
+    return noted
 
 
 async def _remembered(draft: Draft, mind: Mind) -> bool:
