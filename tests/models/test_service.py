@@ -45,6 +45,17 @@ def test_the_first_that_talks_answers(tmp_path: Path) -> None:
     run(tmp_path, body, echo("one"), echo("two", reply="other"))
 
 
+def test_the_echo_refuses_a_form_that_it_would_not_keep_to(tmp_path: Path) -> None:
+    async def body(house: House) -> None:
+        for form in ({"schema": {"type": "object"}}, {"grammar": 'root ::= "yes"'}):
+            with pytest.raises(Invalid) as caught:
+                await house.say("hi", model="one", **form)
+            assert caught.value.code == "unsupported"
+            assert said(await house.say("hi", model="two", **form)) == "{}"
+
+    run(tmp_path, body, echo("one"), echo("two", reply="{}"))
+
+
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     async def body(house: House) -> None:
         with pytest.raises(NotFound, match="there are: one, two") as caught:

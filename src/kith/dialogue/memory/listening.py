@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from kith.core.errors import KithError
+from kith.core.errors import Invalid, KithError
 from kith.core.memory import Fact
 from kith.core.message import Message, Text
 from kith.core.model import ChatRequest, Sampling
@@ -94,7 +94,12 @@ class Listener:
             sampling=Sampling(max_tokens=256, temperature=0.0, schema=_SCHEMA),
             priority="background",
         )
-        text = "".join([delta.text async for delta in memory.models.chat(request)])
+        try:
+            text = "".join([delta.text async for delta in memory.models.chat(request)])
+        except Invalid as error:
+            if error.code != "unsupported":
+                raise
+            return  # no model here keeps to a form: what it says could not be read
         found = read(text, said)
         await memory.keep(found, turn, cast("Where", payload["where"]).persons, "model")
 

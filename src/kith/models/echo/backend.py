@@ -44,8 +44,10 @@ class Echo:
         self._means.changed("stopped", "")
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
-        """Say the last message again."""
+        """Say the last message again. Raises `Invalid` for a schema or a grammar: it would not keep to it."""
         options, name = self._options, self.card.name
+        if (request.sampling.schema is not None or request.sampling.grammar) and not options.reply:
+            raise Invalid(f"{name} cannot keep to a schema or a grammar", code="unsupported")
         prompt = sum(len(_words(plain(message))) for message in request.messages)
         if prompt > self.card.context or self._fails("full"):
             text = f"the conversation has {prompt} tokens, {name} takes {self.card.context}"
