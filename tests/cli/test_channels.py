@@ -56,6 +56,27 @@ def test_a_secret_is_not_written_into_the_file(home: Path) -> None:
     assert "telegram" not in (home / "kith.yaml").read_text("utf-8")
 
 
+def test_without_a_server_too_a_channel_that_lacks_something_is_not_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*given: str) -> Invalid:
+        with pytest.raises(Invalid) as caught:
+            run(channels, "add", *(part for one in given for part in (("--set", one) if "=" in one else (one,))))
+        assert not (home / "kith.yaml").exists() and caught.value.code == "channel_needs"
+        return caught.value
+
+    assert [fault.path for fault in refused("telegram").faults] == ["channels.telegram.token"]
+    told = refused("telegram", "token=1:x", "mode=calls", "secret=a-secret-of-the-tests")
+    assert [fault.path for fault in told.faults] == ["channels.telegram.url"] and "mode: calls" in str(told)
+    assert "enabled: false" in told.hint
+    monkeypatch.setenv("KITH_LANG", "zh")
+    assert "或改填 signing_secret" in str(refused("slack", "token=xoxb-1"))
+    run(channels, "add", "slack", "--set", "token=xoxb-1", "--set", "enabled=false")
+    monkeypatch.setenv("IRC_HOST", "irc.example.org")
+    run(channels, "add", "irc", "--set", "host=${IRC_HOST}")
+    assert "${IRC_HOST}" in (home / "kith.yaml").read_text("utf-8")
+
+
 def test_what_only_a_server_knows_needs_a_server() -> None:
     for command in (("status",), ("test", "web"), ("restart", "web"), ("kept", "web")):
         with pytest.raises(Unavailable):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kith.cli.server import Server, failure, find_server
-from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
+from kith.core.errors import Fault, Invalid, KithError, NotFound, Refused, Unavailable
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +108,12 @@ def test_answers_become_errors(status: int, kind: type[KithError]) -> None:
     assert type(error) is kind
     assert (str(error), error.code, error.hint) == ("No.", "c", "h")
     assert str(status) in str(failure(status, b"<html>"))
+
+
+def test_what_a_server_finds_wrong_is_named() -> None:
+    told = {"message": "no", "code": "c", "hint": "h", "faults": [{"path": "channels.x.y", "reason": "is empty"}, 3]}
+    error = failure(400, json.dumps({"error": told}).encode())
+    assert isinstance(error, Invalid) and error.faults == (Fault("channels.x.y", "is empty"),) and error.hint == "h"
+    for odd in ({"error": "x"}, {"error": {"message": "no", "faults": "x"}}, {"error": [1]}, []):
+        other = failure(400, json.dumps(odd).encode())
+        assert isinstance(other, Invalid) and other.faults == ()

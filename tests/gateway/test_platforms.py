@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kith.core.audit import By
-from kith.core.errors import NotFound
+from kith.core.errors import Fault, Invalid, NotFound
 from kith.gateway import Gateway, GatewaySettings
 
 Build = Callable[..., Any]
@@ -24,6 +24,8 @@ class Platforms:
         self.written: dict[str, Any] = {}
         self.configured: list[Any] = []
         self.file: dict[str, Any] = {}
+        self.locale = ""
+        self.lacking: tuple[Fault, ...] = ()
 
     def about(self, name: str) -> Mapping[str, Any]:
         if name != "chat":
@@ -31,8 +33,11 @@ class Platforms:
         pin = {"type": "string", "format": "password", "writeOnly": True}
         return {"name": name, "state": "ready", "note": "", "schema": {"properties": {"pin": pin}}}
 
-    async def conceal(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def conceal(self, name: str, settings: Mapping[str, Any], locale: str = "") -> Mapping[str, Any]:
         self.about(name)
+        self.locale = locale
+        if self.lacking:
+            raise Invalid("no", faults=self.lacking, code="channel_needs")
         return {**settings, **({"token": "${secret:channels.chat.token}"} if settings.get("token") else {})}
 
     async def configure(self, name: str, settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -68,6 +73,26 @@ def test_a_token_reaches_neither_the_file_nor_the_running_settings_in_plain_word
             assert answer.status_code == 200, answer.text
         assert platforms.written == {"channels.chat": {"token": "${secret:channels.chat.token}", "name": "x"}}
         assert platforms.configured == [platforms.written["channels.chat"]]
+
+    asyncio.run(story())
+
+
+def test_what_a_channel_lacks_is_named_in_the_language_of_the_request(build: Build) -> None:
+    async def story() -> None:
+        house, platforms = opened(build)
+        async with house.client() as client:
+            for wanted, locale in (("zh-CN,zh;q=0.9", "zh-CN,zh;q=0.9"), ("*", "")):
+                headers = {"Accept-Language": wanted}
+                assert (await client.put("/api/channels/chat", json={}, headers=headers)).status_code == 200
+                assert platforms.locale == locale
+            platforms.lacking = (Fault("channels.chat.pin", "is empty"),)
+            for path, body in (("", {"name": "x"}), ("/settings", {"changes": {"name": "x"}})):
+                answer = await client.put(f"/api/channels/chat{path}", json=body)
+                assert answer.status_code == 400 and answer.json()["error"]["code"] == "channel_needs"
+                assert answer.json()["error"]["faults"] == [
+                    {"path": "channels.chat.pin", "reason": "is empty", "line": 0}
+                ]
+        assert len(platforms.configured) == 2
 
     asyncio.run(story())
 

@@ -1,3 +1,4 @@
+import { language } from "./prefs";
 import { keep, kept, Store } from "./store";
 
 export type Role = "owner" | "admin" | "member" | "guest";
@@ -111,7 +112,7 @@ export function call<T>(path: string, method = "GET", body?: unknown): Promise<T
 }
 
 async function ask<T>(path: string, method: string, body: unknown): Promise<T> {
-  const headers: Record<string, string> = { Accept: "application/json" };
+  const headers: Record<string, string> = { Accept: "application/json", "Accept-Language": language.get() };
   const raw = body instanceof Blob;
   if (body !== undefined) headers["Content-Type"] = raw ? body.type || "application/octet-stream" : "application/json";
   let answer: Response;

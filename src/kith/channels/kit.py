@@ -41,6 +41,7 @@ from kith.channels.calls import body_of, keep, same, tended
 from kith.channels.letters import Desk, Office, Post, Seal, read_letter, tags
 from kith.channels.marks import Dialect, convert, pieces
 from kith.channels.media import PENDING, Limits, download, gathered, media_parts, part_for, telling, wordless
+from kith.channels.needs import Lack, guarded
 from kith.channels.replay import Replay
 from kith.channels.scan import Scan
 from kith.channels.session import Bookmark, Event, Session, Usage, gateway
@@ -99,6 +100,11 @@ class ChannelSettings(Section):
     bot_rounds: int = Field(
         default=0, ge=0, le=100, description="Messages of another bot answered in ten minutes, in one conversation."
     )
+
+    def lacks(self) -> Sequence[Lack]:
+        """What the channel cannot connect without, its other settings being as they are; nothing, unless it says so.
+        What it needs in any case stands in its manifest, under ``needs``."""
+        return ()
 
 
 class Notes:
@@ -347,6 +353,7 @@ __all__ = [
     "Hook",
     "HookReply",
     "Kit",
+    "Lack",
     "Limits",
     "Notes",
     "Office",
@@ -378,6 +385,7 @@ __all__ = [
     "drawable",
     "gateway",
     "gathered",
+    "guarded",
     "hand_over",
     "inner",
     "keep",

@@ -15,6 +15,7 @@ from kith.channels.door import Door, House
 from kith.channels.drafts import Drafts, Manner
 from kith.channels.keeper import Keeper, Life, Prober, Watch
 from kith.channels.kit import ChannelSettings, Idle, Kit, Limits, Notes
+from kith.channels.needs import lacking, needed, refuse
 from kith.channels.pace import Pace, Rate
 from kith.channels.replay import Aside
 from kith.channels.scan import Scans
@@ -25,7 +26,7 @@ from kith.channels.vault import Vault, secret_names
 from kith.channels.way import Reaching
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
-from kith.core.errors import Broken, Fault, Invalid, Missing, NotFound, Unavailable
+from kith.core.errors import Broken, Invalid, Missing, NotFound, Unavailable
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids
 from kith.core.manifest import Manifest
@@ -268,30 +269,26 @@ class ChannelManager:
         validate(cls, Document(whole, place, {}))
         return whole
 
-    async def conceal(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def conceal(self, name: str, settings: Mapping[str, Any], locale: str = "") -> Mapping[str, Any]:
         """Check settings, keep the secrets among them, and return what may be written down: secrets only by name.
 
-        What the channel cannot do without (`needs` in its manifest) has to be there, unless it is to be off.
+        What the channel cannot do without (see `channels.needs`) has to be there, unless it is to be off; what is not
+        is told in the language of `locale`.
 
         A secret that is left out stays the one it was; an empty one is taken away. Raises as `check`, `Unavailable`.
         """
-        schema, place = self._class(self._registry.manifest(name).name).model_json_schema(), f"channels.{name}"
+        manifest, place = self._registry.manifest(name), f"channels.{name}"
+        schema = self._class(name).model_json_schema()
         old = self._written.get(name, {})
         whole = {key: old[key] for key in secret_names(schema) if key in old} | dict(settings)
-        self._lacking(name, self.check(name, whole))
+        found = validate(self._class(name), Document(self.check(name, whole), place, {}))
+        refuse(manifest, lacking(manifest, found, locale), locale)
         return await self._vault.conceal(place, whole, schema)
-
-    def _lacking(self, name: str, settings: Mapping[str, Any]) -> None:
-        manifest, place = self._registry.manifest(name), f"channels.{name}"
-        empty = [key for key in _needs(manifest) if settings.get(key) in (None, "")]
-        if empty and settings.get("enabled", True) is not False:
-            faults = tuple(Fault(f"{place}.{key}", "is empty, and the channel cannot do without it") for key in empty)
-            raise Invalid(f"{place} cannot be used", faults=faults)
 
     def _schema(self, manifest: Manifest) -> dict[str, Any]:
         """The schema of a channel's settings, in which what the channel cannot do without is required."""
         schema = self._class(manifest.name).model_json_schema()
-        needs = [*dict.fromkeys((*schema.get("required", ()), *_needs(manifest)))]
+        needs = [*dict.fromkeys((*schema.get("required", ()), *needed(manifest)))]
         return {**schema, "required": needs} if needs else schema
 
     async def kept(self, name: str) -> Sequence[Mapping[str, Any]]:
@@ -484,11 +481,6 @@ def _pause(manifest: Manifest) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 10:
         raise Invalid(f"{manifest.path}: 'burst' is a number of seconds, at most 10")
     return float(found)
-
-
-def _needs(manifest: Manifest) -> Sequence[str]:
-    """The settings that may be absent, but not from a channel that is on."""
-    return cast("Sequence[str]", manifest.details.get("needs", ()))
 
 
 def _is_local(manifest: Manifest) -> bool:

@@ -6,10 +6,12 @@ A channel's own keys are validated by its folder's settings class, so this file 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic import ConfigDict, Field
 
+from kith.channels.needs import Wanting, lacking
 from kith.channels.vault import refers
 from kith.core.errors import Fault, Invalid
 from kith.runtime.documents import Document, Place, dotted, validate
@@ -46,10 +48,14 @@ class ChannelsSettings(Section):
         return {name: value or {} for name, value in (self.__pydantic_extra__ or {}).items()}
 
 
-def check_channels(settings: ChannelsSettings, registry: Registry, source: Document | None = None) -> None:
+def check_channels(
+    settings: ChannelsSettings, registry: Registry, source: Document | None = None, *, whole: bool = False
+) -> None:
     """Validate every configured channel with its own class. Raises `Invalid` with all mistakes.
 
-    `source` is the file that `settings` came from, so that mistakes can be given their lines.
+    `source` is the file that `settings` came from, so that mistakes can be given their lines. With `whole`, what a
+    channel that is on cannot do without is a mistake too, if it is not there; without, it only keeps that channel from
+    connecting.
     """
     document = source or Document(None, "kith.yaml", {})
     faults: list[Fault] = []
@@ -64,7 +70,7 @@ def check_channels(settings: ChannelsSettings, registry: Registry, source: Docum
             continue
         lines = {key[2:]: line for key, line in document.lines.items() if key[:2] == place}
         try:
-            validate(cls, Document(dict(data), document.file, cast("Mapping[Place, int]", lines)))
+            found = validate(cls, Document(dict(data), document.file, cast("Mapping[Place, int]", lines)))
         except Invalid as error:
             prefix = dotted(place)
             faults += [
@@ -72,5 +78,8 @@ def check_channels(settings: ChannelsSettings, registry: Registry, source: Docum
                 for f in error.faults
                 if not refers(data.get(f.path))  # what it stands for is checked when it is known
             ]
+        else:
+            lacks = lacking(registry.manifest(name), cast("Wanting", found)) if whole else ()
+            faults += [replace(f, line=document.line((*place, f.path.rpartition(".")[2]))) for f in lacks]
     if faults:
         raise Invalid(f"{document.file} cannot be used", faults=tuple(faults), file=document.file)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import click
 import yaml
 
+from kith.channels.needs import needed, refuse
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.channels.vault import secret_names
 from kith.cli.group import Group, later
@@ -79,7 +80,7 @@ def add(name: str, given: Sequence[str], as_json: bool) -> None:
     settings = _given(given, schema)
     if manifest.details.get("scan") and not any(key in settings for key in secret_names(schema)):
         settings |= asyncio.run(scanned(manifest, cls, settings))
-    _ask_for(schema, settings)
+    _ask_for(schema, settings, needed(manifest))
     told = asyncio.run(_add(manifest, settings, schema))
     if told.get("proof") == "probe" and sys.stdin.isatty() and not as_json:
         click.echo(tr("channels.command.answered", name=name))
@@ -196,10 +197,13 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)[:4000]
 
 
-def _ask_for(schema: Mapping[str, Any], settings: dict[str, Any]) -> None:
-    """Ask for what has to be known, and at a terminal also for secrets, which may be left out."""
-    required, secret = list(schema.get("required", ())), secret_names(schema)
-    for key in [*required, *(name for name in secret if name not in required and sys.stdin.isatty())]:
+def _ask_for(schema: Mapping[str, Any], settings: dict[str, Any], needs: Sequence[str]) -> None:
+    """Ask for what has to be known, and at a terminal also for what it `needs` to be on, and for secrets, which may be
+    left out."""
+    required, secret, human = list(schema.get("required", ())), secret_names(schema), sys.stdin.isatty()
+    if human and settings.get("enabled", True) is not False:
+        required = [*dict.fromkeys((*required, *needs))]
+    for key in [*required, *(name for name in secret if name not in required and human)]:
         if key not in settings:
             about = schema["properties"][key].get("description", "")
             default = None if key in required else ""
@@ -243,7 +247,7 @@ def _given(pairs: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
 async def _add(manifest: Manifest, settings: dict[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     server = await find_server()
     if server is None:
-        check_channels(ChannelsSettings.model_validate({manifest.name: settings}), Registry("channels"))
+        _check(manifest, settings)
         await _write(f"channels.{manifest.name}", settings, schema)
         return {"name": manifest.name}
     path = f"/api/channels/{quote(manifest.name, safe='')}"
@@ -252,6 +256,16 @@ async def _add(manifest: Manifest, settings: dict[str, Any], schema: Mapping[str
         return await server.call("POST", f"{path}/test")
     except Unavailable as error:
         return {**told, "note": told["note"] or error.message}
+
+
+def _check(manifest: Manifest, settings: Mapping[str, Any]) -> None:
+    """As the server does. Raises `Invalid`."""
+    chosen, registry = ChannelsSettings.model_validate({manifest.name: settings}), Registry("channels")
+    check_channels(chosen, registry)
+    try:
+        check_channels(chosen, registry, whole=True)
+    except Invalid as error:  # nothing else is left to be wrong
+        refuse(manifest, error.faults)
 
 
 async def _remove(name: str) -> None:

@@ -63,7 +63,7 @@ def faults_of(path: Path | None) -> tuple[Fault, ...]:
     """Every mistake in a settings file, those in the channels' own sections included."""
     try:
         settings: Settings = load_settings(path)
-        check_channels(settings.channels, Registry("channels"), _document(path))
+        check_channels(settings.channels, Registry("channels"), _document(path), whole=True)
     except Invalid as error:
         return error.faults or (Fault("", error.message),)
     return ()

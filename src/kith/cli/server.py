@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
+from kith.core.errors import Fault, Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.message import Delta, Usage
 from kith.runtime.http import http_client
+from kith.runtime.locale import language
 from kith.runtime.settings import home
 
 _ALIVE = 8.0  # a busy one may take its time; where nobody listens, that is known at once
@@ -57,7 +58,7 @@ class Server:
         """An HTTP client that speaks as the owner. A model may think for minutes before its first word."""
         client = http_client(timeout=600.0, trust=self.trust())
         client.base_url = httpx.URL(self.url)
-        client.headers.update(self.headers)
+        client.headers.update({**self.headers, "Accept-Language": language()})
         return client
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -157,11 +158,23 @@ async def _deltas(answer: httpx.Response) -> AsyncGenerator[Delta]:
 
 def failure(status: int, body: bytes) -> KithError:
     """The error that a server's answer tells of."""
+    faults: tuple[Fault, ...] = ()
     try:
         told = cast("Mapping[str, Any]", json.loads(body)["error"])
         message, code, hint = str(told["message"]), str(told.get("code") or ""), str(told.get("hint") or "")
+        faults = _faults(told)
     except (ValueError, KeyError, TypeError):
         message, code, hint = f"the server answered with status {status}", "", ""
     kinds: dict[int, type[KithError]] = {400: Invalid, 401: Refused, 403: Refused, 404: NotFound, 422: Invalid}
     kind = kinds.get(status, Unavailable if status in (429, 503) else KithError)
+    if kind is Invalid:
+        return Invalid(message, code=code, hint=hint, faults=faults)
     return kind(message, code=code, hint=hint)
+
+
+def _faults(told: Mapping[str, Any]) -> tuple[Fault, ...]:
+    """The mistakes that an answer names."""
+    rows = told.get("faults")
+    found = cast("list[object]", rows) if isinstance(rows, list) else []
+    named = [cast("Mapping[str, Any]", row) for row in found if isinstance(row, Mapping)]
+    return tuple(Fault(str(row.get("path") or ""), str(row.get("reason") or "")) for row in named)

@@ -103,7 +103,7 @@ class Platforms:
         settings = _mapping(await read_body(request, self._settings))
 
         async def work() -> tuple[int, Any]:
-            written = await self._channels.conceal(channel, settings)
+            written = await self._channels.conceal(channel, settings, _locale(request))
             await self._write(request, channel, written)
             return 200, await self._channels.configure(channel, written)
 
@@ -126,7 +126,7 @@ class Platforms:
         async def work() -> tuple[int, Any]:
             schema, place = self._channels.about(channel).get("schema", {}), f"channels.{channel}"
             old = await asyncio.to_thread(self._preferences().section, place)
-            new = await self._channels.conceal(channel, _amended(old, body.changes, schema))
+            new = await self._channels.conceal(channel, _amended(old, body.changes, schema), _locale(request))
             differs = {f"{place}.{key}": new.get(key) for key in {*old, *new} if old.get(key) != new.get(key)}
             await self._preferences().change(differs, acting(request))
             return 200, await self._channels.configure(channel, new)
@@ -310,6 +310,12 @@ def _mapping(raw: bytes) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise Invalid("the settings of a channel are a JSON object", code="invalid_request")
     return cast("Mapping[str, Any]", value)
+
+
+def _locale(request: Call) -> str:
+    """The language that the caller likes best; empty for the house's own."""
+    wanted = request.headers.get("accept-language", "").strip()
+    return "" if wanted.startswith("*") else wanted[:35]
 
 
 def _secrets(schema: Mapping[str, Any]) -> set[str]:

@@ -280,8 +280,9 @@ class Channels(Hooks, Protocol):
         """One channel. Raises `NotFound`."""
         ...
 
-    async def conceal(self, name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Check a channel's settings and keep their secrets; what may be written down. Raises `Invalid`, `NotFound`."""
+    async def conceal(self, name: str, settings: Mapping[str, Any], locale: str = "") -> Mapping[str, Any]:
+        """Check a channel's settings and keep their secrets; what may be written down. Raises `Invalid`, in the
+        language of `locale` for what is lacking, `NotFound`."""
         ...
 
     async def kept(self, name: str) -> Sequence[Mapping[str, Any]]:

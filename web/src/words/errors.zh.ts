@@ -7,6 +7,7 @@ export const errors: Record<string, string> = {
   not_json: "正文不是 JSON",
   bad_frame: "WebSocket 消息不是已知的种类",
   bad_field: "消息的某个字段为空、过长或含控制字符",
+  channel_needs: "通道缺少连接所必需的设置；faults 说明是哪一项",
   unknown_zone: "没有这个名字的时区",
   bad_role: "从外面送来的消息，角色不是 user",
   context_length_exceeded: "文字超过模型能读的长度",

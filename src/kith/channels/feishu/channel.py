@@ -68,7 +68,7 @@ class FeishuChannel:
         """Ask who we are, and connect. Raises `Unavailable`, `Refused` for a wrong secret or app, `Invalid`."""
         await self.stop()
         given = self._settings
-        if given.mode == "calls" and not given.encrypt_key.get_secret_value():
+        if given.lacks():
             raise Invalid("with the mode `calls` Feishu needs `encrypt_key`", code="bad_field")
         wire = self._wire = Wire(self._kit.http(timeout=15.0), self._kit.clock, given)
         self._queue = asyncio.Queue(_QUEUE)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from kith.channels.kit import ChannelSettings
+from kith.channels.kit import ChannelSettings, Lack
 
 
 class FeishuSettings(ChannelSettings):
@@ -32,3 +33,8 @@ class FeishuSettings(ChannelSettings):
         default=True,
         description="Whether replies are cards, which grow while they are made, or posts, which take only 20 edits.",
     )
+
+    def lacks(self) -> Sequence[Lack]:
+        """What calls are opened with."""
+        closed = self.mode == "calls" and not self.encrypt_key.get_secret_value()
+        return (Lack("encrypt_key", "with", "mode: calls"),) if closed else ()

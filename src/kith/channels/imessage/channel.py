@@ -77,7 +77,7 @@ class ImessageChannel:
         """Ask the server what it can, and begin to ask for messages. Raises `Unavailable`, `Refused` for a wrong
         password, `Invalid`."""
         given, secret = self._settings, self._settings.secret.get_secret_value()
-        if not given.password.get_secret_value() or (given.url and len(secret) < 16):
+        if not given.password.get_secret_value() or given.lacks():
             raise Invalid("iMessage needs `password`, and with `url` a `secret` of 16 characters", code="bad_field")
         await self.stop()
         wire = self._wire = Wire(given, self._kit.http(timeout=30.0))

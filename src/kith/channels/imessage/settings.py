@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from kith.channels.kit import ChannelSettings
+from kith.channels.kit import ChannelSettings, Lack, guarded
 
 
 class ImessageSettings(ChannelSettings):
@@ -38,3 +39,7 @@ class ImessageSettings(ChannelSettings):
     secret: SecretStr = Field(
         default=SecretStr(""), description="What the server shows with each call to `url`; 16 characters or more."
     )
+
+    def lacks(self) -> Sequence[Lack]:
+        """What the server shows with its calls."""
+        return guarded("secret", self.secret, 16, "url") if self.url else ()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from kith.channels.kit import ChannelSettings
+from kith.channels.kit import ChannelSettings, Lack
 
 
 class IrcSettings(ChannelSettings):
@@ -34,3 +35,8 @@ class IrcSettings(ChannelSettings):
     )
     burst: int = Field(default=5, ge=1, le=1000, description="Lines that may be sent at once.")
     per_second: float = Field(default=0.5, gt=0, le=1000, description="Lines a second in the long run.")
+
+    def lacks(self) -> Sequence[Lack]:
+        """What the account is logged in to with."""
+        bare = self.sasl_user and not self.sasl_password.get_secret_value()
+        return (Lack("sasl_password", "with", "sasl_user"),) if bare else ()

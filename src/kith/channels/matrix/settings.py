@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field, SecretStr
 
-from kith.channels.kit import ChannelSettings
+from kith.channels.kit import ChannelSettings, Lack
 
 
 class MatrixSettings(ChannelSettings):
@@ -23,3 +25,7 @@ class MatrixSettings(ChannelSettings):
     invited_by: tuple[str, ...] = Field(
         default=(), description="Whose invitations into rooms are followed: user ids, `*` stands for anything."
     )
+
+    def lacks(self) -> Sequence[Lack]:
+        """A whole user id."""
+        return () if self.user.startswith("@") else (Lack("user", "form", "@name:example.org"),)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from kith.channels.kit import ChannelSettings
+from kith.channels.kit import ChannelSettings, Lack, guarded
 
 
 class OnebotSettings(ChannelSettings):
@@ -32,3 +33,16 @@ class OnebotSettings(ChannelSettings):
         default=SecretStr(""), description="With mode `calls`: what the program signs its calls with."
     )
     bots: tuple[str, ...] = Field(default=(), description="QQ numbers that are programs, besides QQ's own bots.")
+
+    def lacks(self) -> Sequence[Lack]:
+        """An address that fits the mode, and what the program is believed by."""
+        web = self.url.startswith("http")
+        match self.mode:
+            case "client":
+                return (Lack("url", "form", "ws://… / wss://…"),) if web else ()
+            case "server":
+                near = self.listen.rpartition(":")[0] in ("127.0.0.1", "localhost")
+                return () if near or self.token.get_secret_value() else (Lack("token", "with", "listen"),)
+            case "calls":
+                address = () if web else (Lack("url", "form", "http://… / https://…"),)
+                return *address, *guarded("secret", self.secret, 8, "mode: calls")

@@ -56,7 +56,7 @@ class SlackChannel:
     async def start(self, accept: Accept) -> None:
         """Ask who we are, and open the socket. Raises `Unavailable`, `Refused` for a wrong token, `Invalid`."""
         given = self._settings
-        if not (given.app_token.get_secret_value() or given.signing_secret.get_secret_value()):
+        if given.lacks():
             raise Invalid("Slack needs `app_token` (Socket Mode) or `signing_secret` (Events API)", code="bad_field")
         wire = self._wire = Wire(given)
         self._queue = asyncio.Queue(_QUEUE)

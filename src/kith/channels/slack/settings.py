@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field, SecretStr
 
-from kith.channels.kit import ChannelSettings
+from kith.channels.kit import ChannelSettings, Lack
 
 
 class SlackSettings(ChannelSettings):
@@ -20,3 +22,9 @@ class SlackSettings(ChannelSettings):
     api: str = Field(
         default="https://slack.com/api", pattern=r"^https?://[^\s?#]+$", description="The address of the Web API."
     )
+
+    def lacks(self) -> Sequence[Lack]:
+        """One of the two ways in."""
+        if self.app_token.get_secret_value() or self.signing_secret.get_secret_value():
+            return ()
+        return Lack("app_token", "either", "signing_secret"), Lack("signing_secret", "either", "app_token")

@@ -52,7 +52,7 @@ class TelegramChannel:
     async def start(self, accept: Accept) -> None:
         """Ask who we are, and begin to listen. Raises `Unavailable`, `Refused` for a wrong token, `Invalid`."""
         given = self._settings
-        if given.mode == "calls" and (not given.url or len(given.secret.get_secret_value()) < 16):
+        if given.lacks():
             raise Invalid("the webhook needs `url` and a `secret` of 16 characters or more", code="bad_field")
         wire = self._wire = Wire(given)
         try:

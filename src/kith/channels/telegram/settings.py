@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from kith.channels.kit import ChannelSettings
+from kith.channels.kit import ChannelSettings, Lack, guarded
 
 
 class TelegramSettings(ChannelSettings):
@@ -31,3 +32,10 @@ class TelegramSettings(ChannelSettings):
         description="With mode `calls`: what Telegram shows with each call; A-Z a-z 0-9 _ -, 16 to 256.",
     )
     poll: int = Field(default=25, ge=1, le=50, description="Seconds that one question for updates stays open.")
+
+    def lacks(self) -> Sequence[Lack]:
+        """Where Telegram calls, and what it shows there."""
+        if self.mode != "calls":
+            return ()
+        address = () if self.url else (Lack("url", "with", "mode: calls"),)
+        return *address, *guarded("secret", self.secret, 16, "mode: calls")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from kith.channels.kit import ChannelSettings
+from kith.channels.kit import ChannelSettings, Lack
 
 
 class XmppSettings(ChannelSettings):
@@ -28,3 +29,7 @@ class XmppSettings(ChannelSettings):
     )
     nick: str = Field(default="Kith", min_length=1, max_length=64, description="The bot's name in rooms.")
     receipts: bool = Field(default=True, description="Whether others are told that their message has come and is read.")
+
+    def lacks(self) -> Sequence[Lack]:
+        """A whole address."""
+        return () if "@" in self.jid else (Lack("jid", "form", "name@example.org"),)
