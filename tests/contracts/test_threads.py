@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kith.core.audit import Act
 from kith.core.ids import conversation_id, person_id
-from kith.core.turn import Dead
+from kith.core.turn import Claim, Dead, Done
 from kith.storage import Storage
 
 from .conftest import World
@@ -21,7 +21,14 @@ async def _go(storage: Storage, key: str, who: str, goal: str) -> None:
     await storage.inbox.accept(envelope(key, who))
     claim = next(one for one in await storage.inbox.claim("w", 9) if one.envelope.platform_id == key)
     await storage.store.resolve(claim.envelope, claim.conversation)
-    await storage.inbox.settle(claim, replace(done(claim), thread=goal))
+    await storage.inbox.settle(claim, going(claim, goal))
+
+
+def going(claim: Claim, goal: str) -> Done:
+    """The end of a turn after which the place of the one who spoke goes on with `goal`."""
+    told = done(claim)
+    who = person_id("loopback", "me", claim.envelope.sender)
+    return replace(told, thread=goal, turn=replace(told.turn, person=who))
 
 
 def test_a_place_goes_on_elsewhere_and_comes_back(tell: Tell) -> None:
@@ -35,7 +42,7 @@ def test_a_place_goes_on_elsewhere_and_comes_back(tell: Tell) -> None:
         await storage.store.resolve(claim.envelope, claim.conversation)
         await storage.inbox.accept(envelope("5", "ann"))
         (busy,) = await storage.inbox.claim("other", 9)
-        await storage.inbox.settle(claim, replace(done(claim), thread=ANN))
+        await storage.inbox.settle(claim, going(claim, ANN))
         assert await storage.inbox.claim("w", 9) == ()  # one turn at a time: ann's is being made
 
         await world.crash(storage)
@@ -52,7 +59,7 @@ def test_a_place_goes_on_elsewhere_and_comes_back(tell: Tell) -> None:
         assert (await storage.store.conversation(ANN)).places == (BOB,)
 
         (claim,) = await storage.inbox.claim("w", 9)
-        await storage.inbox.settle(claim, replace(done(claim), thread=BOB))  # said by bob: they part
+        await storage.inbox.settle(claim, going(claim, BOB))  # said by bob: they part
         (claim,) = await storage.inbox.claim("w", 9)
         assert (claim.envelope.platform_id, claim.conversation) == ("7", ANN)
         await storage.inbox.settle(claim, done(claim))
@@ -71,7 +78,7 @@ def test_whoever_is_followed_can_part_from_all(tell: Tell) -> None:
         for key, who in (("4", "bob"), ("5", "ann"), ("6", "bob")):
             await storage.inbox.accept(envelope(key, who))
         (claim,) = await storage.inbox.claim("w", 9)
-        await storage.inbox.settle(claim, replace(done(claim), thread=ANN))
+        await storage.inbox.settle(claim, going(claim, ANN))
         claims = {one.envelope.platform_id: one.conversation for one in await storage.inbox.claim("w", 9)}
         assert claims == {"4": BOB, "5": ANN}
 
