@@ -7,7 +7,7 @@ import inspect
 import re
 import tomllib
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -23,6 +23,7 @@ from kith.core import errors, manifest, ports
 from kith.dialogue.persona import Persona
 from kith.knowledge.pages import anchor, headings
 from kith.runtime import registry as registry_module
+from kith.runtime.meanings import SHARE, explained
 from kith.runtime.registry import Registry
 from kith.settings import Settings
 
@@ -97,6 +98,42 @@ def test_every_setting_says_what_it_is(cls: type[BaseModel]) -> None:
     assert cls.__doc__
     silent = [n for n, f in cls.model_fields.items() if not f.description and not list(models(f.annotation))]
     assert not silent
+
+
+# A list of sections: what it holds is told key by key.
+UNTOLD = {"PluginsSettings.mcp"}
+
+
+def descriptions(schema: Mapping[str, Any]) -> dict[str, str]:
+    """What a schema says of each key, by the class and the key."""
+    parts = {str(schema["title"]): schema, **schema.get("$defs", {})}
+    return {
+        f"{owner}.{key}": field["description"]
+        for owner, part in parts.items()
+        for key, field in part.get("properties", {}).items()
+        if "description" in field
+    }
+
+
+def test_every_setting_is_explained_in_chinese() -> None:
+    shelf = Registry("channels")
+    shown = {"": Settings.model_json_schema()}
+    shown |= {name: cls.model_json_schema() for name in shelf.manifests() if (cls := shelf.settings(name))}
+    english, untold = 0, set[str]()
+    for channel, schema in shown.items():
+        before, after = descriptions(schema), descriptions(explained(schema, "zh-CN", channel))
+        assert before.keys() == after.keys()
+        assert descriptions(explained(schema, "en-GB", channel)) == before
+        untold |= {key for key, text in after.items() if not re.search("[\u4e00-\u9fff]", text) or text == before[key]}
+        assert not [text for text in after.values() if "](" in text]
+        english += len(before)
+    assert untold == UNTOLD
+    assert english > 400
+
+
+def test_an_installation_carries_the_pages_that_explain_channels() -> None:
+    carried = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert carried["shared-data"] == {"docs/zh/channels": SHARE.format(lang="zh")}
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

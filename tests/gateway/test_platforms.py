@@ -33,6 +33,10 @@ class Platforms:
         pin = {"type": "string", "format": "password", "writeOnly": True}
         return {"name": name, "state": "ready", "note": "", "schema": {"properties": {"pin": pin}}}
 
+    def describe(self) -> Sequence[Mapping[str, Any]]:
+        form = {"title": "ChatSettings", "properties": {"enabled": {"type": "boolean", "description": "Is on."}}}
+        return [{**self.about("chat"), "schema": form}, {"name": "formless"}]
+
     async def conceal(self, name: str, settings: Mapping[str, Any], locale: str = "") -> Mapping[str, Any]:
         self.about(name)
         self.locale = locale
@@ -93,6 +97,18 @@ def test_what_a_channel_lacks_is_named_in_the_language_of_the_request(build: Bui
                     {"path": "channels.chat.pin", "reason": "is empty", "line": 0}
                 ]
         assert len(platforms.configured) == 2
+
+    asyncio.run(story())
+
+
+def test_a_form_is_explained_in_the_language_that_was_asked_for(build: Build) -> None:
+    async def story() -> None:
+        house, _ = opened(build)
+        async with house.client() as client:
+            for asked, wanted in (("", "Is on."), ("?locale=en-GB", "Is on."), ("?locale=zh-CN", "通道是否")):
+                chat, formless = (await client.get(f"/api/channels{asked}")).json()["channels"]
+                assert chat["schema"]["properties"]["enabled"]["description"].startswith(wanted), asked
+                assert formless == {"name": "formless"}
 
     asyncio.run(story())
 

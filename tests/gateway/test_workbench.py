@@ -50,7 +50,11 @@ def test_settings_are_read_changed_and_refused_by_their_key(build: Any, tmp_path
         async with opened(build, tmp_path) as (house, client):
             told = (await client.get("/api/settings")).json()
             assert told["values"]["log"]["level"] == "info"
-            assert "GatewaySettings" in told["schema"]["$defs"]
+            port = told["schema"]["$defs"]["GatewaySettings"]["properties"]["port"]
+            assert port["description"] == "Port to listen on; 0 takes any free one."
+            told = (await client.get("/api/settings?locale=zh-CN")).json()
+            port = told["schema"]["$defs"]["GatewaySettings"]["properties"]["port"]
+            assert (port["description"], port["default"]) == ("监听的端口；0 表示任选一个空闲端口", 8787)
             done = await client.put("/api/settings", json={"changes": {"gateway.port": 9999, "log.level": None}})
             assert done.json()["changed"] == ["gateway.port", "log.level"]
             assert "gateway.port" in done.json()["waiting"]

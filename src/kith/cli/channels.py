@@ -25,6 +25,7 @@ from kith.core.audit import By
 from kith.core.errors import Invalid, Unavailable
 from kith.core.manifest import Manifest
 from kith.runtime.locale import tr
+from kith.runtime.meanings import explained
 from kith.runtime.registry import Registry
 from kith.runtime.settings import home
 
@@ -80,7 +81,7 @@ def add(name: str, given: Sequence[str], as_json: bool) -> None:
     settings = _given(given, schema)
     if manifest.details.get("scan") and not any(key in settings for key in secret_names(schema)):
         settings |= asyncio.run(scanned(manifest, cls, settings))
-    _ask_for(schema, settings, needed(manifest))
+    _ask_for(explained(schema, "", name), settings, needed(manifest))
     told = asyncio.run(_add(manifest, settings, schema))
     if told.get("proof") == "probe" and sys.stdin.isatty() and not as_json:
         click.echo(tr("channels.command.answered", name=name))

@@ -24,6 +24,7 @@ from kith.gateway.ports import Channels, GatewayPorts, Preferences
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import Whole
 from kith.runtime.edits import MASK, masked
+from kith.runtime.meanings import explained
 
 _HOOK_BODY = 1024 * 1024
 _ACTIONS = ("start", "stop", "restart", "test")
@@ -55,7 +56,8 @@ class Platforms:
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
         """Every route, ready to be registered."""
-        seen, one = {"answer": "Channels", "role": "admin"}, {"answer": "Channel", "role": "admin"}
+        one = {"answer": "Channel", "role": "admin"}
+        seen = {"answer": "Channels", "query": ("locale",), "role": "admin"}
         done = {"answer": "Decision", "role": "admin"}
         offer = {"answer": "PairingCode", "body": PairBody, "status": 201, "role": "admin"}
         given = {"answer": "ChannelSettings", "role": "admin"}
@@ -86,11 +88,16 @@ class Platforms:
             raise Unavailable("this server runs no channels")
         return self._ports.channels
 
-    async def channels(self) -> ASGIApp:
-        """Every channel there is: whether it is on, how it is, what it can do, and the schema of its settings."""
+    async def channels(self, request: Call) -> ASGIApp:
+        """Every channel there is: whether it is on, how it is, what it can do, and the schema of its settings.
+
+        The schemas' descriptions are in the language of `locale`, by default English.
+        """
+        locale = request.query_params.get("locale", "")[:35] or "en"
 
         async def work() -> tuple[int, Any]:
-            return 200, {"channels": list(self._channels.describe())}
+            rows = self._channels.describe()
+            return 200, {"channels": await asyncio.to_thread(lambda: [_told(row, locale) for row in rows])}
 
         return Whole(work)
 
@@ -294,6 +301,12 @@ class _Answer:
         headers.append((b"content-length", str(len(reply.body)).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _told(row: Mapping[str, Any], locale: str) -> dict[str, Any]:
+    """A channel whose settings are explained in a language."""
+    about = {"schema": explained(row["schema"], locale, str(row.get("name", "")))} if "schema" in row else {}
+    return {**row, **about}
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

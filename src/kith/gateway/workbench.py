@@ -21,6 +21,7 @@ from kith.gateway.ports import GatewayPorts, Preferences, Studio
 from kith.gateway.rest import person
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import Whole
+from kith.runtime.meanings import explained
 from kith.runtime.meter import Meter
 
 _QUERY = 500
@@ -59,7 +60,7 @@ class Workbench:
         text, tried = {"body": FlowBody, "answer": "Flow"}, {"body": SentenceBody, "answer": "Reading"}
         found = {"answer": "Passages", "query": ("q", "limit", "locale"), "role": "guest"}
         return (
-            get("/api/settings", opt={"answer": "Settings", "role": "owner"})(self.settings),
+            get("/api/settings", opt={"answer": "Settings", "query": ("locale",), "role": "owner"})(self.settings),
             put("/api/settings", opt=changed)(self.change),
             get("/api/flow/source", opt={"answer": "FlowSource", "role": "admin"})(self.source),
             put("/api/flow/source", opt={**text, "role": "owner"})(self.write),
@@ -70,11 +71,16 @@ class Workbench:
             get("/api/metrics", opt={"answer": "Metrics", "role": "admin"})(self.metrics),
         )
 
-    async def settings(self) -> ASGIApp:
-        """The schema of kith.yaml, its values (secrets masked), what the file sets, and what waits for a restart."""
+    async def settings(self, request: Call) -> ASGIApp:
+        """The schema of kith.yaml, its values (secrets masked), what the file sets, and what waits for a restart.
+
+        The schema's descriptions are in the language of `locale`, by default English.
+        """
+        locale = request.query_params.get("locale", "")[:35] or "en"
 
         async def work() -> tuple[int, Any]:
-            return 200, await asyncio.to_thread(self._preferences().describe)
+            told = await asyncio.to_thread(self._preferences().describe)
+            return 200, {**told, "schema": await asyncio.to_thread(explained, told["schema"], locale)}
 
         return Whole(work)
 
