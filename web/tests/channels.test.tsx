@@ -1,6 +1,7 @@
-import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import { act, cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
 import Channels from "../src/pages/channels";
+import { language } from "../src/prefs";
 import { MASK } from "../src/ui/schema";
 
 const SCHEMA = {
@@ -85,4 +86,21 @@ test("a channel that is to be off needs nothing", async () => {
   fireEvent.change(await field(/^enabled/), { target: { value: "false" } });
   submit(token);
   await waitFor(() => expect(put).toEqual([["/api/channels/paper", { enabled: false }]]), SLOW);
+});
+
+test("the forms are asked for in the language that is chosen, and anew when it changes", async () => {
+  const before = language.get();
+  const asked: string[] = [];
+  serve(false);
+  const answer = globalThis.fetch;
+  vi.stubGlobal("fetch", (url: string, init: RequestInit) => (asked.push(url), answer(url, init)));
+  try {
+    language.set("en");
+    render(<Channels />);
+    await waitFor(() => expect(asked).toContain("/api/channels?locale=en"), SLOW);
+    act(() => language.set("zh"));
+    await waitFor(() => expect(asked).toContain("/api/channels?locale=zh"), SLOW);
+  } finally {
+    act(() => language.set(before));
+  }
 });

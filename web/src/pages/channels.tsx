@@ -32,7 +32,8 @@ function common(channels: Channel[]): Set<string> {
 /** The chat platforms: how each is, set up by a form, tried, and who may come in through them. */
 export default function Channels() {
   const t = useWords();
-  const { data, error, again } = useLoad<{ channels: Channel[] }>("/api/channels", EVERY);
+  const chosen = useStore(language);
+  const { data, error, again } = useLoad<{ channels: Channel[] }>(`/api/channels?locale=${chosen}`, EVERY);
   const [query, setQuery] = useState("");
   const wanted = query.trim().toLowerCase();
   const fits = (one: Channel): boolean => !wanted || `${one.name} ${Object.values(one.title).join(" ")}`.toLowerCase().includes(wanted);

@@ -1,6 +1,8 @@
 import type { FormEvent } from "react";
 import { useState } from "react";
 import { call, Failure } from "../api";
+import { language } from "../prefs";
+import { useStore } from "../store";
 import { Button, Command, Page, Waiting, Wrong } from "../ui";
 import { Absent, useLoad } from "../ui/load";
 import type { Schema } from "../ui/schema";
@@ -13,7 +15,8 @@ type Leaf = { name: string; schema: Schema };
 /** The settings of the house: every key of kith.yaml with its meaning, checked before it is written. */
 export default function Config() {
   const t = useWords();
-  const { data, error, again } = useLoad<Told>("/api/settings");
+  const chosen = useStore(language);
+  const { data, error, again } = useLoad<Told>(`/api/settings?locale=${chosen}`);
   return (
     <Page title={t("config.title")} text={t("config.text")}>
       {Boolean(error) && <Absent error={error} again={again} />}
