@@ -14,8 +14,8 @@ CASES = Path(__file__).parent / "crisis.txt"
 FORMER = Path(__file__).parent / "blind.txt"  # trained on now
 BLIND = ("blind2.txt", "blind3.txt")  # have no part in training
 BOUNDS = {  # at least: script and either of danger, either of worrying; at most: both of harmless, both of everyday
-    "blind2.txt": (128, 140, 33, 11, 27, 1, 2),
-    "blind3.txt": (136, 145, 30, 15, 38, 0, 4),
+    "blind2.txt": (129, 141, 34, 9, 26, 1, 2),
+    "blind3.txt": (139, 147, 30, 16, 43, 0, 4),
 }
 
 
@@ -127,6 +127,51 @@ def test_what_was_learnt_is_kept() -> None:
 )
 def test_a_figure_of_speech_in_a_known_frame_gets_neither(text: str) -> None:
     assert judged(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'll be gone next week",
+        "I won't be here on Monday. Please move the meeting",
+        "my sister doesn't live with us anymore",
+        "I don't live there anymore",
+        "I no longer live with my parents",
+        "I'm not hungry anymore",
+        "nobody is home tonight",
+        "the file does not exist",
+        "the stream is not live yet",
+        "how do I stop existing alarms",
+        "how many pills are in a pack of ibuprofen",
+        "where can I buy rope",
+        "he pushed me to apply for the job",
+        "she locked the door behind me",
+        "he took my phone to repair it",
+        "家里没人",
+        "我明天就走了，行李清单列一下",
+        "我不跟爸妈住一起了",
+        "老师打我分太低",
+        "我的手被门夹了",
+    ],
+)
+def test_a_plain_sentence_one_step_from_danger_gets_neither(text: str) -> None:
+    assert judged(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I don't want to live with this pain anymore",
+        "I no longer want to live, not with my parents and not alone",
+        "I don't live with him anymore, he beat me and I have bruises",
+        "I won't be here on Monday, I'll be dead",
+        "I do not want to exist",
+        "家里没人，绳子挂好了，我要上吊",
+        "我撑不住了，想死",
+    ],
+)
+def test_the_step_is_seen(text: str) -> None:
+    assert judged(text) in ("self", "other")
 
 
 @pytest.mark.parametrize(
