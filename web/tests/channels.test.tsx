@@ -104,3 +104,23 @@ test("the forms are asked for in the language that is chosen, and anew when it c
     act(() => language.set(before));
   }
 });
+
+test("what the server says a setting is lacking stands at that field, in the language of the page", async () => {
+  const faults = [{ path: "channels.paper.poll", reason: "is lacking here", line: 0 }];
+  let spoken: string | undefined;
+  vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
+    if (url === "/api/pairing") return Response.json({ waiting: [], faces: [] });
+    if (init.method !== "PUT") return Response.json({ channels: [{ ...CHANNEL, configured: false }] });
+    spoken = (init.headers as Record<string, string>)["Accept-Language"];
+    return Response.json({ error: { code: "channel_needs", message: "no", hint: "or switch it off", faults } }, { status: 400 });
+  });
+  render(<Channels />);
+  const token = await field(/^token/);
+  fireEvent.change(token, { target: { value: "1:x" } });
+  submit(token);
+  const poll = await field(/^poll/);
+  await waitFor(() => expect(poll.closest(".field")?.textContent).toContain("is lacking here"), SLOW);
+  expect(poll.closest("details")?.open).toBe(true);
+  expect(spoken).toMatch(/^(en|zh)$/);
+  expect(screen.getByText("or switch it off")).toBeTruthy();
+});

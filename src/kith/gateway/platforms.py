@@ -326,9 +326,9 @@ def _mapping(raw: bytes) -> Mapping[str, Any]:
 
 
 def _locale(request: Call) -> str:
-    """The language that the caller likes best; empty for the house's own."""
+    """The language that the caller likes best, by default English."""
     wanted = request.headers.get("accept-language", "").strip()
-    return "" if wanted.startswith("*") else wanted[:35]
+    return wanted[:35] or "en"
 
 
 def _secrets(schema: Mapping[str, Any]) -> set[str]:
