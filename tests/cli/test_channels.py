@@ -77,6 +77,15 @@ def test_without_a_server_too_a_channel_that_lacks_something_is_not_written(
     assert "${IRC_HOST}" in (home / "kith.yaml").read_text("utf-8")
 
 
+def test_without_a_server_too_a_secret_that_is_left_out_stays(home: Path) -> None:
+    run(channels, "add", "irc", "--set", "host=a.example", "--set", "password=hunter2")
+    run(channels, "add", "irc", "--set", "host=b.example")
+    written = (home / "kith.yaml").read_text("utf-8")
+    assert "b.example" in written and "${secret:channels.irc.password}" in written and "hunter2" not in written
+    run(channels, "remove", "irc")
+    assert "irc" not in (home / "kith.yaml").read_text("utf-8")
+
+
 def test_what_only_a_server_knows_needs_a_server() -> None:
     for command in (("status",), ("test", "web"), ("restart", "web"), ("kept", "web")):
         with pytest.raises(Unavailable):

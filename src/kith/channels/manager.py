@@ -22,7 +22,7 @@ from kith.channels.scan import Scans
 from kith.channels.sender import Policy, Route, Sender
 from kith.channels.settings import ChannelsSettings, check_channels
 from kith.channels.text import Unit
-from kith.channels.vault import Vault, secret_names
+from kith.channels.vault import Vault, completed
 from kith.channels.way import Reaching
 from kith.core.channel import Hook, HookReply
 from kith.core.clock import Clock
@@ -279,8 +279,7 @@ class ChannelManager:
         """
         manifest, place = self._registry.manifest(name), f"channels.{name}"
         schema = self._class(name).model_json_schema()
-        old = self._written.get(name, {})
-        whole = {key: old[key] for key in secret_names(schema) if key in old} | dict(settings)
+        whole = completed(self._written.get(name, {}), settings, schema)
         found = validate(self._class(name), Document(self.check(name, whole), place, {}))
         refuse(manifest, lacking(manifest, found, locale), locale)
         return await self._vault.conceal(place, whole, schema)

@@ -72,6 +72,11 @@ class Vault:
         return found
 
 
+def completed(old: Mapping[str, Any], new: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """New settings of a channel, in which a secret that is left out stays the one it was."""
+    return {name: old[name] for name in secret_names(schema) if name in old} | dict(new)
+
+
 def secret_names(schema: Mapping[str, Any]) -> list[str]:
     """The keys of a channel's settings that are secrets: declared so, or called so."""
     found: list[str] = []

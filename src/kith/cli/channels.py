@@ -17,7 +17,7 @@ import yaml
 
 from kith.channels.needs import needed, refuse
 from kith.channels.settings import ChannelsSettings, check_channels
-from kith.channels.vault import secret_names
+from kith.channels.vault import completed, secret_names
 from kith.cli.group import Group, later
 from kith.cli.scan import scanned
 from kith.cli.server import Server, find_server
@@ -247,9 +247,12 @@ def _given(pairs: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _add(manifest: Manifest, settings: dict[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     server = await find_server()
-    if server is None:
-        _check(manifest, settings)
-        await _write(f"channels.{manifest.name}", settings, schema)
+    if server is None:  # into kith.yaml; secrets into the database
+        async with later("kith.cli.desk:local_vault")() as (vault, edits):
+            place = f"channels.{manifest.name}"
+            whole = completed(edits.section(place), settings, schema)
+            _check(manifest, whole)
+            await edits.change({place: await vault.conceal(place, whole, schema)}, By())
         return {"name": manifest.name}
     path = f"/api/channels/{quote(manifest.name, safe='')}"
     told = await server.call("PUT", path, settings)
@@ -272,17 +275,11 @@ def _check(manifest: Manifest, settings: Mapping[str, Any]) -> None:
 async def _remove(name: str) -> None:
     server = await find_server()
     if server is None:
-        await _write(f"channels.{name}", None, {})
+        async with later("kith.cli.desk:local_vault")() as (vault, edits):
+            await edits.change({f"channels.{name}": None}, By())
+            await vault.forget(f"channels.{name}")
     else:
         await server.call("DELETE", f"/api/channels/{quote(name, safe='')}")
-
-
-async def _write(key: str, value: Mapping[str, Any] | None, schema: Mapping[str, Any]) -> None:
-    """Into kith.yaml, where no server runs; secrets into the database."""
-    async with later("kith.cli.desk:local_vault")() as (vault, edits):
-        await edits.change({key: None if value is None else await vault.conceal(key, value, schema)}, By())
-        if value is None:
-            await vault.forget(key)
 
 
 async def _ask(method: str, path: str) -> dict[str, Any]:
