@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import weakref
 
@@ -145,7 +146,7 @@ def test_an_alarm_that_rings_where_nobody_can_hear_it_rings_again(monkeypatch: p
 def test_a_machine_that_is_busy_with_others_is_no_flaw(monkeypatch: pytest.MonkeyPatch) -> None:
     class Late:
         def __str__(self) -> str:
-            time.sleep(0.5)  # as if others had the processor
+            signal.pause()  # until the alarm has rung, as if others had the processor
             return "late"
 
     monkeypatch.setattr("kith.runtime.template.SECONDS", 0.3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
@@ -321,28 +321,15 @@ class ChannelManager:
         if keeper is None or keeper.route.channel is None:
             raise Unavailable(f"{name} is not connected: {keeper.watch.note if keeper else 'it is off'}")
         if hasattr(keeper.channel, "probe"):
-            try:
-                async with asyncio.timeout(_TRY):
-                    await cast("Prober", keeper.channel).probe()
-            except TimeoutError:
-                raise Unavailable(f"{name} did not answer within {_TRY:.0f} s") from None
+            await _answered(cast("Prober", keeper.channel).probe(), f"{name} did not answer")
             keeper.alive()
-            await self._prove_way_out(keeper)
+            if hasattr(keeper.channel, "reach"):  # replies take another way than what is heard
+                await _answered(cast("Reaching", keeper.channel).reach(), f"{name} cannot send: it did not answer")
+                keeper.answered()
             return "traffic" if self._both_ways(keeper) else "probe"
         if keeper.route.local or self._both_ways(keeper):
             return "traffic"
         raise Unavailable(f"nothing has gone both ways through {name} yet", hint="write to it, and test again")
-
-    @staticmethod
-    async def _prove_way_out(keeper: Keeper) -> None:
-        """A question on the way that replies take, where that is another than the way in. Raises `Unavailable`."""
-        if hasattr(keeper.channel, "reach"):
-            try:
-                async with asyncio.timeout(_TRY):
-                    await cast("Reaching", keeper.channel).reach()
-            except TimeoutError:
-                raise Unavailable(f"{keeper.name} cannot send: it did not answer in {_TRY:.0f} s") from None
-            keeper.answered()
 
     @staticmethod
     def _both_ways(keeper: Keeper) -> bool:
@@ -484,3 +471,12 @@ def _pause(manifest: Manifest) -> float:
 
 def _is_local(manifest: Manifest) -> bool:
     return "local" in manifest.capabilities
+
+
+async def _answered(question: Coroutine[Any, Any, None], silence: str) -> None:
+    """Put a question to a platform. Raises `Unavailable`, and what the question raises."""
+    try:
+        async with asyncio.timeout(_TRY):
+            await question
+    except TimeoutError:
+        raise Unavailable(f"{silence} within {_TRY:.0f} s") from None
