@@ -81,7 +81,8 @@ class Group(Command, click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         for name, command in self.commands.items():
-            localise(command, name)
+            if isinstance(command, Command):  # any other brings its own words
+                localise(command, name)
         rows = [(name, command.get_short_help_str(200)) for name, command in self.commands.items()]
         with formatter.section(tr("cli.kith.commands")):
             formatter.write_dl(rows)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -55,6 +57,26 @@ def channel(name: str, into: Path | None) -> None:
     click.echo(str(folder))
     hint = f'[project.entry-points."kith.channels"]\n{name} = "{name}"' if into is not None else ""
     click.secho(tr("cli.channel.next", path=folder) + (f"\n{hint}" if hint else ""), err=True, dim=True)
+
+
+@new.command(cls=click.Command, help=tr("cli.new_flow.help"))  # not the words of `kith flow`
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def flow(file: Path) -> None:
+    """A small flow in both languages, with a form and phrases of no intent, and a story beside it that passes."""
+    if file.suffix not in (".yaml", ".yml"):
+        raise Invalid(tr("cli.new_flow.bad_name"))
+    story = file.with_name(f"{file.stem}.story.yaml")
+    for path in (file, story):
+        if path.exists():
+            raise Refused(tr("cli.channel.there", path=path))
+    name = re.sub(r"[^a-z0-9_-]+", "-", file.stem.lower()).strip("-") or "flow"
+    values = {"name": name, "file": json.dumps(file.name, ensure_ascii=False), "story": shlex.quote(story.name)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for path, source in ((file, "flow.txt"), (story, "story.txt")):
+        text = files("kith.cli").joinpath("mould", source).read_text("utf-8")
+        path.write_text(Template(text).substitute(values), "utf-8")
+        click.echo(str(path))
+    click.secho(tr("cli.new_flow.next", file=shlex.quote(str(file)), story=shlex.quote(str(story))), err=True, dim=True)
 
 
 def _sorted(text: str) -> str:
