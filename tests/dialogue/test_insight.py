@@ -244,6 +244,22 @@ async def keep(storage: Storage, told: Turn) -> Turn:
     return told
 
 
+def test_of_more_than_can_be_looked_at_the_last_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kith.dialogue.insight._MOST", 3)
+
+    async def scene(storage: Storage, insight: Insight, flows: FlowBook) -> None:
+        for number in range(3):
+            await keep(storage, turn(number, f"zweiräder kaufen {number}", LOST, at=NOW + number * 5000))
+        assert (await insight.outcomes())["whole"]
+        await keep(storage, turn(3, "when do you open tomorrow", LOST, at=NOW + 20_000))
+        found = await insight.outcomes()
+        assert (found["conversations"], found["whole"]) == (3, False)
+        (asked,) = [row for row in (await insight.unanswered())["questions"] if "open" in row["text"]]
+        await insight.decide(asked["id"], "dismiss", By("owner", "test"))
+
+    run(None, scene)
+
+
 def test_a_question_is_learnt_with_one_word(tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(FLOW, "utf-8")

@@ -92,6 +92,7 @@ def paths(days: int, svg: Path | None, html: Path | None, as_json: bool) -> None
         click.echo(json.dumps(found, ensure_ascii=False))
         return
     click.echo(tr("flow.paths_count", count=found["conversations"]))
+    _partly(found)
     _rows("flow.paths_top", [f"{way['count']:>5}  {' → '.join(way['path'])}" for way in found["top"]])
     _rows("flow.paths_drops", [f"{drop['count']:>5}  {drop['node']}  ({drop['share']:.0%})" for drop in found["drops"]])
     _rows("flow.paths_loops", [f"{loop['count']:>5}  {' → '.join(loop['path'])}" for loop in found["loops"]])
@@ -107,6 +108,7 @@ def outcomes(days: int, as_json: bool) -> None:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
     click.echo(_ended(found))
+    _partly(found)
     click.echo(tr("flow.ratings", up=found["ratings"]["up"], down=found["ratings"]["down"]))
     for week in found["weeks"]:
         click.echo(f"  {week['from']}  {_ended(week)}")
@@ -168,6 +170,11 @@ def copy(file: Path) -> None:
     except FileExistsError:
         raise Refused(tr("flow.exists", file=file), code="file_exists") from None
     click.echo(tr("flow.copied", file=file))
+
+
+def _partly(found: dict[str, Any]) -> None:
+    if not found["whole"]:
+        click.echo(tr("flow.partly"))
 
 
 def _rows(key: str, rows: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol, cast
 
@@ -22,7 +23,7 @@ from kith.dialogue.use import WAYS, Tally, Way
 from kith.runtime.telemetry import counter
 
 _RATED, _DECIDED = "rating", "learn"  # kinds of records
-_MOST = 50_000  # turns that are looked at, the oldest first
+_MOST = 50_000  # turns that are looked at: the last ones
 _PAGE = 500
 _RECENT = 200  # turns of a conversation among which the one is that a sign was put to
 _DAY = 86400.0
@@ -195,15 +196,12 @@ class Insight:
         return await asyncio.to_thread(questions, turns, rated, decided, self._flows.current)
 
     async def _turns(self, days: float) -> tuple[list[Turn], bool]:
-        """The turns of the last `days`, and whether these are all."""
-        since, found, after = self._clock.now() - days * _DAY, list[Turn](), ""
-        while len(found) < _MOST:
-            page = await self._history.walk(since, after, _PAGE)
-            found += page
-            if len(page) < _PAGE:
-                return found, True
-            after = page[-1].id
-        return found, False
+        """The last turns of the last `days`, and whether these are all."""
+        since, found, seen, after = self._clock.now() - days * _DAY, deque[Turn](maxlen=_MOST), 0, ""
+        while page := await self._history.walk(since, after, _PAGE):
+            found.extend(page)
+            seen, after = seen + len(page), page[-1].id
+        return list(found), seen <= _MOST
 
 
 def _act(name: str, found: Question, by: By, intent: str = "") -> Act:

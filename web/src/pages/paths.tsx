@@ -8,7 +8,7 @@ const Chart = lazy(() => import("../markdown/chart"));
 
 type Counted = { path: string[]; count: number };
 type Paths = { conversations?: number; nodes: { id: string; name: string }[]; links: { source: string; target: string; value: number }[]; top: Counted[]; drops: { node: string; count: number; share: number }[]; loops: Counted[] };
-type Outcomes = { conversations: number; done: number; abandoned: number; handed_over: number; open: number; automation: number | null; ratings: { up: number; down: number } };
+type Outcomes = { conversations: number; done: number; abandoned: number; handed_over: number; open: number; automation: number | null; ratings: { up: number; down: number }; whole?: boolean };
 type Use = { rows: { key: string; turns: number; prompt: number; completion: number; fallbacks: number }[] };
 
 /** How conversations go: how they end, which ways they take, what they cost. */
@@ -36,7 +36,12 @@ function Ends() {
     ["paths.automation", data.automation === null ? "–" : `${Math.round(100 * data.automation)} %`],
     ["paths.ratings", `+${data.ratings.up} / −${data.ratings.down}`],
   ];
-  return <div className="figures">{shown.map(([key, value]) => <div key={key} className="card figure"><span className="hint">{t(key)}</span><strong>{value}</strong></div>)}</div>;
+  return (
+    <>
+      <div className="figures">{shown.map(([key, value]) => <div key={key} className="card figure"><span className="hint">{t(key)}</span><strong>{value}</strong></div>)}</div>
+      {data.whole === false && <p className="hint">{t("paths.partly")}</p>}
+    </>
+  );
 }
 
 /** What is no intent of a flow: a sentence that nothing understood, and how a conversation ended. */

@@ -284,6 +284,7 @@ export const rooms = {
   "paths.handed": "Handed over",
   "paths.automation": "Without a human",
   "paths.ratings": "Ratings",
+  "paths.partly": "There were more turns in this time; only the last 50,000 are counted.",
   "paths.none": "Nothing has been recorded yet.",
   "paths.top": "Ways to the end",
   "paths.drops": "Where people give up",

@@ -286,6 +286,7 @@ export const rooms: Record<keyof typeof english, string> = {
   "paths.handed": "转交",
   "paths.automation": "无需人工",
   "paths.ratings": "评价",
+  "paths.partly": "这段时间里的轮次更多；只统计了最近的 50,000 轮。",
   "paths.none": "还没有记录。",
   "paths.top": "常见路径",
   "paths.drops": "放弃的地方",
