@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +18,11 @@ from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.events import TurnFinished
 from kith.core.ids import Ids, conversation_id
 from kith.core.message import Audio, Delta, Message, Part, Text, ToolCall, ToolResult, Usage
-from kith.core.model import ChatRequest, Sampling, Scope, ToolSpec
+from kith.core.model import ChatRequest, Sampling, Scope
 from kith.core.people import Parcel
 from kith.core.ports import Guard, Inbox, Recall, Records, Release, Senses, Store, Tools
 from kith.core.turn import Done, Passage, Understanding
-from kith.dialogue import consent, mood, outside
+from kith.dialogue import consent, mood, outside, tooling
 from kith.dialogue.agenda import Agenda
 from kith.dialogue.candour import claims
 from kith.dialogue.care import MINOR, alarm
@@ -192,7 +192,7 @@ async def think(
         draft.answer = draft.answer or await _recalled(draft, mind) or _plain_answer(draft)
         return speak
     reply = min(settings.reply_tokens, card.reply or settings.reply_tokens)
-    offered = tuple(_allowed(tools.offered(draft.principal), persona)) if draft.principal else ()
+    offered = tuple(tooling.allowed(tools.offered(draft.principal), persona)) if draft.principal else ()
     if not draft.prompt:
         if draft.history is None and draft.conversation is not None:
             draft.history = await _said(draft.conversation.id, draft.session.rounds, store, settings)
@@ -202,7 +202,7 @@ async def think(
         draft.prompt = await prompt_for(asked, system, draft.history or (), card, purse, settings, mind)
     person = draft.person.id if draft.person else ""
     request = ChatRequest(
-        (*draft.prompt, *outside.returned(draft.work, _specs(draft, tools), outside.nonce(draft.id))),
+        (*draft.prompt, *outside.returned(draft.work, tooling.permitted(draft, tools), outside.nonce(draft.id))),
         name,
         Sampling(max_tokens=reply),
         tools=offered,
@@ -227,10 +227,10 @@ async def act(draft: Draft, tools: Tools, settings: DialogueSettings, clock: Clo
         return None
     known, now = {spec.name: spec for spec in tools.offered(draft.principal)}, clock.now()
     wanted = tuple(replace(call, arguments=masked(call.arguments)) for call in wanted)
-    if await _must_ask(draft, wanted, known, settings, now):
+    if await tooling.must_ask(draft, wanted, known, settings, now):
         return speak
-    tainted = _tainted(draft, known, settings)
-    results = [await _use(draft, call, tools, known.get(call.name), tainted) for call in wanted]
+    tainted = tooling.tainted(draft, known, settings)
+    results = [await tooling.use(draft, call, tools, known.get(call.name), tainted) for call in wanted]
     draft.calls += wanted
     said = (Text(draft.text),) if draft.text else ()
     draft.work.append(Message(ids.new("m"), "assistant", (*said, *wanted), now))
@@ -263,7 +263,7 @@ async def speak(
     if draft.claim is None:
         return None
     draft.session.rounds += 1 if draft.spoke else 0
-    if outside.read((draft.heard, *draft.work), draft.passages, _specs(draft, tools)):
+    if outside.read((draft.heard, *draft.work), draft.passages, tooling.permitted(draft, tools)):
         draft.session.tainted = max(draft.session.rounds, 1)
     draft.session.seen, draft.session.locale = now, draft.locale
     parcels = tuple(_parcel(draft, message, now, settings) for message in draft.spoke) if draft.envelope.deliver else ()
@@ -444,11 +444,6 @@ def _plain_answer(draft: Draft) -> str:
     return tr("dialogue.no_model", draft.locale)
 
 
-def _allowed(offered: Sequence[ToolSpec], persona: Persona) -> list[ToolSpec]:
-    """The tools that this persona may use: all, where it names none."""
-    return [spec for spec in offered if not persona.tools or spec.name in persona.tools]
-
-
 async def _said(conversation: str, rounds: int, store: Store, settings: DialogueSettings) -> list[Message]:
     """What was said last: only a model wants to know, and a rule need not wait for it."""
     recent = await store.turns(conversation, settings.rounds + STEP)
@@ -509,48 +504,6 @@ def _released(way: Release, text: str) -> str:
 def _foreign(part: Part) -> Part:
     """What a file or picture says: nobody knows who wrote it."""
     return replace(part, outside=True) if isinstance(part, Text) else part
-
-
-def _specs(draft: Draft, tools: Tools) -> dict[str, ToolSpec]:
-    """The tools that this person may use, by name."""
-    return {spec.name: spec for spec in tools.offered(draft.principal)} if draft.principal else {}
-
-
-def _tainted(draft: Draft, specs: Mapping[str, ToolSpec], settings: DialogueSettings) -> bool:
-    """Whether the model sees anything that others wrote: in this turn, or in the rounds that it is shown."""
-    since = draft.session.rounds - draft.session.tainted
-    if draft.session.tainted and since < settings.rounds + STEP:
-        return True
-    return outside.read((*(draft.history or ()), draft.heard, *draft.work), draft.passages, specs)
-
-
-async def _must_ask(
-    draft: Draft, wanted: Sequence[ToolCall], specs: Mapping[str, ToolSpec], settings: DialogueSettings, now: float
-) -> bool:
-    """Ask the person for the first call that needs their word, where there is somebody to ask."""
-    if draft.claim is None or draft.principal is None or not _tainted(draft, specs, settings):
-        return False
-    call = next((one for one in wanted if _needs_word(draft, one, specs.get(one.name))), None)
-    kept = consent.asked(call, draft.principal.id, now) if call is not None else None
-    if call is None or kept is None:
-        return False
-    draft.session.asked = dict(kept)
-    words = ("\n\n" if draft.text else "") + consent.question(call, draft.locale)  # its arguments are masked
-    draft.text += words
-    await draft.emit(Delta(words))
-    return True
-
-
-def _needs_word(draft: Draft, call: ToolCall, spec: ToolSpec | None) -> bool:
-    return spec is not None and spec.effect != "read" and consent.digest(call) != draft.granted
-
-
-async def _use(draft: Draft, call: ToolCall, tools: Tools, spec: ToolSpec | None, tainted: bool) -> ToolResult:
-    """Call a tool; one that needs a word which nobody can be asked for here is not called."""
-    assert draft.principal is not None
-    if tainted and _needs_word(draft, call, spec):
-        return ToolResult(call.call, tr("dialogue.confirm.cannot", draft.locale, name=call.name), failed=True)
-    return await tools.call(call, draft.principal)
 
 
 def _consented(draft: Draft, now: float) -> Stage | None:
