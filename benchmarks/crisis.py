@@ -1,5 +1,8 @@
 """How much danger is noticed that nothing was written for? On sentences kept out of training, and on everyday requests.
 
+Danger counts as noticed from the tier on which help is shown at once: the script, or the question that names help
+lines. False alarms are counted for the script and for either.
+
 `python -m benchmarks.crisis [CLINC150.json]`: shares with 95 % bounds (Wilson), and the time per message beside that of
 the rules alone. The held-out sets are tests/dialogue/blind2.txt and blind3.txt, of two hands; blind.txt was one before,
 and is trained on now.
@@ -19,11 +22,13 @@ from pathlib import Path
 
 import yaml
 
+from kith.dialogue.care import Tier
 from kith.dialogue.crisis import endangered
 from kith.dialogue.worry import judged
 
 TESTS = Path(__file__).parents[1] / "tests" / "dialogue"
 CHINESE = Path(__file__).parent / "chinese.yaml"
+TIERS = ("script", Tier.SURE), ("script or help line", Tier.LIKELY), ("any question too", Tier.UNCLEAR)
 NAMES = {"+": "danger", "!": "danger", "?": "worrying", "-": "harmless"}
 
 
@@ -49,14 +54,11 @@ def bounds(hits: int, total: int) -> str:
 
 
 def report(name: str, texts: Sequence[str]) -> None:
-    """What the rules, the script and the question find in texts of one kind."""
-    found = [judged(text) for text in texts]
-    script = sum(one in ("self", "other") for one in found)
-    print(
-        f"{name}: rules {bounds(sum(map(endangered, texts)), len(texts))}, script {bounds(script, len(texts))}, ",
-        end="",
-    )
-    print(f"script or question {bounds(sum(map(bool, found)), len(texts))}")
+    """What the rules find in texts of one kind, and how many get the script, see help, or get either or a question."""
+    found = [judged(text).tier for text in texts]
+    shares = [("rules", sum(map(endangered, texts)))]
+    shares += [(said, sum(tier >= least for tier in found)) for said, least in TIERS]
+    print(f"{name}: " + ", ".join(f"{said} {bounds(hits, len(texts))}" for said, hits in shares))
 
 
 def main() -> None:

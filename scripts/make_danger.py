@@ -43,7 +43,8 @@ STRENGTH = 20.0  # inverse of the penalty
 UNITS, ROUNDS = 24, 8  # of the net, and of its training
 SHORTEST = 6  # characters of a sentence of a long text that is learnt by itself
 COUNTS = np.array([1, 1.2, 1.2, 0.8])  # how much each label counts
-SURE, MAYBE = 0.64, 0.38  # chances: chosen on sentences that are not trained on, and on everyday messages
+BOUNDS = (0.64, 0.5, 0.38)  # chances for the script, for a question with help lines, for a question: chosen on
+# sentences that are not trained on, and on everyday messages
 MARKS = {"-": 0, "+": 1, "!": 2, "?": 3}
 Row = tuple[str, int, int, float]
 
@@ -146,7 +147,7 @@ def fitted(rows: Any, labels: Any, weights: Any) -> Fitted:
         return Fitted(line, net.fit(narrowed(rows), labels, sample_weight=counted))
 
 
-def kept(target: Path, model: Fitted, rarity: Any, found: tuple[float, float]) -> str:
+def kept(target: Path, model: Fitted, rarity: Any, found: tuple[float, ...]) -> str:
     """Write a model to a file with its bounds; returns what it weighs."""
     parts = {"line": (model.line.coef_, model.line.intercept_)}
     parts |= {name: (model.net.coefs_[at].T, model.net.intercepts_[at]) for at, name in enumerate(("inner", "outer"))}
@@ -173,7 +174,7 @@ def main() -> None:
     rows, labels, weights = matrix(plains, rarity), np.array([row[1] for row in data]), np.array([r[3] for r in data])
     if not given.quick:
         judge(data, len(own), rows, given.show)
-    print(kept(TARGET, fitted(rows, labels, weights), rarity, (SURE, MAYBE)))
+    print(kept(TARGET, fitted(rows, labels, weights), rarity, BOUNDS))
 
 
 def judge(data: list[Row], count: int, rows: Any, show: bool) -> None:
@@ -188,7 +189,7 @@ def judge(data: list[Row], count: int, rows: Any, show: bool) -> None:
     mine = np.arange(len(texts)) < count
     score = chance[:, 1] + chance[:, 2]
     ruled = np.array([bool(at < count and endangered(text)) for at, text in enumerate(texts)])
-    danger, asked = score >= SURE, 1 - chance[:, 0] >= MAYBE
+    danger, asked = score >= BOUNDS[0], 1 - chance[:, 0] >= BOUNDS[-1]
     print(f"{len(texts)} sentences, {count} written, {groups[mine].max()} blocks")
     for place, name in [*enumerate(LABELS), (0, "borrowed")]:
         part = (labels == place) & (mine if name != "borrowed" else ~mine)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kith.dialogue.care import Tier
 from kith.dialogue.crisis import endangered
 from kith.dialogue.worry import judged
 
@@ -92,7 +93,7 @@ def test_unseen_words_are_noticed_no_less_than_was_measured(name: str) -> None:
     shown, so that the sets stay unseen."""
     found = {kind: [judged(text) for text in texts] for kind, texts in sections(Path(__file__).parent / name).items()}
     either = {kind: sum(map(bool, some)) for kind, some in found.items()}
-    script = {kind: sum(one in ("self", "other") for one in some) for kind, some in found.items()}
+    script = {kind: sum(one.tier is Tier.SURE for one in some) for kind, some in found.items()}
     sizes = {kind: len(some) for kind, some in found.items()}
     assert sizes == {"danger": 150, "worrying": 40, "harmless": 260, "everyday": 150}
     least = (script["danger"], either["danger"], either["worrying"])
@@ -106,8 +107,8 @@ def test_what_was_learnt_is_kept() -> None:
     """The former held-out set, trained on: what is hurt by another is told from what is one's own life, too."""
     danger, hurt, safe = ([judged(text) for text in cases(mark, FORMER)] for mark in "+!-")
     assert sum(map(bool, danger + hurt)) >= 0.98 * len(danger + hurt)
-    assert sum(one in ("self", "other") for one in safe) <= 0.02 * len(safe)
-    assert sum(one == "other" for one in hurt) >= 0.75 * len(hurt)
+    assert sum(one.tier is Tier.SURE for one in safe) <= 0.02 * len(safe)
+    assert sum(one.tier is Tier.SURE and one.other for one in hurt) >= 0.75 * len(hurt)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_what_was_learnt_is_kept() -> None:
     ],
 )
 def test_a_figure_of_speech_in_a_known_frame_gets_neither(text: str) -> None:
-    assert judged(text) == ""
+    assert not judged(text)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_a_figure_of_speech_in_a_known_frame_gets_neither(text: str) -> None:
     ],
 )
 def test_a_plain_sentence_one_step_from_danger_gets_neither(text: str) -> None:
-    assert judged(text) == ""
+    assert not judged(text)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_a_plain_sentence_one_step_from_danger_gets_neither(text: str) -> None:
     ],
 )
 def test_the_step_is_seen(text: str) -> None:
-    assert judged(text) in ("self", "other")
+    assert judged(text).tier is Tier.SURE
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_the_step_is_seen(text: str) -> None:
     ],
 )
 def test_danger_that_is_hinted_at_or_another_s_is_found(text: str) -> None:
-    assert judged(text) in ("self", "other")
+    assert judged(text).tier is Tier.SURE
 
 
 def test_everyday_talk_is_left_alone() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import IntEnum
+
 from pydantic import Field
 
 from kith.core.ids import conversation_id
@@ -14,6 +17,26 @@ MINOR = (
     "The person is a minor. Keep everything suitable for a child; no romance, violence in detail, gambling, alcohol or "
     "drugs. Suggest talking to a parent or teacher about anything serious."
 )
+
+
+class Tier(IntEnum):
+    """What danger that shows in a message asks for, from nothing to the script."""
+
+    NONE = 0
+    UNCLEAR = 1  # a gentle question
+    LIKELY = 2  # a question that names help lines
+    SURE = 3  # the scripted answer
+
+
+@dataclass(frozen=True, slots=True)
+class Worry:
+    """How far danger shows in a message; false where it does not. `other`: somebody else is who hurts."""
+
+    tier: Tier = Tier.NONE
+    other: bool = False
+
+    def __bool__(self) -> bool:
+        return self.tier > Tier.NONE
 
 
 class HelpLine(Section):
@@ -63,6 +86,17 @@ def safe_answer(settings: CareSettings, locale: str, *, threatened: bool = False
     if settings.contact is not None:
         parts.append(tr("dialogue.crisis.told", locale, name=settings.contact.name))
     return "\n\n".join([*parts, tr("dialogue.crisis.now", locale)])
+
+
+def doubtful_answer(settings: CareSettings, locale: str, *, threatened: bool = False) -> str:
+    """The question to somebody who is likely, not surely, in danger: a yes or a no answers it, and help is named in it.
+
+    No model has a part in it either. Who may be `threatened` by somebody is asked about that and gets other lines.
+    """
+    own = tr("dialogue.crisis.comma", locale).join(f"{line.name} ({line.number})" for line in settings.help_lines)
+    shipped = tr("dialogue.crisis.refuge" if threatened else "dialogue.crisis.line", locale)
+    lines = tr("dialogue.crisis.comma", locale).join(filter(None, (own, shipped if threatened or not own else "")))
+    return tr("dialogue.crisis.ask_threatened" if threatened else "dialogue.crisis.ask_line", locale, lines=lines)
 
 
 def alarm(contact: Contact, turn: str, who: str, locale: str, now: float) -> Parcel:

@@ -43,13 +43,14 @@ class Layer:
 @dataclass(frozen=True, slots=True)
 class Weights:
     """A fitted model: the regression, the two layers of the net, the rarity of each column (0 where it was never
-    seen), and the chances from which a text counts."""
+    seen), and the chances from which a text counts: for the script, for a question with help lines, for a question."""
 
     line: Layer
     inner: Layer
     outer: Layer
     rarity: Floats
     sure: float
+    likely: float
     maybe: float
 
 
@@ -81,8 +82,8 @@ def shipped() -> Weights:
     """The model that comes with Kith."""
     with np.load(Path(__file__).parent / _FILE, allow_pickle=False) as kept:
         rarity = kept["rarity"].astype(np.float32) / RARITY
-        sure, maybe = (float(value) for value in kept["bounds"])
+        sure, likely, maybe = (float(value) for value in kept["bounds"])
         line, inner, outer = (
             Layer(kept[f"{name}_rows"], kept[f"{name}_scale"], kept[f"{name}_bias"]) for name in LAYERS
         )
-        return Weights(line, inner, outer, rarity, sure, maybe)
+        return Weights(line, inner, outer, rarity, sure, likely, maybe)

@@ -13,6 +13,7 @@ from kith.core.people import Conversation, Person, Principal
 from kith.core.ports import Guard, Inbox, Models, People, Recall, Records, Senses, Store, Tools
 from kith.core.turn import Claim, Passage, Step, Turn, Understanding
 from kith.dialogue.agenda import Agenda
+from kith.dialogue.care import Worry
 from kith.dialogue.flow import FlowBook
 from kith.dialogue.layers import Layers
 from kith.dialogue.memory import Where
@@ -31,7 +32,8 @@ class Draft:
 
     Once `acted`, a tool was used, which is not done again for another word; once `closing`, the reply is being kept.
     `joined` are the messages behind the claimed one that it answers too; `thread` is the conversation with which this
-    place goes on afterwards, if that changes.
+    place goes on afterwards, if that changes. Once in `danger`, the script is the answer; what is `fixed` is the
+    house's own word about danger, which nothing filters or adds to.
     """
 
     id: str
@@ -68,7 +70,8 @@ class Draft:
     closing: bool = False
     joined: tuple[str, ...] = ()
     danger: bool = False
-    worry: str = ""
+    fixed: bool = False
+    worry: Worry = field(default_factory=Worry)
     granted: str = ""
     forgot: bool = False
     where: Where | None = None

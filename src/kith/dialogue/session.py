@@ -20,7 +20,8 @@ class Session:
 
     `mood` is the person's, -1 to 1; `began` is when this stretch of talk without a pause began. `tainted` is the round,
     from 1, in which something was last read that others wrote; `asked` the call that waits for the person's word;
-    `worried` is the round, from 1, in which it was last asked whether somebody is in danger. In a group `flow` is
+    `worried` is the round, from 1, in which it was last asked whether somebody is in danger, `threat` whether
+    the question was about another who hurts. In a group `flow` is
     that of the person `owner`, who spoke last, and `others` are those of the others, the latest speaker last.
     """
 
@@ -33,6 +34,7 @@ class Session:
     tainted: int = 0
     asked: dict[str, Any] = field(default_factory=dict[str, Any])
     worried: int = 0
+    threat: bool = False
     owner: str = ""
     others: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
@@ -47,6 +49,7 @@ class Session:
         session = cls(rounds=int(state.get("rounds", 0)), seen=seen, locale=str(state.get("locale", "")))
         session.mood, session.began = float(state.get("mood", 0.0)), float(state.get("began", 0.0))
         session.tainted, session.worried = int(state.get("tainted", 0)), int(state.get("worried", 0))
+        session.threat = bool(state.get("threat", False))
         if isinstance(asked := state.get("asked"), Mapping):
             session.asked = dict(cast("Mapping[str, Any]", asked))
         if now - seen > PAUSE or not session.began or session.began > now:
@@ -87,6 +90,7 @@ class Session:
         kept |= {"tainted": self.tainted} if self.tainted else {}
         kept |= {"asked": self.asked} if self.asked else {}
         kept |= {"worried": self.worried} if self.worried else {}
+        kept |= {"threat": True} if self.threat else {}
         kept |= {"owner": self.owner} if self.owner else {}
         kept |= {"others": self.others} if self.others else {}
         return {**kept, "mood": round(self.mood, 3), "began": self.began}

@@ -25,7 +25,7 @@ from kith.core.turn import Done, Passage, Understanding
 from kith.dialogue import consent, mood, outside, tooling
 from kith.dialogue.agenda import Agenda
 from kith.dialogue.candour import claims
-from kith.dialogue.care import MINOR, alarm
+from kith.dialogue.care import MINOR, Tier, alarm
 from kith.dialogue.context import STEP, rounds_of, window
 from kith.dialogue.draft import Draft, Ports
 from kith.dialogue.feeling import felt
@@ -40,7 +40,7 @@ from kith.dialogue.purse import Purse
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
 from kith.dialogue.threads import followed
-from kith.dialogue.worry import asked, in_danger, judged, shelter
+from kith.dialogue.worry import asked, counted, helped, in_danger, judged, shelter
 from kith.runtime.bus import Bus
 from kith.runtime.leaks import masked
 from kith.runtime.locale import tr
@@ -65,7 +65,7 @@ async def admit(draft: Draft, guard: Guard, settings: DialogueSettings) -> Stage
     try:
         draft.principal = await guard.admit(draft.envelope)
     except Refused as refusal:
-        if refusal.code in _TOO_MUCH and await in_danger(draft, settings):
+        if refusal.code in _TOO_MUCH and await helped(draft, settings, asking=refusal.code != "content_refused"):
             return None
         if refusal.code == "content_self_harm":  # who asks how to is told who helps
             shelter(draft, settings)
@@ -149,7 +149,7 @@ async def understand(
     )
     draft.understanding = replace(reading.understanding, emotion=feeling)
     draft.session.flow, draft.path, draft.coda = dict(reading.state), reading.path, reading.coda
-    draft.instruction = guidance(feeling, draft.session.mood, unsure=draft.worry == "unclear")
+    draft.instruction = guidance(feeling, draft.session.mood, unsure=bool(draft.worry))
     draft.locale = reading.language
     if reading.action and reading.action.kind == "handover" and reading.action.argument == "crisis":
         shelter(draft, settings)  # a flow's own words may notice what the rules did not
@@ -246,7 +246,7 @@ async def speak(
     draft.closing = True
     if draft.answer is not None:
         draft.text = (
-            draft.answer if draft.danger else _released(guard.release(draft.envelope, _known(draft)), draft.answer)
+            draft.answer if draft.fixed else _released(guard.release(draft.envelope, _known(draft)), draft.answer)
         )
         await draft.emit(Delta(draft.text))
     elif not draft.text and draft.outcome == "answered" and not draft.stopping:
@@ -262,12 +262,12 @@ async def speak(
         draft.spoke = (Message(ids.new("m"), "assistant", (Text(draft.text),), now),)
     if draft.claim is None:
         return None
-    draft.session.rounds += 1 if draft.spoke else 0
+    counted(draft)
     if outside.read((draft.heard, *draft.work), draft.passages, tooling.permitted(draft, tools)):
         draft.session.tainted = max(draft.session.rounds, 1)
     draft.session.seen, draft.session.locale = now, draft.locale
     parcels = tuple(_parcel(draft, message, now, settings) for message in draft.spoke) if draft.envelope.deliver else ()
-    if draft.danger and draft.worry != "other" and settings.care.contact is not None:  # who hurts may be who is told
+    if draft.danger and not draft.worry.other and settings.care.contact is not None:  # who hurts may be who is told
         who = draft.envelope.sender_name or (draft.person.name if draft.person else "")
         parcels += (alarm(settings.care.contact, draft.id, who, draft.locale, now),)
     await inbox.settle(draft.claim, Done(draft.turn(), draft.session.keep(), parcels, draft.joined, draft.thread))
@@ -333,9 +333,9 @@ def _plain_wish(draft: Draft, agenda: Agenda) -> bool:
 
     The order to forget everything is one that people are told to give, and no sign of anything.
     """
-    if draft.worry == "unclear" and all_forgotten(outside.own(draft.heard)):
+    if draft.worry and all_forgotten(outside.own(draft.heard)):
         return True
-    wish = agenda.wish(outside.own(draft.heard), draft.person) if draft.worry == "unclear" else None
+    wish = agenda.wish(outside.own(draft.heard), draft.person) if draft.worry.tier is Tier.UNCLEAR else None
     return wish is not None and not judged(wish.what)
 
 
@@ -391,7 +391,7 @@ async def _own_up(draft: Draft) -> None:
 async def _suggest_break(draft: Draft, settings: DialogueSettings, now: float) -> None:
     """After a long talk without a pause, once, below a reply that is not about danger."""
     session, rest = draft.session, settings.care.rest
-    if not rest or not draft.text or draft.danger or draft.claim is None or now - session.began < rest:
+    if not rest or not draft.text or draft.fixed or draft.claim is None or now - session.began < rest:
         return
     line = "\n\n" + tr("dialogue.rest", draft.locale)
     session.began, draft.text = now, draft.text + line
