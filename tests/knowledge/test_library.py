@@ -53,6 +53,13 @@ def test_unrelated_questions_find_nothing(lang: str) -> None:
     assert len(wrong) <= 1, wrong
 
 
+@pytest.mark.parametrize(
+    "said", ["another one", "are you single?", "where do i live now", "再来一个", "换个话题吧", "你在听吗"]
+)
+def test_a_word_of_every_talk_is_no_topic(said: str) -> None:
+    assert LIBRARY.find(said) == ()
+
+
 def test_a_passage_names_its_source() -> None:
     (passage, *_) = asyncio.run(LIBRARY.recall("how do I add a model?", "p_1", "en", 3))
     assert passage.source == "handbook: Add a model (en/models.md#add-a-model)"

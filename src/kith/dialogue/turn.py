@@ -191,7 +191,7 @@ async def think(
     if card is None or await _spent(draft, purse):
         draft.answer = draft.answer or await _recalled(draft, mind) or _plain_answer(draft)
         return speak
-    reply = min(settings.reply_tokens, card.reply or settings.reply_tokens)
+    draft.answer, reply = None, min(settings.reply_tokens, card.reply or settings.reply_tokens)
     offered = tuple(tooling.allowed(tools.offered(draft.principal), persona)) if draft.principal else ()
     if not draft.prompt:
         if draft.history is None and draft.conversation is not None:
@@ -412,11 +412,12 @@ def _follow(draft: Draft, reading: Reading, mind: Mind) -> Stage | None:
         return None
     if kind == "handover":
         draft.outcome = "handed_over"
-    if reading.answer is not None:
-        draft.answer = reading.answer
-        return speak
-    if kind == "model" and action:
+    draft.answer = reading.answer
+    if kind == "model" and action:  # an answer beside it is for a house without one
         draft.instruction = " ".join(filter(None, (action.argument, draft.instruction)))
+        return None
+    if reading.answer is not None:
+        return speak
     if kind == "tool" and action:
         arguments = json.dumps(action.arguments, ensure_ascii=False)
         draft.pending = (ToolCall(draft.id, action.argument, arguments),)
@@ -438,10 +439,8 @@ def _plain_answer(draft: Draft) -> str:
     results = [part.text for message in draft.work for part in message.parts if isinstance(part, ToolResult)]
     if results:
         return results[-1]
-    draft.passages = draft.passages[:1]
-    if draft.passages:
-        return quote(draft.passages[0], draft.locale)
-    return tr("dialogue.no_model", draft.locale)
+    draft.passages = () if draft.understanding.intent else draft.passages[:1]  # no page for what a flow calls free talk
+    return quote(draft.passages[0], draft.locale) if draft.passages else tr("dialogue.no_model", draft.locale)
 
 
 async def _said(conversation: str, rounds: int, store: Store, settings: DialogueSettings) -> list[Message]:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import apsw
 
 from kith.knowledge.pages import Section
-from kith.knowledge.words import query_terms, terms
+from kith.knowledge.words import query_terms, terms, topical
 
 _TITLE, _ASKED, _BODY = 4.0, 3.0, 1.0
 """Weights of the columns in BM25: a term in a heading says more than one in the text."""
@@ -26,11 +26,13 @@ _UNKNOWN_WORD, _UNKNOWN_PAIR, _SINGLE = 1.0, 0.35, 0.15
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A section that was found. `covered` in 0..1 is the share of the question's weight found in it; a higher
-    `score` is better."""
+    `score` is better. `topical` says whether its heading, or what people ask of it, met the topic of the question and
+    not only a word of every talk."""
 
     section: Section
     score: float
     covered: float
+    topical: bool = True
 
 
 class Index:
@@ -72,7 +74,8 @@ class Index:
             heading = self._headings[number]
             exact = sum(term in weights for term in heading) / len(heading) if heading else 0.0
             score = rank * (0.2 + share + strong) + _EXACT * total * exact * strong
-            hits.append(Hit(self._sections[number], score, _SHARE * share + (1 - _SHARE) * strong))
+            told = topical([term for term in met if term in self._strong[number]])
+            hits.append(Hit(self._sections[number], score, _SHARE * share + (1 - _SHARE) * strong, told))
         hits.sort(key=lambda hit: hit.score, reverse=True)
         return hits[:limit]
 

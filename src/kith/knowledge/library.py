@@ -49,7 +49,8 @@ class Library:
         lang = "zh" if chinese(asked) else "en" if english(asked) else language(locale)
         with self._lock:
             hits = self._index(lang).search(asked, min(limit, self._settings.limit))
-        return tuple(_passage(hit, lang) for hit in hits if hit.covered >= self._settings.floor)
+        good = [hit for hit in hits if hit.topical and hit.covered >= self._settings.floor]
+        return tuple(_passage(hit, lang) for hit in good) if good and good[0] is hits[0] else ()
 
     def _index(self, lang: str) -> Index:
         if lang not in self._indexes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,9 @@ _CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 
 ENGLISH_STOP = frozenset(_stop("en"))
 """Words that say nothing about the topic of a question."""
+
+EVERYDAY = frozenset(_stop("everyday"))
+"""Words and pairs of characters of every talk: one of them alone says no more of a question's topic."""
 
 _CHINESE_STOP = re.compile("|".join(sorted(_stop("zh"), key=len, reverse=True)))
 _SUFFIXES = ("ations", "ation", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es", "s")
@@ -51,6 +55,20 @@ def query_terms(text: str) -> list[str]:
         elif piece not in ENGLISH_STOP:
             found.append(stem(piece))
     return list(dict.fromkeys(found))
+
+
+def topical(found: Collection[str]) -> bool:
+    """Whether search terms that were met tell of a topic: a rare word, a rare pair of characters, or several words.
+
+    A single Chinese character tells of none, however rare it is here.
+    """
+    words = [term for term in found if term.isascii() or len(term) > 1]
+    return len(words) > 1 or any(word not in _everyday() for word in words)
+
+
+@cache
+def _everyday() -> frozenset[str]:
+    return frozenset(stem(word) if word.isascii() else word for word in EVERYDAY)
 
 
 def chinese(text: str) -> bool:
