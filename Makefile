@@ -9,12 +9,13 @@ DEV_STAMP = $(VENV)/.dev-stamp
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
        --custom-compile-command "make lock"
 
-.PHONY: help run web setup dev test fast check proto lock clean bench crash simulate
+.PHONY: help run web setup dev test rest fast check proto lock clean bench crash simulate
 
 help:
 	@echo "make run      set up what is missing, start Kith and talk with it"
 	@echo "make setup    set up .venv and stop"
 	@echo "make test     set up the tools of a developer and run every test"
+	@echo "make rest     of these, all but the unit tests of the web app"
 	@echo "make fast     only the tests that start no server, model or browser"
 	@echo "make check    style, types, floor plan, house rules"
 	@echo "make web      build the web app (needs Node 20.19 or later)"
@@ -41,14 +42,19 @@ $(RUN_STAMP): requirements/run.txt pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh $(VENV) requirements/run.txt
 	@touch $@
 
-$(DEV_STAMP): requirements/dev.txt requirements/synapse.txt scripts/servers.sh $(RUN_STAMP)
-	@sh scripts/setup.sh $(VENV) requirements/dev.txt
-	@KITH_VENV=$(VENV) sh scripts/servers.sh
+$(DEV_STAMP): requirements/dev.txt requirements/synapse.txt scripts/servers.sh scripts/beside.sh $(RUN_STAMP)
+	@sh scripts/beside.sh "sh scripts/setup.sh $(VENV) requirements/dev.txt" "KITH_VENV=$(VENV) sh scripts/servers.sh"
 	@touch $@
 
 test: dev
-	@KITH=$(CURDIR)/$(VENV)/bin/kith sh scripts/web.sh test
-	@$(PY) -m pytest
+	@sh scripts/web.sh unit
+	@$(MAKE) rest
+
+# Most of these tests wait most of their time, each on its own house, its own servers and its own ports: two at a time.
+# The tests of a file stay together, in their order; the browser's run beside all of them.
+rest: dev
+	@sh scripts/web.sh build
+	@sh scripts/beside.sh "KITH=$(CURDIR)/$(VENV)/bin/kith sh scripts/web.sh e2e" "$(PY) -m pytest -n 2 --dist loadfile"
 
 fast: dev
 	@$(PY) -m pytest -m "not server"

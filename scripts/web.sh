@@ -2,7 +2,8 @@
 # web.sh WHAT: the web app.
 #   build    build it and put it where the server serves it, if anything has changed
 #   beside   the same in the background of `make run`; a note says how it went
-#   test     unit tests, types, build, and the tests in a real browser
+#   unit     types, unit tests, build
+#   e2e      the tests in a real browser, of what was built
 # Needs Node 20.19 or later and npm, which are named when they are missing; nothing of them is needed to serve.
 set -eu
 cd "$(dirname "$0")/.."
@@ -70,16 +71,18 @@ beside)
         mv $note.new $note
     ) </dev/null >/dev/null 2>&1 &
     ;;
-test)
+unit)
     node_is_there || { name_node >&2; exit 1; }
     packages
     (cd web && npx --no-install tsc --noEmit && npx --no-install vitest run --project unit)
     build
+    ;;
+e2e)
     browser
     (cd web && npx --no-install vitest run --project e2e)
     ;;
 *)
-    say "web.sh build, beside or test" >&2
+    say "web.sh build, beside, unit or e2e" >&2
     exit 2
     ;;
 esac

@@ -40,11 +40,14 @@ class Server:
 
 def free_port() -> int:
     """A port that nobody listens at, below those that the system gives to connections (Linux: from 32768 on): none of
-    them takes it before the server that it is for."""
+    them takes it before the server that it is for. Tests that run beside each other draw from ports of their own."""
     chance = random.SystemRandom()
+    lanes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    lane = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % lanes
+    width = 20_000 // lanes
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", chance.randrange(12_000, 32_000)))
+            probe.bind(("127.0.0.1", 12_000 + lane * width + chance.randrange(width)))
             return int(probe.getsockname()[1])
 
 

@@ -66,7 +66,7 @@ def said(text: str = "hello", kind: str = "direct") -> Envelope:
     return Envelope("api", "local", "1", "owner", "home", Message("m_1", "user", (Text(text),), 0.0), kind=kind)
 
 
-@pytest.mark.parametrize(("value", "kind"), FOUND.items(), ids=[f"{k[:14]}" for k in FOUND])
+@pytest.mark.parametrize(("value", "kind"), FOUND.items(), ids=[f"{kind}-{n}" for n, kind in enumerate(FOUND.values())])
 def test_every_kind_is_hidden_and_named(value: str, kind: str) -> None:
     for form in ("Here it is: {} and more.", "密钥是{}。", "{}", "a\n{}\nb", '{{"x": "{}"}}'):
         assert masked(form.format(value), ALL) == form.format(f"[hidden: {kind}]")
