@@ -51,10 +51,10 @@ test: dev
 	@$(MAKE) rest
 
 # Most of these tests wait most of their time, each on its own house, its own servers and its own ports: two at a time.
-# The tests of a file stay together, in their order; the browser's run beside all of them.
+# The tests of a file stay together, in their order, and the long ones are not the last; the browser's run beside them.
 rest: dev
 	@sh scripts/web.sh build
-	@sh scripts/beside.sh "KITH=$(CURDIR)/$(VENV)/bin/kith sh scripts/web.sh e2e" "$(PY) -m pytest -n 2 --dist loadfile"
+	@sh scripts/beside.sh "KITH=$(CURDIR)/$(VENV)/bin/kith sh scripts/web.sh e2e" "$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder"
 
 fast: dev
 	@$(PY) -m pytest -m "not server"
