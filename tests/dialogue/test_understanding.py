@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kith.dialogue.classifier import Classifier, _gram
+from kith.dialogue.classifier import Classifier
 from kith.dialogue.entities import Lexicon, extract
 from kith.dialogue.expressions import compile_safe
 from kith.dialogue.features import features, marks, notions
+from kith.dialogue.kernel import Kernel
 from kith.dialogue.normal import fold, language, normal, plain
 from kith.dialogue.schema import EntityPart
 
@@ -208,7 +209,7 @@ def corpus(intents: int, phrases: int) -> tuple[list[str], list[str]]:
 def test_leaving_out_in_closed_form_is_leaving_out(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     """More columns than rows and fewer: the same as training without the row."""
     monkeypatch.setattr("kith.dialogue.classifier._COLUMNS", limit)
-    monkeypatch.setattr("kith.dialogue.classifier._COMMON", limit // 2)
+    monkeypatch.setattr("kith.dialogue.kernel._COMMON", limit // 2)
     texts, labels = corpus(6, 20)
     whole = Classifier(texts, labels)
     agree = 0
@@ -288,8 +289,22 @@ def test_one_word_teaches_another_about_the_same() -> None:
 
 
 def test_products_of_rows_are_those_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kith.dialogue.classifier._COMMON", 3)
+    """Of all rows with each other, and of one with all; the square has no part in a text that is not of letters."""
+    monkeypatch.setattr("kith.dialogue.kernel._COMMON", 3)
     random = np.random.default_rng(1)
     matrix = (random.random((9, 20)) * (random.random((9, 20)) < 0.4)).astype(np.float32)
     rows = [(np.flatnonzero(row), row[np.flatnonzero(row)]) for row in matrix]
-    assert np.allclose(_gram(rows, 20), matrix @ matrix.T, atol=1e-5)
+    plain = matrix @ matrix.T
+    assert np.allclose(Kernel(rows, 20, np.zeros(9, np.bool_)).square(), plain, atol=1e-5)
+    assert np.allclose(Kernel(rows, 20, np.ones(9, np.bool_)).square(), (plain + plain * plain) / 2, atol=1e-5)
+    letters = np.arange(9) % 2 == 0
+    kernel = Kernel(rows, 20, letters)
+    for place, row in enumerate(rows):
+        assert np.allclose(kernel.against(row, bool(letters[place])), kernel.square()[place], atol=1e-5)
+
+
+def test_nothing_is_rare_and_everything_is() -> None:
+    row = (np.array([0]), np.ones(1, np.float32))
+    far = (np.array([5000]), np.ones(1, np.float32))
+    assert Kernel([row], 1, np.ones(1, np.bool_)).square().tolist() == [[pytest.approx(1.0)]]
+    assert Kernel([row, far], 5001, np.ones(2, np.bool_)).against(far, True).tolist() == [0.0, pytest.approx(1.0)]

@@ -3,11 +3,10 @@
 Features: see `features`; TF-IDF with sub-linear counts, unit length. A feature never seen in training keeps its share
 of the length, so that a text of strangers scores low everywhere.
 
-Model: regularised least squares on one-of-many targets (Rifkin, Yeo and Poggio, "Regularized Least-Squares
-Classification", 2003), solved in closed form. So are its predictions for an example that was left out, and for an
-example whose whole class was left out: the block form of the same identity, ``y - (I - H)^-1 (y - f)``. The first
-says how sure a right answer looks, the second how a text looks that belongs nowhere. A logistic curve between the two
-turns scores into the confidence that an answer is right (Platt, 1999), with no example kept back.
+Model: regularised least squares, see `kernel`, solved in closed form. So are its predictions for an example that was
+left out, and for an example whose whole class was left out. The first says how sure a right answer looks, the second
+how a text looks that belongs nowhere. A logistic curve between the two turns scores into the confidence that an answer
+is right (Platt, 1999), with no example kept back.
 
 From 4,096 examples on, where that would take too long and least squares hide classes behind each other, it is logistic
 regression by gradient descent (see `descent`), and the two kinds of guesses come from classifiers of one half each.
@@ -23,6 +22,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 # One thread: where a neighbour is busy, several spin and take up to seven times as long. Read when numpy is loaded.
@@ -32,7 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kith.dialogue.descent import Row, descend, judge, softmax
-from kith.dialogue.features import NOTION, PAIR, marks
+from kith.dialogue.features import NOTION, PAIR, chinese, marks
+from kith.dialogue.kernel import Kernel, solve
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -41,7 +42,6 @@ Flags = NDArray[np.bool_]
 _MANY = 4096  # rows from which weights are found step by step
 _TENTH = 10  # every tenth class is a stranger then
 _COLUMNS = 32768  # features that have weights in closed form, the commonest ones
-_COMMON = 1024  # of these, so many are multiplied as a matrix; the others are in a few texts each
 _PAIR = 0.7  # how much two characters that stand near each other weigh, beside 1 for those that touch; see ADR 041
 _ABOUT, _FADING = 1.5, 4.6  # how much a notion weighs at most, and for one phrase of each class: less with its root
 _PENALTY = 0.2  # chosen on validation data, see benchmarks/intents.py
@@ -93,26 +93,27 @@ class Classifier:
         index = {label: place for place, label in enumerate(self.labels)}
         owner = np.array([index[label] for label in labels])
         rows = [self._vector(bag) for bag in bags]
-        fit = self._descended if self._many else self._solved
+        self._kernel: Kernel | None = None
+        self._joined: Floats | None = None  # of the columns of vectors
+        letters = np.array([not chinese(text) for text in texts])
+        fit = self._descended if self._many else partial(self._solved, letters=letters)
         self._weights, self.left_out, outside = fit(rows, dense, owner, penalty)
         self._curve = _calibrate(self.left_out, outside, owner, index.get("", -1), even=not self._many)
 
     def _solved(
-        self, rows: Sequence[Row], dense: Floats | None, owner: NDArray[Any], penalty: float
+        self, rows: Sequence[Row], dense: Floats | None, owner: NDArray[Any], penalty: float, *, letters: Flags
     ) -> tuple[Floats, Doubles, Doubles]:
-        """In closed form: weights, the scores of every row had it been left out, and those of strangers."""
-        square = _gram(rows, self._sparse)
+        """In closed form: what each row gives, the scores of every row had it been left out, and those of strangers."""
+        self._kernel = Kernel(rows, self._sparse, letters)
+        square = self._kernel.square()
         square += 0 if dense is None else dense @ dense.T
-        shares, alone, held = _solve(square, owner, len(self.labels), penalty)
-        weights = np.zeros((self._sparse, len(self.labels)), np.float32)
-        for (columns, values), share in zip(rows, shares, strict=True):
-            weights[columns] += values[:, None] * share
-        weights = weights if dense is None else np.vstack([weights, dense.T @ shares])
+        shares, alone, held = solve(square, owner, len(self.labels), penalty)
+        self._joined = None if dense is None else dense.T @ shares
         held[np.arange(len(owner)), owner] = -np.inf  # a class that is left out cannot be guessed
         strange = owner == self.labels.index("") if "" in self.labels else np.zeros(len(owner), np.bool_)
         if strange.sum() >= _ENOUGH:
-            return weights, alone, held[strange]
-        return weights, alone, _without_twins(held, owner)
+            return shares, alone, held[strange]
+        return shares, alone, _without_twins(held, owner)
 
     def _descended(
         self, rows: Sequence[Row], dense: Floats | None, owner: NDArray[Any], penalty: float
@@ -142,7 +143,9 @@ class Classifier:
                 alone[place] = judge(rows[place], weights)
         weights = taught(~half & ~strange)
         outside = np.array([judge(rows[place], weights) for place in map(int, np.flatnonzero(strange & half))])
-        return taught(np.ones(len(rows), np.bool_)), alone, outside.reshape(-1, classes)
+        weights = taught(np.ones(len(rows), np.bool_))
+        self._joined = None if dense is None else weights[self._sparse :]
+        return weights[: self._sparse], alone, outside.reshape(-1, classes)
 
     def guess(self, text: str, allowed: Collection[str] | None = None, vector: Sequence[float] | None = None) -> Guess:
         """Label one normalised text, with one of `allowed` where that is given (and holds any label), or with "".
@@ -150,8 +153,8 @@ class Classifier:
         `vector` is the text's own, for a classifier that was trained with vectors.
         """
         scores = self._scores(text)
-        if vector is not None:
-            scores = scores + (unit([vector])[0] * np.float32(self._weight)) @ self._weights[self._sparse :]
+        if vector is not None and self._joined is not None:
+            scores = scores + (unit([vector])[0] * np.float32(self._weight)) @ self._joined
         scores = softmax(scores) if self._many else scores
         if allowed is not None:
             scores = np.where([not label or label in allowed for label in self.labels], scores, np.float32(-1))
@@ -174,8 +177,12 @@ class Classifier:
         return Guess(self.labels[order[0]], sure, self.labels[order[1]] if len(order) > 1 else "")
 
     def _scores(self, text: str) -> Floats:
-        columns, weights = self._vector(marks(text))
-        return weights @ self._weights[columns] if len(columns) else np.zeros(len(self.labels), np.float32)
+        columns, values = row = self._vector(marks(text))
+        if not len(columns):
+            return np.zeros(len(self.labels), np.float32)
+        if self._kernel is None:
+            return cast("Floats", values @ self._weights[columns])
+        return cast("Floats", self._kernel.against(row, not chinese(text)) @ self._weights)
 
     def _vector(self, bag: dict[str, int]) -> tuple[NDArray[np.intp], Floats]:
         """Columns and weights of the known features; the length counts the strange ones too."""
@@ -199,65 +206,6 @@ def unit(vectors: Sequence[Sequence[float]]) -> Floats:
     """Vectors of length one; what is not finite counts as nothing."""
     found = np.nan_to_num(np.asarray(vectors, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
-
-
-def _gram(rows: Sequence[Row], width: int) -> Floats:
-    """The products of all rows with each other: of the common columns as a matrix, of each rarer one where it is."""
-    common = np.zeros((len(rows), min(width, _COMMON)), np.float32)
-    for row, (columns, values) in enumerate(rows):
-        often = columns < _COMMON
-        common[row, columns[often]] = values[often]
-    square = common @ common.T
-    owners = np.repeat(np.arange(len(rows)), [len(columns) for columns, _ in rows])
-    columns, values = (np.concatenate([row[part] for row in rows]) for part in (0, 1))
-    order = np.argsort(columns, kind="stable")
-    order = order[columns[order] >= _COMMON]
-    columns, values, owners = columns[order], values[order], owners[order]
-    for few, those in zip(
-        *(np.split(one, np.flatnonzero(np.diff(columns)) + 1) for one in (values, owners)), strict=True
-    ):
-        square[those[:, None], those] += few[:, None] * few
-    return cast("Floats", square)
-
-
-def _solve(square: Floats, owner: NDArray[Any], classes: int, penalty: float) -> tuple[Floats, Doubles, Doubles]:
-    """From the rows' products: the share of each row in the weights, then the scores of every row with that row left
-    out, then with its whole class left out."""
-    targets = np.zeros((len(owner), classes), np.float32)
-    targets[np.arange(len(owner)), owner] = 1
-    inverse = square.copy()
-    inverse[np.diag_indices_from(inverse)] += penalty
-    inverse = _inverse(inverse)
-    shares = inverse @ targets
-    scores = square @ shares
-    alone, held = np.empty_like(scores), np.empty_like(scores)
-    for label in range(classes):
-        block = np.flatnonzero(owner == label)
-        rest = penalty * inverse[np.ix_(block, block)]  # I - H, because K (K + pI)^-1 = I - p (K + pI)^-1
-        rest[np.diag_indices_from(rest)] += 1e-4  # twins make it singular
-        missed = targets[block] - scores[block]
-        alone[block] = targets[block] - missed / np.diag(rest)[:, None]
-        held[block] = targets[block] - np.linalg.solve(rest, missed)
-    return shares, alone.astype(np.float64), held.astype(np.float64)
-
-
-def _inverse(square: Floats) -> Floats:
-    """Of a symmetric positive matrix, by Cholesky: half the time of the general way at 2,000 rows."""
-    lower = _lower_inverse(np.linalg.cholesky(square))
-    return (lower.T @ lower).astype(np.float32)
-
-
-def _lower_inverse(lower: Floats) -> Floats:
-    """Of a lower triangular matrix, half by half, so that nearly all of the work is products of matrices."""
-    rows = len(lower)
-    if rows <= 128:
-        return np.linalg.inv(lower).astype(np.float32)
-    half = rows // 2
-    first, last = _lower_inverse(lower[:half, :half]), _lower_inverse(lower[half:, half:])
-    found = np.zeros_like(lower)
-    found[:half, :half], found[half:, half:] = first, last
-    found[half:, :half] = -last @ (lower[half:, :half] @ first)
-    return found
 
 
 def _without_twins(held: Doubles, owner: NDArray[Any]) -> Doubles:

@@ -28,7 +28,7 @@ def features(text: str) -> dict[str, int]:
 
 def marks(text: str) -> dict[str, int]:
     """What the classifier counts: `features`, and for a text with Chinese in it pairs and notions for long runs."""
-    if not _HAN.search(text):
+    if not chinese(text):
         return features(text)
     padded = f" {text} "
     found = [padded[i : i + size] for size in (1, 2) for i in range(len(padded) - size + 1)]
@@ -38,6 +38,11 @@ def marks(text: str) -> dict[str, int]:
         f"{PAIR}{a}{b}" if a < b else f"{PAIR}{b}{a}" for i, a in enumerate(text) for b in text[i + 1 : i + 1 + _NEAR]
     }
     return dict(Counter(found)) | dict.fromkeys(sorted(near | {NOTION + name for name in notions(text)}), 1)
+
+
+def chinese(text: str) -> bool:
+    """Whether there is a Chinese character in it."""
+    return _HAN.search(text) is not None
 
 
 def notions(text: str) -> set[str]:
