@@ -13,7 +13,7 @@ the one that splits at spaces. Texts go to everybody as they are written. Each c
 one thread; seconds are of the processor. "Given" is what is above the contender's own threshold: Kith's 0.4 of a flow,
 Rasa's `FallbackClassifier` as it is shipped, and for scikit-learn the threshold that suits it best on these very texts.
 "At 90 % refused" is at the threshold of each that refuses nine tenths of what is out of scope: how well confidence
-tells right from strange, whatever its scale. "Size" is what has to be installed: the distribution and all that it needs,
+tells right from strange, whatever its scale. "Size" is what has to be installed: the distribution and what it needs,
 without extras.
 """
 
