@@ -16,7 +16,7 @@ from kith.dialogue.memory import Memory, Where
 from kith.dialogue.memory.listening import Listener
 from kith.dialogue.memory.recall import Known, Moment, bring
 from kith.dialogue.memory.rules import find_facts
-from kith.dialogue.memory.speech import Said, acknowledged, noted, recollected, spoken
+from kith.dialogue.memory.speech import Said, acknowledged, changed, noted, recollected, spoken
 from kith.dialogue.persona import Persona
 from kith.dialogue.reading import Reading
 from kith.runtime.locale import tr
@@ -114,6 +114,8 @@ class Mind:
         if self.memory is None or where is None:
             return None
         said = acknowledged(text, locale) if self.memory.settings.remember else None
+        if said is None and self.memory.settings.remember:
+            said = await changed(self.memory, text, where, locale)
         return said or await recollected(self.memory, text, where, locale)
 
     async def known(self, where: Where | None, moment: Moment, room: int, model: str, models: Models) -> Known:

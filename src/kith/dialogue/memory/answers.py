@@ -57,7 +57,8 @@ class Question:
 
     def takes(self, fact: Known) -> bool:
         """Whether a fact answers it."""
-        if fact.kind not in self.kinds:
+        kind = fact.topic.partition(":")[0] if fact.kind == "note" else fact.kind  # what ended is told in a note
+        if kind not in self.kinds:
             return False
         if self.name:
             return normal(fact.value) == self.name

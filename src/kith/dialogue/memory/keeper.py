@@ -21,6 +21,7 @@ from kith.core.people import Principal
 from kith.core.ports import Models, People
 from kith.core.turn import Turn
 from kith.dialogue.memory.answers import key_of
+from kith.dialogue.memory.endings import changes
 from kith.dialogue.memory.media import Held, let_go, taken
 from kith.dialogue.memory.past import Past
 from kith.dialogue.memory.ranks import rate, words
@@ -117,8 +118,9 @@ class Memory:
         if not self.settings.remember or not turn.person:
             return ()
         whose = persons or (turn.person,)
-        found = find_facts(said)
-        return await self.keep(await self._corrected(found, said, whose), turn, whose)
+        found = await self._corrected(find_facts(said), said, whose)
+        changed = changes(said, await self.facts(whose), found)
+        return await self.keep([*found, *changed], turn, whose)
 
     async def keep(
         self, found: Sequence[Found], turn: Turn, persons: Sequence[str], by: Any = "rule"
@@ -178,11 +180,13 @@ class Memory:
     async def forget(self, persons: Sequence[str], facts: Sequence[Fact], by: By, spare: str = "") -> int:
         """Have facts gone with their history, from everything where they were told; how many they were.
 
+        Those without an id are in no store: what they quote goes from where it was said.
         One of the same topic may be `spare`d: the one that takes their place.
         """
         topics = {fact.topic for fact in facts}
         known = await self.facts(persons, history=True)
         gone = [fact for fact in known if fact.topic in topics and fact.id != spare]
+        gone += [fact for fact in facts if not fact.id]
         act = Act("memory.forget", by.actor, persons[0], by.origin, detail={"facts": str(len(gone))})
         rooms = await self.shelves.dossiers.redact(persons, gone, act)
         await self._let_go(persons, rooms)

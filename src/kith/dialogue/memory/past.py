@@ -10,8 +10,8 @@ import asyncio
 import re
 import threading
 from array import array
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,6 +50,15 @@ class Said:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Uttered:
+    """What somebody said in one turn, in their own words, and when."""
+
+    turn: str
+    text: str
+    at: float
+
+
 class Past:
     """The indexes of the conversations that were asked for last."""
 
@@ -66,6 +75,19 @@ class Past:
             room = await self._fresh(name)
             found |= {one.turn: one for one in await asyncio.to_thread(room.search, query, until, now, limit)}
         return sorted(found.values(), key=lambda one: (-one.score, -one.at))[:limit]
+
+    async def uttered(
+        self, rooms: Sequence[str], persons: Collection[str], terms: Collection[str]
+    ) -> Sequence[Uttered]:
+        """What these persons said there with any of these terms (in the form of `words`), the latest first.
+
+        Of a conversation those two hundred turns at most that have the most of the terms.
+        """
+        found: dict[str, Uttered] = {}
+        for name in rooms:
+            room = await self._fresh(name)
+            found |= {one.turn: one for one in await asyncio.to_thread(room.uttered, frozenset(persons), terms)}
+        return sorted(found.values(), key=lambda one: -one.at)
 
     def drop(self) -> None:
         """Forget everything; what may still be known is read anew when it is needed."""
@@ -97,6 +119,7 @@ class _Room:
         self.last = ""
         self._index, self._texts, self._names = Index(), list[str](), list[str]()
         self._at, self._asks = array("d"), bytearray()
+        self._heard, self._persons = array("H"), list[str]()  # how much of a text the person said, and who it was
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -114,6 +137,8 @@ class _Room:
                     self._texts.append(text[:_KEPT])
                     self._names.append(turn.id)
                     self._at.append(turn.at)
+                    self._heard.append(min(_KEPT, len(turn.heard.text)))
+                    self._persons.append(turn.person)
                     self._asks.append((answer or turn.heard.text).rstrip().endswith(("?", "？")))
             self.last = turns[-1].id
 
@@ -136,6 +161,14 @@ class _Room:
                 for n in best
                 if scores[n] >= _FLOOR
             ]
+
+    def uttered(self, persons: Collection[str], terms: Collection[str]) -> list[Uttered]:
+        """What these persons said with the most of these terms."""
+        with self._lock:
+            having = Counter(number for term in terms for number in self._index.having(term))
+            own = [number for number in having if self._persons[number] in persons and self._heard[number]]
+            best = sorted(own, key=lambda number: (-having[number], -number))[:_BEST]
+            return [Uttered(self._names[n], self._texts[n][: self._heard[n]], self._at[n]) for n in best]
 
     def _excerpt(self, text: str, asked: set[str]) -> str:
         """Of a long text the clauses in a row that tell most, above all of what was asked for."""

@@ -36,6 +36,17 @@ def asked() -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple((kind, _compiled(str(pattern))) for kind, pattern in _file()["asked"].items())
 
 
+def endings() -> tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]:
+    """How people say that facts of some kinds hold no longer."""
+    found = cast("list[dict[str, Any]]", _file()["ended"])
+    return tuple((tuple(str(one["kinds"]).split("+")), _compiled(str(one["pattern"]))) for one in found)
+
+
+def quoted() -> dict[str, re.Pattern[str]]:
+    """How people ask for what they said, and what an answer to that has in it, by name."""
+    return {name: _compiled(str(pattern)) for name, pattern in _file()["quoted"].items()}
+
+
 def vocabulary(name: str) -> frozenset[str]:
     """A list of words."""
     return frozenset(str(_file()["words"][name]).split())

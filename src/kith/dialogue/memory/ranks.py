@@ -98,6 +98,10 @@ class Index:
         """How much a word tells, being rare."""
         return _idf(len(self._places.get(word, ())) // 2, len(self._lengths))
 
+    def having(self, word: str) -> Sequence[int]:
+        """The numbers of the texts in which a word of the form of `words` stands."""
+        return self._places.get(word, array("I"))[::2]
+
     def _meet(self, word: str, share: float, scores: dict[int, float], told: dict[int, float]) -> None:
         """Add to the scores of the texts that have a word, and to what they tell, whatever their length."""
         places, weight = self._places.get(word, array("I")), self.weight(word)
@@ -124,6 +128,11 @@ def rate(query: str, texts: Sequence[str], ages: Sequence[float] = ()) -> list[R
     for text in texts:
         index.add(text)
     return index.rate(query, ages)
+
+
+def kin(word: str) -> frozenset[str]:
+    """What may have been told with other words than this one, which it is asked with; in the form of `words`."""
+    return _kinships().get(word, frozenset())
 
 
 @cache

@@ -58,7 +58,7 @@ async def bring(memory: Memory, where: Where, moment: Moment, room: int, count: 
     shown = {fact.id for fact in told if fact.text in profile}
     about = [fact for fact in facts if fact.id not in shown]
     passages = await _facts(memory, about, moment)
-    rooms = await _rooms(memory, where)
+    rooms = await rooms_of(memory, where)
     found = await memory.past.search(rooms, moment.query, moment.until, memory.clock.now())
     said = [passage_of(one, moment.locale) for one in found]
     return Known(profile, summary, (*passages, *await within(said, settings.recall_tokens, count)))
@@ -103,7 +103,7 @@ def passage_of(one: Said, locale: str) -> Passage:
     return Passage(one.text, tr("memory.said", locale, date=day(one.at)), one.score)
 
 
-async def _rooms(memory: Memory, where: Where) -> list[str]:
+async def rooms_of(memory: Memory, where: Where) -> list[str]:
     """This group, or all talks that this person had with nobody else by, the latest first."""
     if where.group:
         return [where.conversation]

@@ -49,7 +49,9 @@ _TIME = re.compile(r"^(?:the |that )?time\b|^to\b|提醒|^叫我", re.IGNORECASE
 _EMPTY = vocabulary("empty")
 _SINGLE = frozenset({"name", "birthday", "age", "home", "origin", "work"})
 _TAIL = re.compile(
-    r"\s+(?:now|anymore|any more|too|as well|a lot|very much|so much|right now|at the moment|these days)$",
+    r"\s+(?:now|anymore|any more|too|as well|a lot|very much|so much|right now|at the moment|these days|today|"
+    r"yesterday|recently|again|(?:last|this) (?:week|month|year|spring|summer|autumn|fall|winter)|in (?:19|20)\d\d|"
+    r"since .{3,20}|(?:an?|one|two|three|four|five|six|ten|\d{1,2}|a few|some) (?:days?|weeks?|months?|years?) ago)$",
     re.IGNORECASE,
 )
 
@@ -97,7 +99,7 @@ def make(kind: str, value: str, key: str = "", confidence: float = 1.0, locale: 
 def _told(text: str) -> Iterator[Found]:
     seen: set[str] = set()
     clean = _QUOTED.sub(" … ", unicodedata.normalize("NFKC", text[:_LONGEST]))
-    for clause in _clauses(clean):
+    for clause in clauses(clean):
         if _NOT_TOLD.search(clause):
             continue
         for rule in _RULES:
@@ -109,8 +111,8 @@ def _told(text: str) -> Iterator[Found]:
                 break
 
 
-def _clauses(text: str) -> Iterator[str]:
-    """Clauses with the mark at their end, so that questions are known as such."""
+def clauses(text: str) -> Iterator[str]:
+    """The clauses of a text, with the mark at their end, so that questions are known as such."""
     place = 0
     for match in [*_CLAUSE.finditer(text), None]:
         piece = text[place : match.start() if match else len(text)]

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from kith.core.audit import By
 from kith.core.memory import Fact
 from kith.dialogue.memory.answers import Known, likely, question, told
+from kith.dialogue.memory.endings import changes
 from kith.dialogue.memory.keeper import Memory, Where
 from kith.dialogue.memory.patterns import speech
+from kith.dialogue.memory.quotes import quotation, statements, told_before, unkept
 from kith.dialogue.memory.rules import asked_to_remember, find_facts
 from kith.dialogue.normal import normal
 from kith.runtime.locale import tr
@@ -73,9 +75,19 @@ def acknowledged(text: str, locale: str) -> str | None:
     return _confirmed(text, locale) if find_facts(text) else None
 
 
+async def changed(memory: Memory, text: str, where: Where, locale: str) -> str | None:
+    """What can be said without a model to a message that ends a fact, or puts it right; None to any other."""
+    found = changes(text, await memory.usable(where), ())
+    return _remembering(found, locale) if found else None
+
+
 def _confirmed(text: str, locale: str) -> str:
+    return _remembering(find_facts(text), locale)
+
+
+def _remembering(found: Sequence[Known], locale: str) -> str:
     mark = "；" if locale == "zh" else "; "
-    said = [told(found, locale).rstrip(".。") for found in find_facts(text)]
+    said = [told(one, locale).rstrip(".。") for one in found]
     lines = [one[:1].lower() + one[1:] if one.startswith("You") else one for one in said]
     return tr("memory.noted", locale, facts=mark.join(lines))
 
@@ -84,7 +96,7 @@ async def _forgotten(memory: Memory, found: re.Match[str], where: Where, locale:
     meant = next((piece for piece in found.groups() if piece), "")
     if _NOT_FORGET.match(meant.strip()):
         return None
-    facts = await memory.find(where.persons, meant)
+    facts = await memory.find(where.persons, meant) or await told_before(memory, meant, where)
     if not facts:
         told = find_facts(meant) or re.search(r"\b(?:i|my|me)\b|我", meant, re.IGNORECASE)
         return Said(tr("memory.unknown", locale)) if told else None
@@ -101,28 +113,45 @@ async def _shown(memory: Memory, where: Where, locale: str) -> str:
 
 async def recollected(memory: Memory, text: str, where: Where, locale: str) -> str | None:
     """What was told of oneself and is most like a question that nothing else here could answer."""
-    found = likely(text, await memory.usable(where)) if len(text) <= _LONGEST else None
+    if len(text) > _LONGEST:
+        return None
+    if (quote := await quotation(memory, text, where, locale)) is not None:
+        return quote.answer
+    found = likely(text, await memory.usable(where))
     return None if found is None else tr("memory.recalled", locale, fact=told(found, locale).rstrip(".。"))
 
 
 async def _asked(memory: Memory, text: str, where: Where, locale: str) -> Said | None:
     wanted = question(text)
     if wanted is None:
-        return None
+        quote = None if _models(memory) else await quotation(memory, text, where, locale, own=True)
+        return Said(quote.answer) if quote else None
     facts = [fact for fact in await memory.usable(where) if wanted.takes(fact)]
     if not facts:
+        if (quote := await quotation(memory, text, where, locale)) is not None:
+            return Said(quote.answer)
         ask = not wanted.name and memory.settings.remember and not where.group
         return Said(tr("memory.untold", locale)) if ask else None
+    if len(facts) == 1 and facts[0].kind == "note":
+        return Said(tr("memory.recalled", locale, fact=told(facts[0], locale).rstrip(".。")))
     return Said(_rows(facts, locale) if len(facts) > 1 else told(facts[0], locale))
 
 
+def _models(memory: Memory) -> bool:
+    return any("chat" in card.capabilities for card in memory.models.cards())
+
+
 async def _just_now(memory: Memory, where: Where) -> Sequence[Fact]:
-    """The facts that were told, or asked for, in the latest turns of this conversation."""
+    """What was told, or asked for, in the latest turns of this conversation: facts, or what nobody kept as one."""
     usable = await memory.usable(where)
     for turn in reversed(await memory.shelves.store.turns(where.conversation, _BEFORE)):
         wanted = question(turn.heard.text)
         if found := [one for one in usable if one.turn == turn.id or (wanted is not None and wanted.takes(one))]:
             return found
+        if statements(turn.heard.text):
+            return [unkept(turn.heard.text, turn.id, where, turn.at)]
+        if (quote := await quotation(memory, turn.heard.text, where, "en")) is not None:
+            return [quote.source]
     return ()
 
 
