@@ -24,9 +24,11 @@ from kith.core.errors import KithError, NotFound, Refused
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Person
 from kith.core.ports import Inbox, People, Records
+from kith.dialogue.almanac import about_day
 from kith.dialogue.diction import clock_there, moment, rhythm
+from kith.dialogue.moves import meant, read_shift
 from kith.dialogue.schedule import Due, Rule, following, instant, latest
-from kith.dialogue.wishes import Wish, amended, apart, read_wish, timed
+from kith.dialogue.wishes import Wish, all_cancelled, amended, apart, read_wish, timed
 from kith.dialogue.zones import asked_there, zone, zone_asked, zone_wanted
 from kith.runtime.locale import tr
 from kith.runtime.settings import Section
@@ -117,6 +119,7 @@ class Agenda:
         self._last: dict[str, tuple[float, Reminder]] = {}
         self._made: dict[str, tuple[float, Reminder]] = {}
         self._open: dict[str, tuple[float, str, str]] = {}
+        self._spoken: dict[str, float] = {}
 
     async def run(self, wake: Callable[[], None]) -> None:
         """Say what comes due, for ever; `wake` is called after something was put into the inbox."""
@@ -195,6 +198,7 @@ class Agenda:
     async def wipe(self, person: str, _: Sequence[str] = ()) -> None:
         """Let go of what is only in memory about a person; the rest goes with their records."""
         self._open = {place: kept for place, kept in self._open.items() if kept[1] != person}
+        self._spoken.pop(person, None)
         for told in (self._last, self._made):
             for place in [place for place, kept in told.items() if kept[1].person == person]:
                 del told[place]
@@ -203,22 +207,20 @@ class Agenda:
         """What a message wishes of the agenda, without doing it."""
         return read_wish(text, self._clock.now(), self.zone(person))
 
-    async def hear(self, text: str, person: Person, envelope: Envelope, turn: str, locale: str) -> str | None:
-        """Do what a message wishes of the agenda or asks of a clock, and say so; else None. Harmless to do again."""
-        if there := asked_there(text):
-            told = [clock_there(*one, self._clock.now(), locale) for one in there]
-            return "\n".join(told if len(told) < 2 else [tr("dialogue.agenda.several", locale), *told])
-        if (name := zone_wanted(text)) is not None:
-            await self._people.change(person.id, {"timezone": name}, Act("person.change", person.id, person.id))
-            await self.move(person.id, name)
-            now = f"{datetime.fromtimestamp(self._clock.now(), UTC).astimezone(zone(name)):%H:%M}"
-            return tr("dialogue.agenda.moved", locale, zone=name, time=now)
+    async def hear(
+        self, text: str, person: Person, envelope: Envelope, turn: str, locale: str, *, part: bool = False
+    ) -> str | None:
+        """Do what a message wishes of the agenda or asks of a clock, and say so; else None. Harmless to do again.
+
+        `part` of a message that wishes for more, it may ask for the present day, which is the flow's matter otherwise.
+        """
+        if (told := await self._clock_asked(text, person, locale, part=part)) is not None:
+            return told
         where = self._zone_name(person)
-        if zone_asked(text):
-            now = f"{datetime.fromtimestamp(self._clock.now(), UTC).astimezone(zone(where)):%H:%M}"
-            return tr(f"dialogue.agenda.{'zone' if where else 'zoneless'}", locale, zone=where, time=now)
         if parts := apart(text, self._clock.now(), zone(where)):
-            said = [await self.hear(part, person, envelope, f"{turn}_{n}", locale) for n, part in enumerate(parts)]
+            said = [
+                await self.hear(one, person, envelope, f"{turn}_{n}", locale, part=True) for n, one in enumerate(parts)
+            ]
             return "\n".join(filter(None, said))
         wish = read_wish(text, self._clock.now(), zone(where))
         place = _where(_place(envelope))
@@ -228,20 +230,37 @@ class Agenda:
         at, who, asked = self._open.pop(place, (0.0, "", ""))
         if wish is None and who == person.id and self._clock.now() - at < _CORRECTED:
             wish = timed(text, asked, self._clock.now(), zone(where))
-        match wish.kind if wish else "":
+        if wish is None:
+            return await self._shifted(text, person, place, locale) or await self._cleared(text, person.id, locale)
+        match wish.kind:
             case "add":
-                return await self._add(cast("Wish", wish), person, envelope, f"r_{turn}", (where, locale))
+                return await self._add(wish, person, envelope, f"r_{turn}", (where, locale))
             case "list":
                 return await self._tell(person.id, locale)
             case "cancel":
-                return await self._drop(cast("Wish", wish), person.id, locale)
+                return await self._drop(wish, person.id, locale)
             case "snooze":
-                return await self._put_off(cast("Wish", wish), envelope, f"r_{turn}", locale)
+                return await self._put_off(wish, envelope, f"r_{turn}", locale)
             case "when":
                 self._open[place] = self._clock.now(), person.id, text
-                return tr("dialogue.agenda.when", locale)
-            case _:
-                return None
+                return tr(f"dialogue.agenda.{'past' if wish.rule else 'when'}", locale)
+
+    async def _clock_asked(self, text: str, person: Person, locale: str, *, part: bool) -> str | None:
+        """What a clock or a calendar answers, of whatever place; None where neither is asked."""
+        now = self._clock.now()
+        if there := asked_there(text):
+            told = [clock_there(*one, now, locale) for one in there]
+            return "\n".join(told if len(told) < 2 else [tr("dialogue.agenda.several", locale), *told])
+        if (name := zone_wanted(text)) is not None:
+            await self._people.change(person.id, {"timezone": name}, Act("person.change", person.id, person.id))
+            await self.move(person.id, name)
+            clock = f"{datetime.fromtimestamp(now, UTC).astimezone(zone(name)):%H:%M}"
+            return tr("dialogue.agenda.moved", locale, zone=name, time=clock)
+        where = self._zone_name(person)
+        if zone_asked(text):
+            clock = f"{datetime.fromtimestamp(now, UTC).astimezone(zone(where)):%H:%M}"
+            return tr(f"dialogue.agenda.{'zone' if where else 'zoneless'}", locale, zone=where, time=clock)
+        return about_day(text, now, zone(where), locale, today=part)
 
     async def _add(
         self, wish: Wish, person: Person, envelope: Envelope, reminder: str, ways: tuple[str, str]
@@ -258,6 +277,7 @@ class Agenda:
         async with self._lock:
             await self._put(made)
         self._made[_where(made.place)] = now, made
+        self._spoken[person.id] = now
         self._changed.set()
         key = "care_added" if wish.care else "added" if wish.what else "added_bare"
         return tr(f"dialogue.agenda.{key}", locale, what=wish.what, when=self._when(made, locale))
@@ -279,8 +299,37 @@ class Agenda:
         self._changed.set()
         return tr("dialogue.agenda.changed", locale, what=_matter(made, locale), when=self._when(made, locale))
 
+    async def _shifted(self, text: str, person: Person, place: str, locale: str) -> str | None:
+        """Move a reminder that is called by its matter; None where none is called so, or nothing is to be moved."""
+        now = self._clock.now()
+        shift = read_shift(text, now, self.zone(person))
+        found = meant(shift.what, await self.find(person.id)) if shift else []
+        if shift is None or len(found) != 1:
+            return None
+        (old,) = found
+        rule = shift.rule(old.rule, old.next.at, now, zone(old.zone))
+        if rule is None:
+            return tr("dialogue.agenda.unmoved", locale, what=old.what)
+        due = following(rule, now, zone(old.zone))
+        if due is None:
+            return tr("dialogue.agenda.past", locale)
+        moved = replace(old, rule=rule, next=due, held=0.0)
+        async with self._lock:
+            await self._put(moved)
+        self._made[place] = now, moved
+        self._changed.set()
+        return tr("dialogue.agenda.changed", locale, what=_matter(moved, locale), when=self._when(moved, locale))
+
+    async def _cleared(self, text: str, person: str, locale: str) -> str | None:
+        """Cancel all that there is, for who says no more than that right after reminders were spoken of."""
+        lately = self._clock.now() - self._spoken.get(person, 0.0) < _CORRECTED
+        if not lately or not all_cancelled(text) or not await self.find(person):
+            return None
+        return await self._drop(Wish("cancel", everything=True), person, locale)
+
     async def _tell(self, person: str, locale: str) -> str:
         mine = await self.find(person)
+        self._spoken[person] = self._clock.now()
         if not mine:
             return tr("dialogue.agenda.none", locale)
         lines = [f"{n}. {self._when(r, locale)}: {_matter(r, locale)}" for n, r in enumerate(mine, 1)]
@@ -293,8 +342,7 @@ class Agenda:
         elif wish.number:
             chosen = list(mine[wish.number - 1 : wish.number])
         else:
-            wanted = wish.what.casefold()
-            chosen = [r for r in mine if wanted and (wanted in r.what.casefold() or r.what.casefold() in wanted != "")]
+            chosen = meant(wish.what, mine)
         if not chosen:
             return tr("dialogue.agenda.unknown", locale) if mine else tr("dialogue.agenda.none", locale)
         for reminder in chosen:

@@ -34,6 +34,14 @@ _SWITCH = re.compile(
     re.IGNORECASE,
 )
 
+_WHO = re.compile(
+    r"(?:please )?(?:(?:which|what) (?:other )?personas? (?:are there|do you have|can i (?:choose|use|have|pick)|exist)"
+    r"|(?:list|show)(?: me)?(?: all)?(?: the| your)? personas?|(?:switch|change)(?: the| your)? personas?"
+    r"|who else (?:can i talk to|is there))"
+    r"|(?:你)?(?:都)?(?:有|能换)(?:哪些|什么|几个|几种)(?:人格|人设|角色)(?:可以?(?:选|换|用))?"
+    r"|(?:列出|看看|显示)(?:所有|全部)?的?(?:人格|人设|角色)|(?:可以?|能)?(?:换|切换)(?:一?个|到?别的|一下)?(?:人格|人设)"
+)
+
 
 class Cast:
     """The personas by a name that fits into paths. `first` is that of the settings; it cannot be removed."""
@@ -143,6 +151,12 @@ class Cast:
             return self.get(name) if name else None
         except NotFound:
             return None
+
+    @staticmethod
+    def asked(text: str) -> bool:
+        """Whether a message asks who there is to speak with."""
+        plain = normal(text) if len(text) <= 120 else ""
+        return _WHO.fullmatch(plain) is not None
 
     def speaker(self, text: str, names: Sequence[str], rounds: int) -> Persona:
         """Who of `names` answers: the one that is called, else each in turn; the default where there are none."""

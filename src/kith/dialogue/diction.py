@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 
 from kith.dialogue.schedule import Rule
 from kith.dialogue.zones import zone
@@ -27,6 +27,13 @@ def moment(at: float, now: float, where: tzinfo | None, locale: str) -> str:
     if language(locale) == "zh":
         return f"{local.year}年{local.month}月{local.day}日（周{_HAN[local.weekday()]}）{clock}"
     return f"on {_ENGLISH[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]} {local.year}, at {clock}"
+
+
+def day_named(day: date, locale: str) -> str:
+    """A day as it is said in full: "Monday, 23 November 2026", "2026年11月23日，星期一"."""
+    if language(locale) == "zh":
+        return f"{day.year}年{day.month}月{day.day}日，星期{_HAN[day.weekday()]}"
+    return f"{_ENGLISH[day.weekday()]}, {day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
 def clock_there(place: str, name: str, now: float, locale: str) -> str:

@@ -73,7 +73,7 @@ class Mind:
             return None
         if (wanted := self.cast.wanted(text)) is not None:
             return Said(await self._greeted(wanted, where, locale))
-        if not text.strip().casefold().startswith("/persona"):
+        if not (text.strip().casefold().startswith("/persona") or self.cast.asked(text)):
             return None
         names = ("、" if locale == "zh" else ", ").join(persona.name for _, persona in self.cast.all()[:_LISTED])
         return Said(tr("memory.personas", locale, names=names))

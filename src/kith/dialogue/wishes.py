@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 
 from kith.core.turn import Entity
+from kith.dialogue.almanac import about_day
 from kith.dialogue.entities import extract
 from kith.dialogue.normal import language
 from kith.dialogue.numerals import number
@@ -28,6 +29,9 @@ _ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, 
 _STRONG = re.compile(
     r"\bremind me\b|\bset (?:me )?(?:a|an|another) (?:\w+ )?(?:reminder|alarm)\b"
     r"|\bwake me(?: up)?\b|\b(?:ping|nudge) me\b"
+    r"|\b(?:set|start)(?: me)?\s+(?:(?:an?|another)\s+)?(?:[\w-]+\s+){0,3}timer(?: for| of)?\b"
+    r"|^(?:a )?timer(?: for)?\b|^[\w-]+ [\w]+ timer\b"
+    r"|(?:设|定|来|开|设置)(?:一)?个?[^，。]{0,10}?(?:的)?(?:倒计时|定时器|计时器?)|^倒计时|^计时"
     r"|提醒(?:一下|下)?我|(?:设|定|设置|建|加|添加)(?:一)?个?[^，。]{0,14}?(?:提醒|闹钟|闹铃)|叫醒我|给我提个醒",
     re.IGNORECASE,
 )
@@ -44,7 +48,18 @@ _LIST = re.compile(
     r"|\b(?:list|show)(?: me)?(?: all)?(?: my)? (?:reminders|alarms)\b"
     r"|^(?:你|您|我)?(?:现在|今天|都)?(?:给我|替我|帮我)?(?:都)?(?:有|设了?|记了?)(?:哪些|什么|几个)(?:提醒|闹钟)(?!功能|方式|服务|软件)"
     r"|^我?(?:现在|今天)?(?:有没有(?:提醒|闹钟)|有(?:提醒|闹钟)吗)[？?]?$|(?:列出|看看|查看|显示)(?:一下)?我?的?(?:所有|全部)?的?(?:提醒|闹钟)"
-    r"|我的(?:提醒|闹钟)(?:有哪些|列表)?[？?]?$",
+    r"|我的(?:提醒|闹钟)(?:有哪些|列表)?[？?]?$"
+    r"|^(?:what|which) (?:reminders|alarms) (?:are )?(?:left|(?:do i )?still (?:have|on|set))\W*$"
+    r"|^(?:what(?: have i got|['’]?s| is)|(?:have i got|do i have|is there) anything)(?: on| left)? "
+    r"(?:coming up|scheduled|(?:on )?my (?:agenda|schedule))(?: today| tomorrow| next| this week)?\W*$"
+    r"|^(?:upcoming|remaining) (?:reminders|alarms)\W*$"
+    r"|^(?:我)?(?:现在)?还(?:剩|剩下|有)(?:些|下)?(?:哪些|什么|几个|多少个?)(?:提醒|闹钟)[了呢]?[？?]?$"
+    r"|^(?:提醒|闹钟)(?:还)?(?:有|剩)(?:哪些|什么|几个)[？?]?$",
+    re.IGNORECASE,
+)
+_CLEAR = re.compile(
+    r"(?:please )?(?:cancel|delete|remove|clear)(?: them)? (?:all|everything|them|all of (?:them|it))(?: please)?\W*"
+    r"|(?:那就?|请|帮我)?(?:把)?(?:它们|这些)?(?:都|全部?|全都)(?:给我)?(?:取消|删|删掉|删除|不要)(?:掉)?了?吧?[。！!]*",
     re.IGNORECASE,
 )
 _CANCEL = re.compile(
@@ -80,10 +95,22 @@ _HELLO = re.compile(
 )
 _APART = re.compile(
     r"[.!?;,，。！？；、]+(?!\d)\s*(?:(?:and|also|then|plus)\b\s*|还有|另外|以及|然后|再)*"
-    r"|\s+(?:and|also|plus)(?:\s+(?:also|then))?\s+|\s*(?:还有|另外|以及)\s*",
+    r"|\s+(?:and|also|plus)(?:\s+(?:also|then))?\s+|\s*(?:还有|另外|以及|(?:再|然后|顺便)(?=告诉我|说|提醒我|叫我|问))\s*",
     re.IGNORECASE,
 )
-_AT = re.compile(r"^(?:at|on|in|every|tomorrow|tonight|next)\b.*\bto \w", re.IGNORECASE)
+_AT = re.compile(
+    r"^(?:at|on|in|every|tomorrow|tonight|next)\b.*\bto \w"
+    r"|^(?:大?后天|[今明][天早晚]|下?下?(?:周|星期|礼拜)[一二三四五六日天末]|每[天周月年个]|(?:早上|上午|中午|下午|晚上)?[\d一二两三四五六七八九十]+[点号])"
+    r".*[\u4e00-\u9fff]{2}",
+    re.IGNORECASE,
+)
+_FILLER = re.compile(
+    r"\b(?:u[mh]+|er+m?|so yeah|yeah so|you know|basically|i was wondering (?:if|whether) you (?:could|can|would)"
+    r"|like(?= (?:wake|remind|at|in|tomorrow|every)\b)|(?<=at )like)\b[\s,]*"
+    r"|嗯+[，,\s]*|呃+[，,\s]*|那个(?=就是|我|叫|提醒|[明今后每])|就是(?:说)?(?=我|你|[明今后每]|起|[\d一二两三四五六七八九十])|(?:我)?想问一下|那什么",
+    re.IGNORECASE,
+)
+_GONE = re.compile(r"[这本]个?月(?!底|末)|\b(?:earlier )?(?:today|this month)\b|今天", re.IGNORECASE)
 _TALE = re.compile(r"\b(?:did|didn't|does|why|who|what|never|always)\b[^,.]*\bremind me\b", re.IGNORECASE)
 _LEAD = re.compile(
     r"^(?:please|can you|could you|will you|would you|kindly|hey|and|请|帮我|麻烦|记得|要|你|能不能|可以|，|,|\s)+",
@@ -93,7 +120,7 @@ _TO = re.compile(
     r"^(?:to|that i (?:should|have to|need to|must)|that|about|of|for|:|：|要|去|该|是|我|一下|，|,|\s)+", re.IGNORECASE
 )
 _TAIL = re.compile(
-    r"(?:\b(?:at|on|in|by|from|every|the|of|each|starting|please)|[在于到的，,。.!！?？吧啊哦呀\s]|好吗|可以吗|谢谢|thanks)+$",
+    r"(?:\b(?:at|on|in|by|from|every|the|of|each|starting|please|pls|plz)|[在于到的，,。.!！?？吧啊哦呀\s]|好吗|可以吗|谢谢|thanks)+$",
     re.IGNORECASE,
 )
 
@@ -114,9 +141,22 @@ class Wish:
     seconds: float = 600.0
 
 
+def all_cancelled(text: str) -> bool:
+    """Whether a message says that all of them are to go, without a word of what they are: "都取消吧"."""
+    return _CLEAR.fullmatch(" ".join(text.split())) is not None
+
+
+def _spoken(text: str) -> str:
+    """A message without a greeting, and without what fills the pauses of somebody who speaks."""
+    said = _HELLO.sub("", " ".join(text.split()))
+    if len(said) > _LIMIT or len(_FILLER.findall(said)) < 2:
+        return said
+    return " ".join(_FILLER.sub("", said).split())
+
+
 def read_wish(text: str, now: float, zone: tzinfo | None) -> Wish | None:
     """The wish in a sentence, or None when it is about something else. Only a text up to 400 characters is one."""
-    said = _HELLO.sub("", " ".join(text.split()))
+    said = _spoken(text)
     if not said or len(said) > _LIMIT:
         return None
     if _LIST.search(said):
@@ -134,18 +174,19 @@ def apart(text: str, now: float, zone: tzinfo | None) -> list[str]:
 
     "Remind me at 5 to call Bob and at 6 to feed the cat" are two, the second in the words of the first.
     """
-    said = _HELLO.sub("", " ".join(text.split()))
+    said = _spoken(text)
     if len(said) > _LIMIT:
         return []
     pieces = [piece for piece in _APART.split(said) if re.search(r"\w", piece)]
     found: list[str] = []
     for piece in pieces:
         command = found and _STRONG.search(found[-1])
-        led = f"{command[0]} {piece}" if command and _AT.match(piece) and not _STRONG.search(piece) else piece
+        space = " " if piece.isascii() else ""
+        led = f"{command[0]}{space}{piece}" if command and _AT.match(piece) and not _STRONG.search(piece) else piece
         wish = read_wish(led, now, zone)
-        if (wish is not None and wish.kind == "add") or asked_there(piece):
+        if (wish is not None and wish.kind == "add") or _asks_clock(piece, now, zone):
             found.append(led)
-        elif found and not asked_there(found[-1]):
+        elif found and not _asks_clock(found[-1], now, zone):
             found[-1] += f", {piece}" if piece.isascii() else f"，{piece}"
         else:
             return []
@@ -158,6 +199,11 @@ def apart(text: str, now: float, zone: tzinfo | None) -> list[str]:
             for piece, one in zip(found, wishes, strict=True)
         ]
     return found if len(found) > 1 else []
+
+
+def _asks_clock(piece: str, now: float, zone: tzinfo | None) -> bool:
+    """Whether a part of a message asks for a time somewhere or for a day."""
+    return bool(asked_there(piece)) or about_day(piece, now, zone, "en", today=True) is not None
 
 
 def amended(text: str, old: Rule, now: float, zone: tzinfo | None) -> Rule | None:
@@ -227,7 +273,10 @@ def _added(said: str, now: float, zone: tzinfo | None) -> Wish | None:
     if _told(rest, command.re):
         return None
     if rule is None or following(rule, now, zone) is None:
-        return Wish("when", _matter(rest, command.re)) if strong and rule is None else None
+        gone = rule is not None and _GONE.search(said) is not None
+        return (
+            Wish("when", _matter(rest, command.re), rule if gone else None) if strong and (gone or not rule) else None
+        )
     if care and not strong:
         return Wish("add", "", rule, care=True) if rule.every != "once" or _asks(said) else None
     return Wish("add", _matter(rest, command.re), rule)
@@ -312,8 +361,15 @@ def _evening(said: str) -> str:
 def _ahead(said: str, found: Entity) -> bool:
     """Whether a duration says how long from now: "in ten minutes", "十分钟后"."""
     before, after = said[max(0, found.start - 8) : found.start].casefold(), said[found.end : found.end + 8]
-    ahead = re.match(r" ?(?:之?后|以后|过后|from now|later)", after)
-    return bool(ahead or re.search(r"\b(?:in|after|within) $|再?过$", before))
+    ahead = re.match(
+        r" ?(?:之?后|以后|过后|from now|later)|[ -]?(?:timer|alarm|countdown)|的?(?:闹钟|倒计时|定时|计时)",
+        after,
+        re.IGNORECASE,
+    )
+    timer = re.search(
+        r"(?:timer|countdown)(?: for| of)? ?$|(?:倒计时|计时|定时器?) ?$", said[: found.start], re.IGNORECASE
+    )
+    return bool(ahead or timer or re.search(r"\b(?:in|after|within) $|再?过$", before))
 
 
 def _times(said: str, now: float, zone: tzinfo | None) -> tuple[str, list[str], list[str]]:

@@ -96,7 +96,10 @@ async def _forgotten(memory: Memory, found: re.Match[str], where: Where, locale:
     meant = next((piece for piece in found.groups() if piece), "")
     if _NOT_FORGET.match(meant.strip()):
         return None
-    facts = await memory.find(where.persons, meant) or await told_before(memory, meant, where)
+    facts = await memory.find(where.persons, meant)
+    if not facts and (wanted := question(meant)) is not None:  # "forget where I live"
+        facts = [fact for fact in await memory.usable(where) if wanted.takes(fact)]
+    facts = facts or await told_before(memory, meant, where)
     if not facts:
         told = find_facts(meant) or re.search(r"\b(?:i|my|me)\b|我", meant, re.IGNORECASE)
         return Said(tr("memory.unknown", locale)) if told else None
