@@ -178,10 +178,15 @@ def test_strangers_groups_and_others_are_left_alone(text: str, alone: str) -> No
         crowd = replace(heard(9, text, "g", sender="ann@far", **group), channel="far")
         never = "Only a conversation that you have alone" if text.startswith("/") else "word"
         assert (await say(house, crowd)).message.text.startswith(never)  # from a group: never
-        await say(house, heard(10, "what rhymes with sea", sender="bob"))  # Ann's is no longer hers alone
-        assert (await say(house, far(11, text))).message.text.startswith(alone)
+        await say(house, heard(10, "what rhymes with sea", sender="bob"))  # the place is no longer Ann's
+        code = HOME.removeprefix("c_")[:6]
+        assert code not in (await say(house, far(11, text))).message.text
+        assert not (await house.storage.store.conversation(HOME)).places
+        assert all("sea" not in turn.heard.text for turn in await house.storage.store.turns(FAR))
         await say(house, heard(12, "what rhymes with bee", "g2", **group))
-        assert (await say(house, far(13, "continue here"))).thread == ""  # into a group: never
+        await say(house, far(13, "continue here"))  # into a group: never
+        for room in ("c", "g2"):
+            assert not (await house.storage.store.conversation(conversation_id("test", "a", room))).places
 
     play(scene, says("word"))
 

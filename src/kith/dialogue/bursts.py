@@ -30,7 +30,7 @@ def joinable(first: Envelope, later: Envelope) -> bool:
     said = first.message.role == later.message.role == "user"
     there = (first.channel, first.account, first.conversation, first.sender)
     same = there == (later.channel, later.account, later.conversation, later.sender)
-    return said and first.deliver and later.deliver and same and not later.edits
+    return said and first.deliver and later.deliver and same and first.kind == later.kind and not later.edits
 
 
 def whole(text: str, flow: Flow, now: float) -> bool:

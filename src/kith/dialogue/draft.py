@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kith.core.clock import Clock
 from kith.core.ids import Ids, person_id
-from kith.core.message import Delta, Envelope, Message, ToolCall, Usage
+from kith.core.message import Delta, Envelope, Message, Text, ToolCall, Usage
 from kith.core.people import Conversation, Person, Principal
 from kith.core.ports import Guard, Inbox, Models, People, Recall, Records, Senses, Store, Tools
 from kith.core.turn import Claim, Passage, Step, Turn, Understanding
@@ -24,6 +24,7 @@ from kith.dialogue.session import Session
 from kith.dialogue.settings import DialogueSettings
 from kith.runtime.blobs import Blobs
 from kith.runtime.bus import Bus
+from kith.runtime.locale import tr
 
 
 @dataclass(slots=True)
@@ -81,6 +82,13 @@ class Draft:
 
     def __post_init__(self) -> None:
         self.heard = self.envelope.message
+
+    def met(self, person: Person, conversation: Conversation) -> tuple[Person, Conversation]:
+        """Who speaks, and where. What the house was to say to one alone is not said before those who came since."""
+        if self.heard.role == "system" and self.envelope.kind == "direct" and conversation.kind == "group":
+            self.answer = tr("dialogue.agenda.private", self.locale)
+            self.heard = replace(self.heard, parts=(Text(self.answer),))
+        return person, conversation
 
     @property
     def payer(self) -> str:

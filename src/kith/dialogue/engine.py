@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -29,6 +30,7 @@ _FLOW_CHECK = 2.0
 _DEADLY = 20  # claims of one message that ended with the process: more than bad luck explains
 _LONGEST = 60.0
 _HOLD = 1.0
+_PLACES = 2000  # more than topics are kept of the live stream
 _CHANGES = 10  # how often new messages may change one reply
 
 
@@ -70,6 +72,7 @@ class Engine:
         self._active: dict[str, _Work] = {}
         self._pace = _Pace()
         self._loops: list[asyncio.Task[None]] = []
+        self._those: OrderedDict[str, str] = OrderedDict()  # who is at a place: one person, or a group
 
     async def start(self) -> None:
         """Begin answering what waits in the inbox."""
@@ -251,6 +254,7 @@ class Engine:
         renewal = asyncio.create_task(self._renew(work, claim))
         work.live = True
         try:
+            await self._hush(claim)
             if work.changed:
                 await self._join(work, claim)
             await self._gather(work, claim)
@@ -263,6 +267,18 @@ class Engine:
             renewal.cancel()
             self._active.pop(claim.id, None)
             self._pace.wake()
+
+    async def _hush(self, claim: Claim) -> None:
+        """What was said live to somebody else is not shown again to those who are at a place now."""
+        said, place = claim.envelope, claim.conversation
+        if said.message.role != "user" or place != conversation_id(said.channel, said.account, said.conversation):
+            return
+        those = said.kind if said.kind == "group" else f"direct {said.sender}"
+        if self._those.pop(place, those) != those:
+            await self._streams.wipe("", (place,))
+        self._those[place] = those
+        if len(self._those) > _PLACES:
+            self._those.popitem(last=False)
 
     async def _made(self, work: _Work, claim: Claim) -> bool:
         """Make the reply, or end it where it was stopped; False when a new message came that changes it."""

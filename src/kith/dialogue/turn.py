@@ -85,7 +85,7 @@ async def resolve(
     if draft.history is not None:
         return speak if draft.answer is not None else None
     kept = draft.claim.conversation if draft.claim else ""
-    draft.person, draft.conversation = await store.resolve(draft.envelope, kept)
+    draft.person, draft.conversation = draft.met(*await store.resolve(draft.envelope, kept))
     draft.session = Session.restore(draft.conversation.state, clock.now(), settings.session_idle)
     if draft.envelope.kind == "group":
         draft.session.turn_to(draft.person.id, clock.now(), settings.session_idle)

@@ -36,7 +36,10 @@ async def taken(held: Held | None, conversations: Sequence[Mapping[str, Any]]) -
 async def let_go(held: Held, conversations: Sequence[Mapping[str, Any]]) -> None:
     """Remove the media of exported conversations; of shared ones only those that the export speaks of."""
     for place in conversations:
-        await held.drop(str(place["id"]), {one.blob for one in carried(place)}, whole=not place["shared"])
+        names = {one.blob for one in carried(place)}
+        await held.drop(str(place["id"]), names, whole=not place["shared"])
+        if room := place.get("room"):  # where it was said: that begins anew, and the bytes lie there
+            await held.drop(str(room), names, whole=False)
 
 
 def carried(told: object) -> list[Media]:

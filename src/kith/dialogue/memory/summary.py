@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from kith.core.errors import KithError
+from kith.core.errors import KithError, NotFound
 from kith.core.message import Message, Text
 from kith.core.model import ChatRequest, Sampling
 from kith.core.turn import Turn
@@ -50,6 +50,11 @@ async def sum_up(memory: Memory, conversation: str, turns: Sequence[Turn], upto:
     versions[upto] = text[:_LONGEST]
     kept = dict(sorted(versions.items())[-_KEPT:])
     await memory.shelves.records.put(KIND, conversation, {"versions": {str(at): said for at, said in kept.items()}})
+    try:
+        await memory.shelves.store.turns(conversation, 1, turns[-1].id)
+    except NotFound:  # it was moved or removed meanwhile: nobody is to be shown what it told
+        await memory.shelves.records.delete(KIND, conversation)
+        return ""
     return text
 
 

@@ -153,7 +153,7 @@ def _erase(desk: Desk, given: Sequence[str], by: Act) -> Op[Sequence[str]]:
         if (yield from _shared(room, persons)):
             yield from _leave(desk, room, persons)
         else:
-            yield from _raze(room)
+            yield from _raze(desk, room)
     records = yield from _records(desk, [*persons, *rooms])
     yield each("DELETE FROM records WHERE kind = $1 AND mark = $2", [(kind, mark) for kind, mark, _, _ in records])
     for table, column in (
@@ -163,8 +163,11 @@ def _erase(desk: Desk, given: Sequence[str], by: Act) -> Op[Sequence[str]]:
     return tuple(rooms)
 
 
-def _raze(room: str) -> Op[None]:
-    """Remove a conversation that was with nobody else."""
+def _raze(desk: Desk, room: str) -> Op[None]:
+    """Remove a conversation that was with nobody else, and what was replied in it, to whichever place."""
+    rows = yield sql("SELECT body FROM turns WHERE conversation = $1", room)
+    replies = [(str(said["id"]),) for row in rows for said in desk.codec.mapping(row[0])["spoke"]]
+    yield each("DELETE FROM outbox WHERE id = $1 AND state <> 0", replies)
     for table in ("lanes", "inbox", "outbox", "turns", "members"):
         yield sql(f"DELETE FROM {table} WHERE conversation = $1", room)  # noqa: S608 - our names
     yield sql("DELETE FROM threads WHERE place = $1 OR conversation = $1", room)

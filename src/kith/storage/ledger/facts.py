@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from kith.core.memory import Fact
@@ -21,9 +22,8 @@ class Remembered:
 
     async def keep(self, facts: Sequence[Fact]) -> None:
         desk = self._desk
-        rows = [(fact.id, fact.person, fact.at, desk.codec.pack(fact)) for fact in facts]
-        if rows:
-            await desk.driver.write(partial(_keep, rows))
+        if facts:
+            await desk.driver.write(partial(_keep, desk, facts))
 
 
 def facts_of(desk: Desk, persons: Sequence[str]) -> Op[Sequence[Fact]]:
@@ -35,7 +35,13 @@ def facts_of(desk: Desk, persons: Sequence[str]) -> Op[Sequence[Fact]]:
     return tuple(sorted(found, key=lambda fact: fact.at))
 
 
-def _keep(rows: Sequence[tuple[str, str, float, bytes]]) -> Op[None]:
+def _keep(desk: Desk, facts: Sequence[Fact]) -> Op[None]:
+    """Each is kept as told where its turn is now: the room may have begun anew since it was heard."""
+    rows: list[tuple[str, str, float, bytes]] = []
+    for fact in facts:
+        told = yield sql("SELECT conversation FROM turns WHERE id = $1", fact.turn)
+        kept = replace(fact, conversation=str(told[0][0])) if told else fact
+        rows.append((kept.id, kept.person, kept.at, desk.codec.pack(kept)))
     yield each(
         """INSERT INTO facts (id, person, at, body) VALUES ($1, $2, $3, $4)
         ON CONFLICT (id) DO UPDATE SET body = excluded.body""",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Literal, get_args
@@ -184,7 +185,7 @@ def _complain(desk: Desk, parcel: str, receipt: str, error: str) -> Op[Parcel | 
 
 
 def _decide(desk: Desk, parcel: str, action: str, by: Act | None) -> Op[None]:
-    rows = yield sql("SELECT conversation, seq FROM outbox WHERE id = $1 AND state IN (2, 3)", parcel)
+    rows = yield sql("SELECT conversation, seq, body FROM outbox WHERE id = $1 AND state IN (2, 3)", parcel)
     if not rows:
         raise NotFound(f"there is no dead or stale reply {parcel!r}")
     conversation, seq = str(rows[0][0]), int(rows[0][1])
@@ -193,11 +194,14 @@ def _decide(desk: Desk, parcel: str, action: str, by: Act | None) -> Op[None]:
     if action == "drop":
         yield sql("UPDATE outbox SET state = 4 WHERE seq = $1 AND state IN (2, 3)", seq)
         return
+    with suppress(Invalid):  # the room may have begun anew since: the reply goes where it was to go
+        conversation = desk.codec.unpack(Parcel, rows[0][2]).conversation
     lane = yield sql("SELECT worker FROM lanes WHERE side = 1 AND conversation = $1 {lock}", conversation)
     yield sql(
-        "UPDATE outbox SET state = 0, due = 0, expires = 0, attempts = 0, error = NULL "
+        "UPDATE outbox SET state = 0, due = 0, expires = 0, attempts = 0, error = NULL, conversation = $2 "
         "WHERE seq = $1 AND state IN (2, 3)",
         seq,
+        conversation,
     )
     if lane and not lane[0][0]:
         yield from _advance(desk, conversation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from kith.core.turn import Turn
 from kith.storage.ledger.branch import branch
 from kith.storage.ledger.desk import Desk
 from kith.storage.ledger.steps import Op, Row, each, sql
+from kith.storage.ledger.stretch import other, renew
 from kith.storage.ledger.threads import current, face, part, place
 
 
@@ -29,7 +31,7 @@ class Kept:
         desk = self._desk
         mark = face(desk, envelope)
         found = await desk.driver.read(partial(_known, desk, mark, envelope, conversation))
-        if found is None:
+        if found is None or (found[1].id == place(envelope) and other(envelope, found[1].kind)):
             await desk.driver.write(partial(_meet, desk, mark, envelope))
             found = await desk.driver.read(partial(_known, desk, mark, envelope, conversation))
         if found is None:
@@ -52,7 +54,7 @@ class Kept:
     async def turns(self, conversation: str, limit: int = 100, after: str = "", before: str = "") -> Sequence[Turn]:
         """As the port says. Raises `NotFound` when there is no turn `after` or `before` in this conversation."""
         rows = await self._desk.driver.read(partial(_turns, conversation, limit, after, before))
-        return tuple(self._turn(str(row[0]), row[1]) for row in rows)
+        return tuple(self._turn(*row) for row in rows)
 
     async def branch(self, conversation: str, turn: str, handle: str, *, whole: bool) -> str:
         """Begin a new conversation with what was said in this one up to `turn`; see `branch` for what it raises."""
@@ -62,7 +64,7 @@ class Kept:
         """Let every decoded turn go: some are not any more what they were."""
         self._turns.clear()
 
-    def _turn(self, turn: str, body: bytes) -> Turn:
+    def _turn(self, turn: str, body: bytes, conversation: str) -> Turn:
         known = self._turns.get(turn)
         if known is None:
             known = self._turns[turn] = self._desk.codec.unpack(Turn, body)
@@ -70,7 +72,7 @@ class Kept:
                 self._turns.popitem(last=False)
         else:
             self._turns.move_to_end(turn)
-        return known
+        return known if known.conversation == conversation else replace(known, conversation=conversation)
 
 
 def _known(desk: Desk, mark: bytes, envelope: Envelope, conversation: str) -> Op[tuple[Person, Conversation] | None]:
@@ -104,6 +106,7 @@ def _meet(desk: Desk, mark: bytes, envelope: Envelope) -> Op[None]:
             "INSERT INTO people (id, body) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING", person, desk.codec.pack(made)
         )
         yield sql("INSERT INTO faces (mark, person) VALUES ($1, $2) ON CONFLICT (mark) DO NOTHING", mark, person)
+    yield from renew(desk, envelope, conversation, person)
     body = {name: getattr(envelope, name) for name in ("channel", "account", "kind")}
     yield sql(
         """INSERT INTO conversations (id, body, state, updated) VALUES ($1, $2, $3, $4)
@@ -155,7 +158,7 @@ def _conversation(desk: Desk, row: Row, members: tuple[str, ...], places: tuple[
     )
 
 
-def _turns(conversation: str, limit: int, after: str, before: str) -> Op[Sequence[tuple[str, bytes]]]:
+def _turns(conversation: str, limit: int, after: str, before: str) -> Op[Sequence[tuple[str, bytes, str]]]:
     """Of a place that goes on elsewhere, also what was said there."""
     goes_on = yield from current(conversation)
     if mark := after or before:
@@ -170,12 +173,16 @@ def _turns(conversation: str, limit: int, after: str, before: str) -> Op[Sequenc
         query, values = _LAST if goes_on == conversation else _LAST_BOTH, (limit,)
     places = (conversation,) if goes_on == conversation else (conversation, goes_on)
     rows = [tuple(row) for row in (yield sql(query, *places, *values))]
-    return cast("list[tuple[str, bytes]]", rows if after else rows[::-1])
+    return cast("list[tuple[str, bytes, str]]", rows if after else rows[::-1])
 
 
-_LAST = "SELECT id, body FROM turns WHERE conversation = $1 ORDER BY seq DESC LIMIT $2"
-_LAST_BOTH = "SELECT id, body FROM turns WHERE conversation IN ($1, $2) ORDER BY seq DESC LIMIT $3"
-_BEFORE = "SELECT id, body FROM turns WHERE conversation = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3"
-_BEFORE_BOTH = "SELECT id, body FROM turns WHERE conversation IN ($1, $2) AND seq < $3 ORDER BY seq DESC LIMIT $4"
-_BEHIND = "SELECT id, body FROM turns WHERE conversation = $1 AND seq > $2 ORDER BY seq LIMIT $3"
-_BEHIND_BOTH = "SELECT id, body FROM turns WHERE conversation IN ($1, $2) AND seq > $3 ORDER BY seq LIMIT $4"
+_LAST = "SELECT id, body, conversation FROM turns WHERE conversation = $1 ORDER BY seq DESC LIMIT $2"
+_LAST_BOTH = "SELECT id, body, conversation FROM turns WHERE conversation IN ($1, $2) ORDER BY seq DESC LIMIT $3"
+_BEFORE = "SELECT id, body, conversation FROM turns WHERE conversation = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3"
+_BEFORE_BOTH = (
+    "SELECT id, body, conversation FROM turns WHERE conversation IN ($1, $2) AND seq < $3 ORDER BY seq DESC LIMIT $4"
+)
+_BEHIND = "SELECT id, body, conversation FROM turns WHERE conversation = $1 AND seq > $2 ORDER BY seq LIMIT $3"
+_BEHIND_BOTH = (
+    "SELECT id, body, conversation FROM turns WHERE conversation IN ($1, $2) AND seq > $3 ORDER BY seq LIMIT $4"
+)

@@ -23,6 +23,7 @@ from kith.storage.ledger.outbox import Posted
 from kith.storage.ledger.people import Kept
 from kith.storage.ledger.records import Carded
 from kith.storage.ledger.steps import Driver, Op, each, sql
+from kith.storage.ledger.stretch import heal
 from kith.storage.settings import StorageSettings
 
 _BATCH = 500
@@ -125,6 +126,7 @@ async def build(engine: Engine, settings: StorageSettings, clock: Clock, ids: Id
     start = clock.monotonic()
     codec = Codec(engine.seal, secret)
     desk = Desk(engine, clock, ids, settings, codec, engine.boot, lambda: base + clock.monotonic() - start)
+    await engine.write(partial(heal, desk))
     await free(engine)
     return Storage(desk, engine, spare_used)
 
