@@ -85,6 +85,27 @@ def test_groups_are_answered_by_the_rule_of_the_channel() -> None:
     assert kept(groups="names", names=["Kith"]) == ["hey KITH, hi", "called", "in private"]
 
 
+def test_a_share_of_a_group_is_answered_by_lot_and_a_name_is_a_word() -> None:
+    async def story(world: World) -> None:
+        for _ in range(2):  # delivered again, a message has the same lot
+            for number in range(200):
+                await world.door.hear(envelope(f"talk {number}", kind="group", platform_id=f"x{number}"))
+        await world.door.hear(envelope("kit, hi", kind="group", platform_id="a"))
+        await world.door.hear(envelope("what a kitchen", kind="group", platform_id="b"))
+        await world.door.hear(envelope("小基，你好", kind="group", platform_id="c"))
+
+    def kept(chance: float) -> list[str]:
+        settings = {"groups": "sometimes", "names": ["Kit", "小基"], "chance": chance}
+        return [one.message.text for one in tell(story, **settings).heard]
+
+    assert kept(0.0) == ["kit, hi", "小基，你好"]
+    some = kept(0.2)
+    talked = [text for text in some if text.startswith("talk")]
+    assert 20 <= len(set(talked)) <= 65
+    assert len(talked) == 2 * len(set(talked))
+    assert len([text for text in kept(1.0) if text.startswith("talk")]) == 400
+
+
 def test_two_bots_do_not_talk_for_ever() -> None:
     async def story(world: World) -> None:
         for number in range(20):

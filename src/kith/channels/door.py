@@ -8,8 +8,10 @@ too large are left out and their sender is told.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from kith.channels.kit import ChannelSettings, Limits
@@ -137,10 +139,10 @@ class Door:
                 return False
             case "mention":
                 return envelope.mentioned or bool(envelope.reaction)
-            case "names":
-                text = envelope.message.text.casefold()
-                called = any(name.casefold() in text for name in self._settings.names)
-                return called or envelope.mentioned or bool(envelope.reaction)
+            case "names" | "sometimes" as rule:
+                if envelope.mentioned or envelope.reaction or called(envelope.message.text, self._settings.names):
+                    return True
+                return rule == "sometimes" and drawn(envelope) < self._settings.chance
 
     def _tell_soon(self, envelope: Envelope, text: str) -> None:
         task = asyncio.create_task(self._tell(envelope, text))
@@ -169,6 +171,23 @@ class Door:
     @staticmethod
     def _nothing(envelope: Envelope) -> Accepted:
         return Accepted("", conversation_id(envelope.channel, envelope.account, envelope.conversation))
+
+
+def called(text: str, names: Sequence[str]) -> bool:
+    """Whether a text says one of `names`: as a word, where it is of letters that words are parted by spaces of."""
+    said = text.casefold()
+    for name in filter(None, map(str.casefold, names)):
+        edge = r"(?<![a-z0-9]){}(?![a-z0-9])" if name.isascii() else "{}"
+        if re.search(edge.format(re.escape(name)), said):
+            return True
+    return False
+
+
+def drawn(envelope: Envelope) -> float:
+    """A number from 0 to 1 by lot, the same each time that a message is delivered."""
+    raw = "\x1f".join((envelope.channel, envelope.account, envelope.conversation, envelope.platform_id))
+    lot = hashlib.blake2b(raw.encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    return int.from_bytes(lot, "big") / (1 << 32)
 
 
 def _place(envelope: Envelope, platform_id: str) -> str:

@@ -83,10 +83,16 @@ class ChannelSettings(Section):
     allow: tuple[str, ...] = Field(
         default=(), description="Senders, or groups with all their members, that are let in without pairing."
     )
-    groups: Literal["mention", "names", "always", "never"] = Field(
+    groups: Literal["mention", "names", "sometimes", "always", "never"] = Field(
         default="mention", description="When a message in a group is answered."
     )
     names: tuple[str, ...] = Field(default=(), description="What the assistant is called in groups.")
+    chance: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="The share of a group's other messages that is answered, where it is sometimes answered.",
+    )
     streaming: Literal["auto", "on", "off"] = Field(
         default="auto",
         description="Whether a reply is shown while it is made, by editing it, where the platform can do that.",
