@@ -6,10 +6,14 @@ An exception is a line in `EXCEPTIONS` with its reason: the list is meant to be 
 from __future__ import annotations
 
 import ast
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,9 +46,15 @@ def name(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The tree of a file, read once for all who look."""
+    return ast.parse(path.read_text("utf-8"))
+
+
 def trees() -> Iterator[tuple[str, ast.Module]]:
     for path in sources():
-        yield name(path), ast.parse(path.read_text("utf-8"))
+        yield name(path), parsed(path)
 
 
 def functions() -> Iterator[tuple[str, Function]]:
@@ -127,7 +137,7 @@ def test_a_folder_knows_only_itself_and_its_rooms_helper() -> None:
         room = folder.parent.name
         helpers: set[str] = set()
         for path in folder.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for node in ast.walk(parsed(path)):
                 modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
                 modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 for module in modules:
@@ -167,7 +177,7 @@ def test_a_folders_name_is_unknown_outside_it() -> None:
     found: list[str] = []
     names = {folder.name: folder for folder in folders()}
     for path in sources():
-        for node in choices(ast.parse(path.read_text("utf-8"))):
+        for node in choices(parsed(path)):
             folder = names.get(node.value) if isinstance(node.value, str) else None
             if folder is not None and folder not in path.parents:
                 found.append(f"{name(path)}:{node.lineno} chooses by the name {node.value}")
@@ -191,7 +201,7 @@ def test_patterns_of_settings_count_no_letters_of_all_scripts() -> None:
 def test_exported_names_are_few() -> None:
     found: list[str] = []
     for path in SOURCE.glob("*/__init__.py"):
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = parsed(path)
         for node in tree.body:
             if isinstance(node, ast.Assign) and any(
                 isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets
@@ -216,13 +226,31 @@ def test_exceptions_give_reasons() -> None:
     [
         ("ruff", "check", "src", "tests", "scripts", "benchmarks"),
         ("ruff", "format", "--check", "src", "tests", "scripts", "benchmarks"),
-        ("basedpyright",),
         ("lint-imports",),
     ],
-    ids=["ruff", "format", "types", "imports"],
+    ids=["ruff", "format", "imports"],
 )
 @pytest.mark.timeout(600)
 def test_tools_are_content(command: tuple[str, ...]) -> None:
     tool = Path(sys.executable).parent / command[0]
     done = subprocess.run([tool, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def checker() -> Iterator[subprocess.Popen[str]]:
+    """The checker of types, from the beginning on: it takes longer than everything else here."""
+    tool = Path(sys.executable).parent / "basedpyright"
+    process = subprocess.Popen(
+        [tool], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    with process:
+        yield process
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.timeout(600)
+def test_types_fit(checker: subprocess.Popen[str]) -> None:
+    said, _ = checker.communicate()
+    assert checker.returncode == 0, said[-6000:]

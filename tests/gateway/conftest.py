@@ -24,7 +24,7 @@ from kith.core.turn import Accepted, Turn
 from kith.gateway import Gateway, GatewayPorts, GatewaySettings
 from kith.runtime.health import Health
 from kith.runtime.streams import Streams
-from kith.security import Identity, SecuritySettings
+from kith.security import Identity, SecuritySettings, passwords
 
 SECRET = "the path /home/me/secret.txt"
 
@@ -346,6 +346,12 @@ class House:
             yield self.gateway.address, token
         finally:
             await self.gateway.stop()
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords at a sixteenth of their cost: what it is to be is the matter of tests/security."""
+    monkeypatch.setattr(passwords, "_N", passwords._N // 16)
 
 
 @pytest.fixture
