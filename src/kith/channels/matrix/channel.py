@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
-from collections import OrderedDict
 from typing import Any, NoReturn
 
 import httpx
@@ -18,16 +17,18 @@ from kith.channels.matrix.files import Files
 from kith.channels.matrix.parse import NAME, parse
 from kith.channels.matrix.render import render
 from kith.channels.matrix.settings import MatrixSettings
+from kith.channels.matrix.unread import Sealed, Unread
 from kith.channels.matrix.wire import Wire, entered
 from kith.core.errors import Invalid, KithError, Unavailable
+from kith.core.ids import conversation_id
 from kith.core.message import Envelope, Media, Message, Text
 from kith.core.people import Parcel
 from kith.core.ports import Accept
 from kith.core.turn import Sent
+from kith.runtime.locale import tr
 from kith.runtime.telemetry import get_logger
 
 _log = get_logger(__name__)
-_SEALED = 1000
 
 
 class MatrixChannel:
@@ -39,7 +40,8 @@ class MatrixChannel:
         self._accept: Accept | None = None
         self._task: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
-        self._sealed: OrderedDict[str, tuple[str, Any]] = OrderedDict()  # events whose keys have not come yet
+        self._unread = Unread(kit, NAME, settings.account)
+        self._excused: set[str] = set()  # rooms whose person was told that something could not be read
 
     async def start(self, accept: Accept) -> None:
         """Log in and learn of the rooms. Raises `Unavailable`, `Refused`, `Invalid` without a homeserver."""
@@ -51,6 +53,7 @@ class MatrixChannel:
             await wire.open()
             kept = await load_cursor(self._kit, NAME, given.account)
             since = str(kept.get("since", ""))
+            await self._unread.load(wire.revive)
             first = await wire.sync(since, full=True)
             self._accept = accept
             await self._take(wire, first, since)
@@ -153,18 +156,43 @@ class MatrixChannel:
 
     async def _unseal(self, wire: Wire) -> None:
         """Try again to read what was encrypted with keys that had not come."""
-        for name, (room, event) in tuple(self._sealed.items()):
-            if (opened := wire.decrypt(event)) is not None:
-                del self._sealed[name]
-                await self._hear(wire, room, opened)
+        for one in self._unread.all():
+            if (opened := wire.decrypt(one.event)) is not None:
+                if not await self._hear(wire, one.room, opened):
+                    return
+                await self._unread.drop(one)
+        for one in self._unread.hopeless():
+            if await self._excuse(wire, one):
+                await self._unread.drop(one)
 
-    async def _hear(self, wire: Wire, room: str, event: Any) -> None:
+    async def _excuse(self, wire: Wire, one: Sealed) -> bool:
+        """Tell whoever is alone with us that they were not understood, once; False to try that again. In a group it may
+        not have been for us."""
+        known = wire.rooms.get(one.room)
+        if known is None or known.member_count > 2 or one.room in self._excused:
+            return True
+        try:
+            place = conversation_id(NAME, self._settings.account, one.room)
+            locale = str((await self._kit.store.conversation(place)).state.get("locale", ""))
+        except KithError:
+            locale = ""
+        said = Message("", "assistant", (Text(tr("channels.error.unread", locale)),), 0.0)
+        try:
+            await wire.send(one.room, render(said)[0], f"unread-{one.name}")
+        except Unavailable:
+            return False
+        except KithError as error:
+            _log.info("nobody could be told", code=error.code)
+        self._excused.add(one.room)
+        return True
+
+    async def _hear(self, wire: Wire, room: str, event: Any) -> bool:
+        """Hand over an event, or keep what cannot be read yet; False when the channel was stopped before."""
         source: dict[str, Any] = event.source
         if source.get("type") == "m.room.encrypted":
-            self._sealed[str(event.event_id)] = (room, event)
-            while len(self._sealed) > _SEALED:
-                self._sealed.popitem(last=False)
-            return
+            if str(event.sender) != self._settings.user:
+                await self._unread.keep(room, event)
+            return True
         known = wire.rooms.get(room)
         raw = {
             "room": room,
@@ -176,9 +204,9 @@ class MatrixChannel:
             envelope = parse(raw, Arrival(self._settings.account, self._kit.clock.now()), self._settings.user)
         except Invalid as error:
             _log.info("event not understood", code=error.code)
-            return
+            return True
         if envelope is None:
-            return
+            return True
         heard = envelope
 
         async def fetch(place: str, most: int) -> tuple[bytes, str]:
@@ -187,7 +215,7 @@ class MatrixChannel:
         async def made() -> Envelope:
             return await collect(self._kit, heard, fetch)
 
-        await hand_over(self._kit, lambda: self._accept, made)
+        return await hand_over(self._kit, lambda: self._accept, made)
 
 
 def _cut(timeline: Any, user: str) -> bool:
