@@ -1,12 +1,12 @@
 """Understanding beside Rasa's DIET and scikit-learn: Kith, both peers, the same phrases and texts, in one run.
 
-``python -m benchmarks.diet --rasa PYTHON FILE [--phrases 6 10] [--epochs 100] [--encoder FILE] [--chinese] [--json]``
+``python -m benchmarks.diet --rasa PYTHON FILE [--phrases 6 10] [--epochs 100] [--encoder FILE] [--chinese 6] [--json]``
 
 PYTHON is that of an environment with Rasa, made for this alone: ``uv venv --python 3.10 /tmp/rasa`` and
 ``uv pip install --python /tmp/rasa/bin/python rasa==3.6.21 jieba``. FILE is CLINC150 as `benchmarks.intents` reads it:
 so many phrases of each intent, chosen by chance, and as many that are out of scope, as a class of their own for
-everybody; judged on the validation part. ``--chinese`` adds one fold in five of ``chinese.yaml``, split as there, with
-nothing out of scope shown. Without FILE it is Chinese alone.
+everybody; judged on the validation part. ``--chinese`` adds one fold in five of ``chinese.yaml``, so many phrases of
+each intent, with nothing out of scope shown. Without FILE it is Chinese alone.
 
 Rasa's pipeline is the one that ``rasa init`` gives, with its batch sizes; for Chinese its `JiebaTokenizer` stands for
 the one that splits at spaces. Texts go to everybody as they are written. Each contender is a process of its own, with
@@ -86,17 +86,21 @@ def clinc(path: Path, count: int, intents: int) -> Task:
     return Task(f"CLINC150 {len(chosen)} x {count}", train, judged, [text for text, _ in data["oos_val"]])
 
 
-def chinese() -> Task:
-    """The first of the five folds of `benchmarks.intents`; every tenth intent is a stranger."""
+def chinese(count: int) -> Task:
+    """The first of the five folds of `benchmarks.intents`, `count` phrases of each intent of it; every tenth intent is
+    a stranger."""
     data, strangers = phrases()
     strange = set(sorted(data)[::10])
-    known = [(text, label, place % 5) for label in sorted(data) for place, text in enumerate(data[label])]
-    strangers += [text for text, label, _ in known if label in strange]
-    parts = [
-        [(text, label) for text, label, fold in known if label not in strange and (fold == 0) is k]
-        for k in (False, True)
-    ]
-    return Task(f"Chinese {len(data) - len(strange)} intents", parts[0], parts[1], strangers, "zh")
+    strangers += [text for label in sorted(strange) for text in data[label]]
+    known = sorted(set(data) - strange)
+    train = [(text, label) for label in known for text in [t for k, t in enumerate(data[label]) if k % 5][:count]]
+    return Task(
+        f"Chinese {len(known)} x {min(count, len(train) // len(known))}",
+        train,
+        [(text, label) for label in known for text in data[label][::5]],
+        strangers,
+        "zh",
+    )
 
 
 def pipeline(task: Task, epochs: int) -> dict[str, Any]:
@@ -251,7 +255,7 @@ def main() -> None:
     parser.add_argument("--intents", type=int, default=150)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--chinese", action="store_true")
+    parser.add_argument("--chinese", type=int, nargs="*", default=[], help="phrases of each Chinese intent")
     parser.add_argument("--only", nargs="*", choices=(KITH, JOINED, SKLEARN, DIET), help="these contenders alone")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--contender", nargs=3, help=argparse.SUPPRESS)
@@ -263,7 +267,7 @@ def main() -> None:
     here = {KITH: True, JOINED: given.encoder, SKLEARN: True, DIET: given.rasa}
     names = [name for name, there in here.items() if there and name in (given.only or here)]
     tasks = [clinc(given.data, count, given.intents) for count in given.phrases] if given.data else []
-    tasks += [chinese()] if given.chinese or not tasks else []
+    tasks += [chinese(count) for count in given.chinese or ([] if tasks else [100])]
     found = {task.name: {name: asked(name, task, given) for name in names} for task in tasks}
     if not given.json:
         table(found)

@@ -14,7 +14,7 @@ from kith.dialogue.classifier import Classifier
 from kith.dialogue.entities import Lexicon, extract
 from kith.dialogue.expressions import compile_safe
 from kith.dialogue.features import features, marks, notions
-from kith.dialogue.kernel import Kernel
+from kith.dialogue.kernel import Kernel, nearest
 from kith.dialogue.normal import fold, language, normal, plain
 from kith.dialogue.schema import EntityPart
 
@@ -308,3 +308,18 @@ def test_nothing_is_rare_and_everything_is() -> None:
     far = (np.array([5000]), np.ones(1, np.float32))
     assert Kernel([row], 1, np.ones(1, np.bool_)).square().tolist() == [[pytest.approx(1.0)]]
     assert Kernel([row, far], 5001, np.ones(2, np.bool_)).against(far, True).tolist() == [0.0, pytest.approx(1.0)]
+
+
+def test_unknown_words_are_counted_as_if_the_phrase_had_not_been_there() -> None:
+    texts, labels = corpus(6, 5)
+    whole = Classifier(texts, labels)
+    for row in range(0, len(texts), 7):
+        rest = {word for other in texts[:row] + texts[row + 1 :] for word in other.split()}
+        words = set(texts[row].split())
+        assert whole._inside[row, 3] == pytest.approx(len(words - rest) / len(words))
+
+
+def test_the_likest_of_a_class_is_another_than_itself() -> None:
+    square = np.array([[1, 0.5, 0.2], [0.5, 1, 0.3], [0.2, 0.3, 1]], np.float32)
+    found = nearest(square, np.array([0, 0, 1]), 2)
+    assert found == pytest.approx(np.array([[0.5, 0.2], [0.5, 0.3], [0.3, 0]]))

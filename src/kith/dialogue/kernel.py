@@ -69,6 +69,16 @@ class Kernel:
         return cast("Floats", cosines * (plain * self._plain + (squared * self._squared) * cosines))
 
 
+def nearest(square: Floats, owner: NDArray[Any], classes: int) -> Floats:
+    """From the rows' products: how like every row is the likest of each class, other than itself; 0 where none is."""
+    others = square.copy()
+    others[np.diag_indices_from(others)] = 0
+    found = np.zeros((len(owner), classes), np.float32)
+    for label in range(classes):
+        found[:, label] = others[:, owner == label].max(axis=1)
+    return found
+
+
 def solve(square: Floats, owner: NDArray[Any], classes: int, penalty: float) -> tuple[Floats, Doubles, Doubles]:
     """From the rows' products: the share of each row in the weights, then the scores of every row with that row left
     out, then with its whole class left out."""
