@@ -15,12 +15,14 @@ from kith.dialogue.numerals import ENGLISH, number
 
 NOW = 1_763_726_400.0  # noon UTC on Friday, 21 November 2025
 CASES = Path(__file__).parent / "entities.txt"
+UNSEEN = CASES.with_name("values.txt")  # of another hand; nothing was written for it
 UTC = ZoneInfo("UTC")
+FOUND = 0.93  # F1
 
 
-def cases() -> list[tuple[str, list[str]]]:
+def cases(path: Path = CASES) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
-    for line in CASES.read_text("utf-8").splitlines():
+    for line in path.read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
             text, _, values = line.rpartition("|")
             found.append((text.strip(), [v.strip() for v in values.split(";") if v.strip()]))
@@ -41,6 +43,17 @@ def test_values_are_found_and_right() -> None:
     print(f"{len(given)} cases, F1 {f1:.4f}", *wrong, sep="\n")
     assert len(given) >= 400
     assert f1 >= 0.97, "\n".join(wrong)
+
+
+def test_values_that_nobody_wrote_for_are_found_no_less_than_was_measured() -> None:
+    """Counts only, so that the set stays unseen; see docs/adr/042-values.md. It marks no places, people, addresses."""
+    hits = said = there = 0
+    for text, wanted in cases(UNSEEN):
+        named = [entity for entity in extract(text, (), NOW, UTC) if entity.name not in ("place", "person", "address")]
+        got = [f"{entity.name}={entity.value}" for entity in named]
+        hits += sum((Counter(got) & Counter(wanted)).values())
+        said, there = said + len(got), there + len(wanted)
+    assert 2 * hits / (said + there) >= FOUND, (hits, said, there)
 
 
 def test_a_number_in_words_has_an_end() -> None:

@@ -87,7 +87,7 @@ def test_the_language_of_a_text(text: str, wanted: str) -> None:
         ("明天下午三点半", [("date", "2025-11-22"), ("time", "15:30")]),
         ("next monday at 12am", [("date", "2025-11-24"), ("time", "00:00")]),
         ("下周五两个小时", [("date", "2025-11-28"), ("duration", "7200")]),
-        ("in five minutes", [("duration", "300")]),
+        ("in five minutes", [("time", "12:05")]),
         ("半小时", [("duration", "1800")]),
         ("call +49 170 1234567", [("phone", "+491701234567")]),
         ("打13812345678", [("phone", "13812345678")]),

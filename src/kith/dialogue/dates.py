@@ -105,8 +105,20 @@ def _named_month(match: Match, _: date) -> str:
     return f"{int(match[2]):04}-{_MONTHS.index(match[1][:3].casefold()) + 1:02}"
 
 
+def _coming(month: int, day: int, today: date) -> str:
+    """The next such day, today included; the 29th of February in the next year that has one."""
+    years = range(today.year, today.year + 9)
+    return next((found for year in years if (found := made(year, month, day)) >= today.isoformat()), "")
+
+
 def _month_day(match: Match, today: date) -> str:
-    return made(today.year + _YEARS.get(match[1] or "今年", 0), _int(match[2]), _int(match[3]))
+    month, day = _int(match[2]), _int(match[3])
+    return made(today.year + _YEARS[match[1]], month, day) if match[1] else _coming(month, day, today)
+
+
+def _bare(match: Match, today: date) -> str:
+    """12/25, which is no fraction."""
+    return _coming(int(match[1]), int(match[2]), today)
 
 
 def _this_month(match: Match, today: date) -> str:
@@ -141,7 +153,8 @@ def _day_only(match: Match, today: date) -> str:
 
 def _named(match: Match, today: date) -> str:
     month, day = (match[1], match[2]) if match[2].isdigit() else (match[2], match[1])
-    return made(int(match[3] or today.year), _MONTHS.index(month[:3].casefold()) + 1, int(day))
+    number_of = _MONTHS.index(month[:3].casefold()) + 1
+    return made(int(match[3]), number_of, int(day)) if match[3] else _coming(number_of, int(day), today)
 
 
 def _day(match: Match, today: date) -> str:
@@ -152,8 +165,7 @@ def _feast(match: Match, today: date) -> str:
     name = match[0].casefold().replace("’", "'")
     if name in _LUNAR:
         return next((day for day in _LUNAR[name] if day >= today.isoformat()), "")
-    this = made(today.year, *_FEASTS[name])
-    return this if this >= today.isoformat() else made(today.year + 1, *_FEASTS[name])
+    return _coming(*_FEASTS[name], today)
 
 
 def _han_weekday(match: Match, today: date) -> str:
@@ -192,6 +204,14 @@ def _away(match: Match, today: date) -> str:
     return moved(today, days=sign * count * (7 if unit in ("week", "周", "星期", "个星期", "礼拜", "个礼拜") else 1))
 
 
+def _from_weekday(match: Match, today: date) -> str:
+    """ "A week from Monday", "two weeks on Friday"."""
+    count = 1 if match["count"].casefold() in ("a", "an") else _int(match["count"])
+    wanted = next(i for i, day in enumerate(_WEEKDAYS) if day == match["day"].casefold())
+    days = count * (7 if match["unit"].casefold().startswith("week") else 1)
+    return moved(date.fromisoformat(_of_week(today, wanted, "")), days=days) if 0 < count < 1000 else ""
+
+
 def _end(match: Match, today: date) -> str:
     said = match[0].casefold()
     if "年" in said or "year" in said:
@@ -211,6 +231,8 @@ DATES: tuple[tuple[str, Reader], ...] = (
     (rf"\b({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?(?:,? (\d{{4}}))?\b(?!:)", _named),
     (rf"\b(?:the )?(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({_MONTH})(?:,? (\d{{4}}))?\b", _named),
     (rf"\b({_MONTH}),? (\d{{4}})\b", _named_month),
+    (r"(?<![\d/.])(1[0-2]|0?[1-9])/(3[01]|2\d|1[3-9])(?![\d/.])(?! ?(?:of\b|cups?\b|inch))", _bare),
+    (rf"\b(?P<count>{_COUNT}) (?P<unit>days?|weeks?) (?:from|on) (?P<day>{'|'.join(_WEEKDAYS)})\b", _from_weekday),
     (
         rf"(?P<count>{PLAIN}|[{HAN}]{{1,5}}) ?{_HAN_UNIT}(?:(?P<past>之?前|以前)|[之以]?后)",
         _away,
@@ -228,7 +250,7 @@ DATES: tuple[tuple[str, Reader], ...] = (
     (rf"\b(?:on|(next|last|this|by)) ({_SHORT})\b(?![.'-]?\w)", _weekday),
     (r"月底|年底|\bend of (?:the|this) (?:month|year)\b", _end),
     (
-        r"(下个月|上个月|这个月|本月|下月|上月)(?![\d底初末])|\b(?:(?:next|last|this) month)\b",
+        r"(下个月|上个月|这个月|本月|下月|上月)(?![\d底初末亮饼球光季])|\b(?:(?:next|last|this) month)\b",
         lambda m, t: _whole(m, t),
     ),
     (rf"(?<![\d{HAN}第])({_HAN_NUMBER})号(?![线楼房店馆门机院厅库桌车码])", _day_only),

@@ -9,7 +9,7 @@ from datetime import tzinfo
 from kith.core.turn import Entity
 from kith.dialogue.expressions import compile_safe
 from kith.dialogue.normal import Folded, fold
-from kith.dialogue.quantities import QUANTITIES, quantities
+from kith.dialogue.quantities import QUANTITIES, moments, quantities
 from kith.dialogue.schema import EntityPart, listed
 
 CAP = 2000  # characters of a message that are searched for values
@@ -66,12 +66,14 @@ class Lexicon:
         return 0
 
 
-def extract(text: str, lexicons: Sequence[Lexicon], now: float, zone: tzinfo | None = None) -> tuple[Entity, ...]:
+def extract(
+    text: str, lexicons: Sequence[Lexicon], now: float, zone: tzinfo | None = None, *, spans: bool = False
+) -> tuple[Entity, ...]:
     """All values in the first 2,000 characters of `text`, in the order in which they stand.
 
     Values of one entity never overlap: the first found keeps its place. A built-in value that lies within a longer
     built-in one (the number in a date) is dropped, and so are names where the flow's own words stand. `now` and `zone`
-    are what "tomorrow" counts from.
+    are what "tomorrow" counts from. "In two hours" is the time that it will be then, or, with `spans`, two hours.
     """
     folded = fold(text[:CAP])
     lowered = "".join(low if len(low := c.lower()) == 1 else c for c in folded.text)
@@ -84,7 +86,8 @@ def extract(text: str, lexicons: Sequence[Lexicon], now: float, zone: tzinfo | N
         found += taken
     own = {lexicon.name for lexicon in lexicons}
     theirs = tuple(found)
-    for name, value, start, end in quantities(folded.text, now, zone):
+    values = quantities(folded.text, now, zone)
+    for name, value, start, end in values if spans else moments(folded.text, values, now, zone):
         first, last = folded.span(start, end)
         named = name in _NAMES and any(first < other.end and other.start < last for other in theirs)
         if name not in own and not named:

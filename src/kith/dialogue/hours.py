@@ -25,7 +25,12 @@ _UNITS = (
     r"(?! ?(?:%|percent|dollars?|euros?|pounds?|minutes?|mins?|hours?|days?|weeks?|months?|years?|km|miles?|people|\$|/"
     r"|[.,:]\d|-\d|st\b|nd\b|rd\b|th\b|\d))"
 )
+_ON = r" ?(?:(?:tomorrow|(?:on )?(?:next )?(?:mon|tues|wednes|thurs|fri|satur|sun)day) ?)?"
 _AT = r"(?:at|by|around|about|before|after|until|till|from|since|to)"
+
+
+_FEW = ("两", "二", "三", "四", "五", "六", "2", "3", "4", "5", "6")
+_POINT = re.compile("建议|意见|要求|想法|看法|原因|理由|问题|说明|好处|坏处|不同|体会|注意|疑问|感受|经验|教训|内容")
 
 
 def _time(hour: int, minute: int) -> str:
@@ -41,10 +46,10 @@ def _half(match: Match, text: str, said: str = "") -> str:
     """Which half of the day the words around an English time tell: "in the evening", "tonight at"."""
     if said:
         return "a" if said.casefold().startswith("m") else "p"
-    before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() : match.end() + 20]
-    if re.match(r" in the morning", after, re.IGNORECASE):
+    before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() : match.end() + 40]
+    if re.match(rf"{_ON}(?:in the|this)? ?morning\b", after, re.IGNORECASE):
         return "a"
-    if re.match(r" ?(?:tonight|in the evening|in the afternoon|at night)", after, re.IGNORECASE):
+    if re.match(rf"{_ON}(?:tonight|(?:in the|this)? ?(?:evening|afternoon)|(?:at )?night)\b", after, re.IGNORECASE):
         return "p"
     return "p" if _EVENING.search(before) and not re.match(r"^.*\b(?:morning)\b", before) else ""
 
@@ -107,6 +112,8 @@ def _han(match: Match, text: str) -> str:
         return ""  # "三点五" is 3.5
     if not period and match[2] in ("一", "几") and not _sure(match, text):
         return ""  # "早一点" is a little, not one o'clock
+    if not period and not match[3] and match[2] in _FEW and _POINT.match(text, match.end()):
+        return ""  # two points of a list
     if not period and (late := _LATE.search(text[max(0, match.start() - 8) : match.start()])):
         period = late[1]
     minute = _minute(match[3] or "")

@@ -18,25 +18,33 @@ _SCALES = {"thousand": 1000, "million": 10**6, "billion": 10**9}
 _SUFFIXES = {"k": 1000, "m": 10**6, "bn": 10**9, "dozen": 12, "hundred": 100, **_SCALES, "万": 10**4, "亿": 10**8,
              "百": 100, "千": 1000, "百万": 10**6, "千万": 10**7, "万亿": 10**12}  # fmt: skip
 _PHRASES = {"half": Decimal("0.5"), "半": Decimal("0.5"), "a dozen": Decimal(12), "half a dozen": Decimal(6),
-            "half a million": Decimal(500_000), "a couple of": Decimal(2), "a couple": Decimal(2)}  # fmt: skip
+            "half a million": Decimal(500_000), "a couple of": Decimal(2), "a couple": Decimal(2),
+            "俩": Decimal(2), "仨": Decimal(3)}  # fmt: skip
 
 HAN = "".join(_DIGITS) + "".join(_UNITS)
 HAN_DIGITS = "".join(_DIGITS)
 _WORD = "|".join(sorted((*_SMALL, *_TENS), key=len, reverse=True))
 _LARGE = "|".join(("hundred", *_SCALES))
 ENGLISH = (
-    rf"(?:half a million|half a dozen|a dozen|(?:a|{_WORD})(?: |-)(?:{_LARGE}|dozen)"
+    rf"(?:half a million|half a dozen|a dozen|a couple of|(?:a|{_WORD})(?: |-)(?:{_LARGE}|dozen)"
     rf"(?:(?: and |[ -])(?:{_WORD}|{_LARGE})){{0,24}}|(?:{_WORD})(?:(?: and |[ -])(?:{_WORD}|{_LARGE})){{0,24}})"
 )
-PLAIN = r"\d[\d,]{0,20}(?:\.\d{1,9})?"
-DIGITS = rf"{PLAIN}(?: ?(?:万亿|百万|千万|[百千万亿]|(?:k|bn|m|million|billion|thousand|hundred|dozen)(?![a-z])))?"
+PLAIN = r"(?:\d{1,3}(?:\.\d{3}){1,4},\d{2}(?!\d)|\d[\d,]{0,20}(?:\.\d{1,9})?)"  # 1.299,00 is European
+DIGITS = (
+    rf"(?:\d{{1,4}}[万千]\d{{1,4}}千?|{PLAIN})"
+    r"(?: ?(?:万亿|百万|千万|[百千万亿]|(?:k|bn|m|million|billion|thousand|hundred|dozen)(?![a-z])))?"
+)
 CHINESE = rf"(?:[{HAN}]{{1,20}}(?:点[{HAN_DIGITS}]{{1,6}}[万亿]?)?)"
 
+_EUROPEAN = re.compile(r"\d{1,3}(?:\.\d{3}){1,4},\d{2}")
+_SPOKEN = re.compile(r"(\d{1,4})([万千])(\d{1,4})千?")
 _MIXED = re.compile(rf"({PLAIN}) ?([a-z]+|[百千万亿]+)")
 
 
 def number(text: str) -> Decimal | None:
     """The number that digits, Chinese numerals or English words say; None where they say none."""
+    if _EUROPEAN.fullmatch(text.strip()):
+        text = text.replace(".", "").replace(",", ".")
     plain = " ".join(text.replace(",", "").casefold().replace("-", " ").split())
     if text.strip().startswith("-") and plain[:1].isdigit():
         plain = "-" + plain
@@ -46,6 +54,9 @@ def number(text: str) -> Decimal | None:
         return Decimal(plain)
     except InvalidOperation:
         pass
+    if spoken := _SPOKEN.fullmatch(plain):  # 3万5 is 35,000, 3万500 is 30,500
+        unit, rest = _UNITS[spoken[2]], spoken[3]
+        return Decimal(int(spoken[1]) * unit + int(rest) * (unit // 10 if len(rest) == 1 else 1))
     if (mixed := _MIXED.fullmatch(plain)) and mixed[2] in _SUFFIXES:
         return Decimal(mixed[1]) * _SUFFIXES[mixed[2]]
     if plain[:1].isascii():
@@ -97,6 +108,8 @@ def _decimal(whole: str, fraction: str) -> Decimal | None:
 def _chinese(text: str) -> Decimal | None:
     if not text or any(c not in _DIGITS and c not in _UNITS for c in text):
         return None
+    if text[0] in "万亿":
+        return None  # 万一, 亿万
     if not any(c in _UNITS for c in text):
         return Decimal("".join(str(_DIGITS[c]) for c in text))
     large = middle = section = digit = last = 0

@@ -164,7 +164,7 @@ def read_wish(text: str, now: float, zone: tzinfo | None) -> Wish | None:
     if (cancel := _cancelled(said)) is not None:
         return cancel
     if _SNOOZE.search(said):
-        found = [e for e in extract(said, (), now, zone) if e.name == "duration"]
+        found = [e for e in extract(said, (), now, zone, spans=True) if e.name == "duration"]
         return Wish("snooze", seconds=float(found[0].value) if found else 600.0)
     return _added(said, now, zone)
 
@@ -323,7 +323,7 @@ def _rule(said: str, now: float, zone: tzinfo | None) -> tuple[str, Rule | None]
 
 
 def _once(said: str, now: float, today: date, zone: tzinfo | None) -> tuple[str, Rule | None]:
-    found = extract(said, (), now, zone)
+    found = extract(said, (), now, zone, spans=True)
     spans = [e for e in found if e.name == "duration" and _ahead(said, e)]
     if spans:
         at = datetime.fromtimestamp(now + float(spans[0].value), UTC).astimezone(zone)
@@ -373,7 +373,7 @@ def _ahead(said: str, found: Entity) -> bool:
 
 
 def _times(said: str, now: float, zone: tzinfo | None) -> tuple[str, list[str], list[str]]:
-    found = extract(said, (), now, zone)
+    found = extract(said, (), now, zone, spans=True)
     times = [e for e in found if e.name == "time" and re.fullmatch(r"\d\d:\d\d", e.value)]
     days = [e for e in found if e.name == "date" and re.fullmatch(r"\d{4}-\d\d-\d\d", e.value)]
     return _blank(said, [*times, *days]), [e.value for e in times], [e.value for e in days]
