@@ -14,7 +14,7 @@ from kith.core.events import Reacted
 from kith.core.ids import Ids
 from kith.dialogue import Engine, FlowBook, Ports, load_persona
 from kith.dialogue.cast import Cast
-from kith.dialogue.insight import Insight
+from kith.dialogue.insight import Insight, Own
 from kith.dialogue.memory import Memory
 from kith.dialogue.mind import Mind
 from kith.dialogue.studio import Studio
@@ -152,7 +152,9 @@ async def open_data(settings: StorageSettings, clock: Clock, ids: Ids, keys: Key
 
 def open_insight(storage: Storage, flows: FlowBook, clock: Clock, settings: Settings) -> Insight:
     """What all conversations show, and cost."""
-    return Insight(storage, flows, clock, settings.dialogue.session_idle, {m.name: m.cost for m in settings.models})
+    own = Own(home() / "flow.yaml", Edits(Settings, settings.file, settings, storage.journal).change)
+    prices = {model.name: model.cost for model in settings.models}
+    return Insight(storage, flows, clock, settings.dialogue.session_idle, prices, own)
 
 
 async def _open_door(house: Household, stack: AsyncExitStack) -> Gateway:

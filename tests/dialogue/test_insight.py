@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ from kith.core.events import Reacted
 from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text
 from kith.core.turn import Done, Step, Turn, Understanding
-from kith.dialogue.flow import FlowBook, load_flow
-from kith.dialogue.insight import Insight
+from kith.dialogue.flow import DEFAULT, FlowBook, load_flow
+from kith.dialogue.insight import Insight, Own
 from kith.dialogue.learning import mark, proposal, questions
 from kith.dialogue.outcomes import feedback, ratings, summary, talks, unanswered
 from kith.dialogue.patching import with_intent, with_patterns
@@ -351,6 +352,35 @@ def test_the_shipped_flow_is_not_changed() -> None:
         with pytest.raises(Refused) as refusal:
             await insight.decide(row["id"], "approve", By(), "greeting")
         assert refusal.value.code == "flow_shipped"
+
+    run(None, scene)
+
+
+def test_a_copy_of_the_shipped_flow_takes_the_phrases_and_is_put_in_force(tmp_path: Path) -> None:
+    told: list[Mapping[str, Any]] = []
+    place = tmp_path / "house" / "flow.yaml"
+
+    async def adopt(changes: Mapping[str, Any], by: By) -> None:
+        told.append(changes)
+
+    async def scene(storage: Storage, _: Insight, flows: FlowBook) -> None:
+        insight = Insight(storage, flows, FrozenClock(NOW), 1800.0, own=Own(place, adopt))
+        await keep(storage, turn(1, "zxcv qwer uiop", LOST))
+        (row,) = (await insight.unanswered())["questions"]
+        with pytest.raises(Invalid):  # a new intent needs a response: nothing is left behind
+            await insight.decide(row["id"], "approve", By(), "opening")
+        assert not place.exists() and not told
+        await insight.decide(row["id"], "approve", By(), "opening", "From 9 to 17.")
+        assert told == [{"dialogue.flow": str(place)}]
+        assert flows.path == place
+        assert "opening" in flows.current.intents and "greeting" in flows.current.intents
+        assert (await insight.unanswered())["questions"] == []
+        flows.path = DEFAULT  # as after a start with other settings: the file is somebody's, and stays
+        flows.reload()
+        await keep(storage, turn(2, "asdf hjkl vbnm", LOST))
+        (row,) = (await insight.unanswered())["questions"]
+        with pytest.raises(Refused):
+            await insight.decide(row["id"], "approve", By(), "opening", "x")
 
     run(None, scene)
 

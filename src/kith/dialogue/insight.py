@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 from kith.core.audit import Act, By, Change
 from kith.core.clock import Clock
-from kith.core.errors import Fault, Invalid, NotFound, Refused
+from kith.core.errors import Fault, Invalid, NotFound, Refused, Unavailable
 from kith.core.events import Reacted
 from kith.core.ports import History, Journal, Records, Store
 from kith.core.turn import Turn
@@ -30,6 +32,14 @@ _DAY = 86400.0
 _NAME = re.compile(r"[^\W\d][\w.-]{0,63}")
 _counted = counter("kith_ratings_total", "Replies that were rated.", ("rating",))
 _learnt = counter("kith_flow_learnt_total", "Questions that were decided about.", ("action",))
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Where a flow of one's own goes, and how the settings are told of it: keys by dotted path, and whose act it is."""
+
+    place: Path
+    adopt: Callable[[Mapping[str, Any], By], Awaitable[object]]
 
 
 class Kept(Protocol):
@@ -55,12 +65,18 @@ class Insight:
     """
 
     def __init__(
-        self, kept: Kept, flows: FlowBook, clock: Clock, idle: float, prices: Mapping[str, float] | None = None
+        self,
+        kept: Kept,
+        flows: FlowBook,
+        clock: Clock,
+        idle: float,
+        prices: Mapping[str, float] | None = None,
+        own: Own | None = None,
     ) -> None:
         self._history, self._records, self._journal = kept.history, kept.records, kept.journal
         self._store = kept.store
         self._flows, self._clock, self._idle = flows, clock, idle
-        self._prices = prices or {}
+        self._prices, self._own = prices or {}, own
         self._writing = asyncio.Lock()
 
     async def paths(self, days: float = 30.0) -> Mapping[str, Any]:
@@ -141,8 +157,9 @@ class Insight:
         """Put a question's texts into the flow's file, or never show it again.
 
         Without `intent` the proposal's is taken; a name that the flow does not have makes a new intent and needs a
-        `response`. Raises `NotFound` (``question_not_found``), `Invalid`, `Unavailable` (``flow_not_written``), or
-        `Refused` (``flow_shipped``).
+        `response`. The flow that comes with Kith is not changed: its copy, with the phrases, is put in force. Raises
+        `NotFound` (``question_not_found``), `Invalid`, `Unavailable` (``flow_not_written``), or `Refused`
+        (``flow_shipped``: a flow of one's own is there, and not in force).
         """
         found = next((one for one in await self._questions(3650.0) if one.id == question), None)
         if found is None:
@@ -153,13 +170,19 @@ class Insight:
             return {"id": found.id, "done": action}
         name = intent or str(proposal(found, self._flows.current)["intent"])
         async with self._writing:
-            path = self._flows.path
-            spare = await asyncio.to_thread(lambda: stage(path, self._learnt(found, name, response)))
+            text = await asyncio.to_thread(self._learnt, found, name, response)
+            path = self._place()
+            spare = await asyncio.to_thread(stage, path, text)
             try:
+                if self._own is not None and path != self._flows.path:
+                    await self._own.adopt({"dialogue.flow": str(path)}, by)
                 await self._journal.act(_act("flow.learn", found, by, name), self._changes(found, action))
                 spare.replace(path.resolve())
             finally:
                 spare.unlink(missing_ok=True)
+                if not path.stat().st_size:
+                    path.unlink()
+            self._flows.path = path
             await asyncio.to_thread(self._flows.reload)
         _learnt.add(1, action=action)
         return {"id": found.id, "done": action, "intent": name, "patterns": found.texts}
@@ -167,12 +190,6 @@ class Insight:
     def _learnt(self, found: Question, name: str, response: str) -> str:
         """The flow file's new text, proved to be a flow."""
         path = self._flows.path
-        if path == DEFAULT:
-            raise Refused(
-                "the flow that comes with Kith is not changed",
-                code="flow_shipped",
-                hint="kith flow copy FILE, then set dialogue.flow in kith.yaml to it",
-            )
         text, kind = read_text(path), kind_of(path)
         if name in self._flows.current.intents:
             new = with_patterns(text, kind, name, found.texts)
@@ -184,6 +201,25 @@ class Insight:
             new = with_intent(text, kind, name, found.texts, response)
         prove(path, new)
         return new
+
+    def _place(self) -> Path:
+        """The file that is written: that of the flow in force, or a new one where that came with Kith."""
+        if self._flows.path != DEFAULT:
+            return self._flows.path
+        try:
+            if self._own is None:
+                raise FileExistsError
+            self._own.place.parent.mkdir(parents=True, exist_ok=True)
+            self._own.place.touch(0o600, exist_ok=False)
+        except FileExistsError:
+            raise Refused(
+                "the flow that comes with Kith is not changed",
+                code="flow_shipped",
+                hint="kith flow copy FILE, then set dialogue.flow in kith.yaml to it",
+            ) from None
+        except OSError as error:
+            raise Unavailable(f"no flow can be written ({type(error).__name__})", code="flow_not_written") from None
+        return self._own.place
 
     def _changes(self, found: Question, action: str) -> list[Change]:
         value = {"action": action, "at": self._clock.now()}

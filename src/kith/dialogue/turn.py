@@ -440,7 +440,11 @@ def _plain_answer(draft: Draft) -> str:
     if results:
         return results[-1]
     draft.passages = () if draft.understanding.intent else draft.passages[:1]  # no page for what a flow calls free talk
-    return quote(draft.passages[0], draft.locale) if draft.passages else tr("dialogue.no_model", draft.locale)
+    if draft.passages:
+        return quote(draft.passages[0], draft.locale)
+    lost = [replace(step, outcome="unknown") if step.outcome == "passed" else step for step in draft.path]
+    draft.path = tuple(lost)  # what was passed on met nobody: a question that can be learnt from
+    return tr("dialogue.no_model", draft.locale)
 
 
 async def _said(conversation: str, rounds: int, store: Store, settings: DialogueSettings) -> list[Message]:
