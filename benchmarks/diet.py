@@ -37,7 +37,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for every side, and before
 
 import numpy as np
 
-from benchmarks.intents import THRESHOLD, Judge, Pairs, f1, kith_trained, peer_trained, phrases, vectored
+from benchmarks.intents import THRESHOLD, Judge, Pairs, f1, kith_trained, parts, peer_trained, phrases, vectored
 from benchmarks.report import Row, machine, report
 from benchmarks.trainer import installed, peak
 from kith.core.clock import SystemClock
@@ -72,7 +72,7 @@ class Task:
 
 def clinc(path: Path, count: int, intents: int) -> Task:
     """`count` phrases of each of the first `intents`, the same as `benchmarks.intents` takes."""
-    data: dict[str, list[list[str]]] = json.loads(path.read_text("utf-8"))
+    data = parts(path)
     random = np.random.default_rng(0)
     grouped: dict[str, list[str]] = {}
     for text, label in data["train"]:
@@ -81,7 +81,7 @@ def clinc(path: Path, count: int, intents: int) -> Task:
     train = [
         (grouped[label][place], label) for label in chosen for place in random.permutation(len(grouped[label]))[:count]
     ]
-    train += [(text, "") for text, _ in data.get("oos_train", ())[:count]]
+    train += [(text, "") for text, _ in data["oos_train"][:count]]
     judged = [(text, label) for text, label in data["val"] if label in set(chosen)]
     return Task(f"CLINC150 {len(chosen)} x {count}", train, judged, [text for text, _ in data["oos_val"]])
 

@@ -97,6 +97,7 @@ FILES = {
     '{"utt": "skip me", "intent": "greeting", "partition": "test"}\n'
     '{"utt": "bye", "intent": "goodbye", "partition": "train"}',
     "banking.csv": 'text,category\n"hi there",greeting\nbye,goodbye\n',
+    "UPPER.CSV": "\ufefftext,category\r\nhi there,greeting\r\n\r\nbye,goodbye\r\n",
     "clinc.json": '{"train": [["hi there", "greeting"], ["bye", "goodbye"]], "val": []}',
 }
 
@@ -117,12 +118,23 @@ def test_labelled_data_in_published_formats(tmp_path: Path, name: str) -> None:
         ("a.jsonl", b""),
         ("a.jsonl", b"\xff\xfe\x00"),
         ("a.jsonl", b"[" * 100_000),
+        ("a.jsonl", b'{"text": "a", "intent": "b", "n": ' + b"9" * 5000 + b"}"),
+        ("a.jsonl", b'{"text": "\\ud800", "intent": "b"}'),
+        ("a.jsonl", b'{"text": "' + b"a " * 1_000_000 + b'", "intent": "b"}'),
+        ("a.jsonl", b'{"utt": "only of another part", "intent": "b", "partition": "test"}'),
+        ("a.csv", b"text,category\n" + b"a" * 200_000 + b",b\n"),
+        ("a.csv", "text,category\ncaf\u00e9,b\n".encode("latin-1")),
+        ("a.csv", "text,category\nhi,b\n".encode("utf-16")),
+        ("a.csv", b""),
+        ("a.csv", b"text,category\n"),
         ("a.csv", b"nothing,here\n1,2\n"),
         ("a.csv", b"text,category\nonly\n"),
         ("a.csv", b'text,category\n"open'),
         ("a.json", b'{"val": []}'),
         ("a.json", b'{"train": [["one"]]}'),
         ("a.json", b"[" * 100_000),
+        ("a.json", b'{"train": [["a", null]]}'),
+        ("a.json", b'{"train": [[["a"], "b"]]}'),
     ],
 )
 def test_broken_data_are_refused_with_the_reason(tmp_path: Path, name: str, content: bytes) -> None:
@@ -131,6 +143,22 @@ def test_broken_data_are_refused_with_the_reason(tmp_path: Path, name: str, cont
     with pytest.raises(Invalid) as refusal:
         load_labelled(path)
     assert refusal.value.faults[0].reason
+
+
+def test_a_fault_is_told_with_its_line(tmp_path: Path) -> None:
+    """Also where a text has lines of its own, and where a border that only Unicode knows is in one."""
+    path = tmp_path / "a.csv"
+    path.write_text('text,category\n"one\ntwo",a\nonly\n', "utf-8")
+    with pytest.raises(Invalid) as refusal:
+        load_labelled(path)
+    assert refusal.value.faults[0].line == 4
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a\u2028b\u0085c", "intent": "x"}\n{broken\n', "utf-8")
+    with pytest.raises(Invalid) as refusal:
+        load_labelled(path)
+    assert refusal.value.faults[0].line == 2
+    path.write_text('{"text": "a\u2028b\u0085c", "intent": "x"}\n', "utf-8")
+    assert load_labelled(path) == [("a\u2028b\u0085c", "x")]
 
 
 def test_missing_data_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ Pairs = list[tuple[str, str]]
 
 OUTSIDE = ("", "oos", "out_of_scope")  # labels of what belongs to no intent
 _LIMIT = 256 * 1024 * 1024
+_LONGEST = 10_000  # characters of a text; no message that is read for its intent is nearly as long
 _PARTS = ("train", "val", "test")
 
 
@@ -33,9 +35,10 @@ def load_labelled(path: Path, part: str = "train", locale: str = "") -> Pairs:
         raise _invalid(path, 0, error.strerror or "cannot be read") from None
     except UnicodeDecodeError:
         raise _invalid(path, 0, "is not UTF-8") from None
-    if path.suffix == ".csv":
-        pairs = _table(path, text)
-    elif path.suffix == ".json":
+    kind = path.suffix.casefold()
+    if kind == ".csv":
+        pairs = list(_table(path, text))
+    elif kind == ".json":
         pairs = _parts(path, text, part)
     else:
         pairs = list(_lines(path, text, part, locale))
@@ -72,12 +75,12 @@ def merged(flow: Mapping[str, Any], pairs: Iterable[tuple[str, str]]) -> tuple[d
 
 
 def _lines(path: Path, text: str, part: str, locale: str) -> Iterable[tuple[str, str]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # not at every border that Unicode knows: those may be in texts
         if not line.strip():
             continue
         try:
             row: object = json.loads(line)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # also of a number of more digits than Python takes
             raise _invalid(path, number, "is not JSON") from None
         if not isinstance(row, dict):
             raise _invalid(path, number, "has to be an object")
@@ -87,39 +90,53 @@ def _lines(path: Path, text: str, part: str, locale: str) -> Iterable[tuple[str,
             raise _invalid(path, number, "needs text (or utt) and intent")
         other = fields.get("partition", part) != part or (locale and fields.get("locale", locale) != locale)
         if not other:
-            yield said, intent
+            yield _pair(path, number, said, intent)
 
 
-def _table(path: Path, text: str) -> Pairs:
+def _table(path: Path, text: str) -> Iterable[tuple[str, str]]:
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        rows = list(csv.reader(text.splitlines(keepends=True), strict=True))
+        header = [name.strip().casefold() for name in next(rows, list[str]())]
+        label = next((name for name in ("category", "intent", "label") if name in header), "")
+        if "text" not in header or not label:
+            raise _invalid(path, 1, "needs the header text,category")
+        a, b = header.index("text"), header.index(label)
+        for row in rows:
+            if row and len(row) <= max(a, b):
+                raise _invalid(path, rows.line_num, f"has {len(row)} fields")
+            if row:
+                yield _pair(path, rows.line_num, row[a], row[b])
     except csv.Error as error:
-        raise _invalid(path, 0, str(error)) from None
-    header = [name.strip().casefold() for name in rows[0]] if rows else []
-    label = next((name for name in ("category", "intent", "label") if name in header), "")
-    if "text" not in header or not label:
-        raise _invalid(path, 1, "needs the header text,category")
-    a, b = header.index("text"), header.index(label)
-    for number, row in enumerate(rows[1:], 2):
-        if row and len(row) <= max(a, b):
-            raise _invalid(path, number, f"has {len(row)} fields")
-    return [(row[a], row[b]) for row in rows[1:] if row]
+        raise _invalid(path, rows.line_num, str(error)) from None
 
 
 def _parts(path: Path, text: str, part: str) -> Pairs:
     try:
         data: object = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise _invalid(path, 0, "is not JSON") from None
     rows = cast("dict[str, object]", data).get(part) if isinstance(data, dict) else data
     if not isinstance(rows, list):
         raise _invalid(path, 0, f"has no list {part!r}; there may be {', '.join(_PARTS)}")
     pairs: Pairs = []
-    for row in cast("list[object]", rows):
-        if not isinstance(row, list) or len(cast("list[object]", row)) != 2:
-            raise _invalid(path, 0, "needs pairs [text, intent]")
-        pairs.append((str(cast("list[object]", row)[0]), str(cast("list[object]", row)[1])))
+    for number, row in enumerate(cast("list[object]", rows), 1):
+        pair = cast("list[object]", row) if isinstance(row, list) else []
+        said, intent = pair if len(pair) == 2 else (None, None)
+        if not isinstance(said, str) or not isinstance(intent, str):
+            raise _invalid(path, 0, f"needs pairs [text, intent]; number {number} is none")
+        pairs.append(_pair(path, 0, said, intent))
     return pairs
+
+
+def _pair(path: Path, line: int, said: str, intent: str) -> tuple[str, str]:
+    """Refuses what no message can be."""
+    if len(said) > _LONGEST:
+        raise _invalid(path, line, f"has a text of {len(said):,} characters; {_LONGEST:,} are the most")
+    try:
+        f"{said}{intent}".encode()
+    except UnicodeEncodeError:
+        raise _invalid(path, line, "has half a character") from None
+    return said, intent
 
 
 def _invalid(path: Path, line: int, reason: str) -> Invalid:
