@@ -227,17 +227,20 @@ class Engine:
         limit = self._ports.settings.parallel
         while True:
             free = limit - len(self._active)
-            claims: Sequence[Claim] = ()
-            if free > 0:
-                try:
-                    claims = await self._ports.inbox.claim(self._worker, free)
-                    self._health.report("dialogue", "ready")
-                except KithError as error:
-                    self._health.report("dialogue", "degraded", error.message)
-            for claim in claims:
-                self._begin(claim)
-            if not claims:
+            if free <= 0 or not await self._begun(free):
                 await self._pace.wait(_POLL)
+
+    async def _begun(self, free: int) -> int:
+        """Claim and start so many turns; how many there were. On return it holds none, which may be forgotten soon."""
+        try:
+            claims = await self._ports.inbox.claim(self._worker, free)
+            self._health.report("dialogue", "ready")
+        except KithError as error:
+            self._health.report("dialogue", "degraded", error.message)
+            return 0
+        for claim in claims:
+            self._begin(claim)
+        return len(claims)
 
     def _begin(self, claim: Claim) -> None:
         async def emit(delta: Delta) -> None:

@@ -44,6 +44,8 @@ class Mind:
         self.memory, self.cast = memory, cast
         self._listener = Listener(memory) if memory else None
         self._bills: OrderedDict[str, Bill] = OrderedDict()
+        if memory:
+            memory.wipe_also(self._wipe)
 
     def start(self) -> None:
         """Begin to learn in idle time. Needs a running loop."""
@@ -156,8 +158,12 @@ class Mind:
         while len(self._bills) > _BILLS:
             self._bills.popitem(last=False)
 
+    async def _wipe(self, person: str, _: Sequence[str]) -> None:
+        """Let go of the prompts of somebody of whom something is forgotten."""
+        self.drop([person])
+
     def drop(self, persons: Sequence[str]) -> None:
-        """Let go of the prompts of somebody who asked to be forgotten."""
+        """Let go of the prompts of these persons."""
         for turn in [turn for turn, bill in self._bills.items() if set(bill.persons) & set(persons)]:
             del self._bills[turn]
 

@@ -71,6 +71,7 @@ class Memory:
         self._local, self._wipes, self._media = tuple(local), list(wipes), media
         self._same: dict[str, tuple[str, ...]] = {}
         self.past = Past(shelves.store)
+        self.forgot = 0  # how often something was forgotten: what was read before is not to be kept after
 
     def wipe_also(self, wipe: Wipe) -> None:
         """Have another place let go of what is forgotten."""
@@ -276,6 +277,7 @@ class Memory:
         return [*given, *fresh]
 
     async def _let_go(self, persons: Sequence[str], rooms: Sequence[str]) -> None:
+        self.forgot += 1
         self.past.drop()
         for wipe in self._wipes:
             for person in persons:

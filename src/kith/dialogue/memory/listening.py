@@ -65,7 +65,8 @@ class Listener:
         try:
             found = await memory.learn(turn, said, where.persons)
             if not found and memory.settings.remember and memory.settings.model_facts and self._worth(said):
-                await self._tasks.add("memory facts", {"turn": turn, "said": said, "where": where})
+                payload = {"turn": turn, "said": said, "where": where, "forgot": memory.forgot}
+                await self._tasks.add("memory facts", payload)
         except KithError as error:
             _log.warning("nothing remembered", turn=turn.id, code=error.code)
             return ()
@@ -100,16 +101,16 @@ class Listener:
             if error.code != "unsupported":
                 raise
             return  # no model here keeps to a form: what it says could not be read
-        found = read(text, said)
+        found = read(text, said) if memory.forgot == payload["forgot"] else ()
         await memory.keep(found, turn, cast("Where", payload["where"]).persons, "model")
 
     async def _summary(self, payload: Mapping[str, Any]) -> None:
         conversation, first, upto = payload["conversation"], payload["first"], payload["upto"]
-        store = self._memory.shelves.store
+        store, forgot = self._memory.shelves.store, self._memory.forgot
         total = int((await store.conversation(conversation)).state.get("rounds", 0))
         turns = [turn for turn in await store.turns(conversation, _DEPTH) if turn.spoke]
         begin, end = len(turns) - (total - first), len(turns) - (total - upto)
-        await sum_up(self._memory, conversation, turns[max(0, begin) : max(0, end)], upto)
+        await sum_up(self._memory, conversation, turns[max(0, begin) : max(0, end)], upto, forgot)
 
 
 def read(text: str, said: str) -> list[Found]:

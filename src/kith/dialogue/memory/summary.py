@@ -36,10 +36,11 @@ async def summary_of(memory: Memory, conversation: str, rounds: int) -> str:
     return versions[max(fitting)] if fitting else ""
 
 
-async def sum_up(memory: Memory, conversation: str, turns: Sequence[Turn], upto: int) -> str:
+async def sum_up(memory: Memory, conversation: str, turns: Sequence[Turn], upto: int, forgot: int) -> str:
     """Make and keep the summary of the first `upto` rounds, of which `turns` are the last ones.
 
-    With a model by it, without one by the sentences of the person that tell most.
+    With a model by it, without one by the sentences of the person that tell most. Nothing is kept where something was
+    forgotten since `forgot` (`Memory.forgot` before the turns were read): it may be in them.
     """
     record = await memory.shelves.records.get(KIND, conversation)
     versions = _versions(record)
@@ -47,6 +48,8 @@ async def sum_up(memory: Memory, conversation: str, turns: Sequence[Turn], upto:
         return versions.get(upto, "")
     former = versions[max(versions)] if versions else ""
     text = await _by_model(memory, former, turns) or extract(former, turns)
+    if memory.forgot != forgot:
+        return ""
     versions[upto] = text[:_LONGEST]
     kept = dict(sorted(versions.items())[-_KEPT:])
     await memory.shelves.records.put(KIND, conversation, {"versions": {str(at): said for at, said in kept.items()}})
