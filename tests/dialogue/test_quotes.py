@@ -37,14 +37,17 @@ def judged(row: dict[str, Any], reply: str) -> str:
 @pytest.mark.parametrize(
     ("name", "lang", "right", "wrong"),
     [
-        ("memories", "en", 51, 1),
-        ("memories", "zh", 50, 1),
-        ("memories2", "en", 39, 1),  # never tuned on
-        ("memories2", "zh", 40, 1),
+        ("memories", "en", 49, 2),
+        ("memories", "zh", 49, 2),
+        ("memories2", "en", 37, 2),  # never tuned on
+        ("memories2", "zh", 37, 2),
     ],
 )
 def test_what_was_told_comes_back(name: str, lang: str, right: int, wrong: int) -> None:
-    """At least so many right and at most so many wrong; every pair is a person of its own."""
+    """At least so many right and at most so many wrong; every pair is a person of its own.
+
+    A few fewer than were measured: whether somebody may be in danger is asked before all else, by guesses that change.
+    """
     counts: Counter[str] = Counter()
 
     async def scene(house: House, memory: Memory) -> None:

@@ -57,22 +57,25 @@ class _Wanted:
 
 
 async def quotation(memory: Memory, text: str, where: Where, locale: str, *, own: bool = False) -> Quote | None:
-    """What this person said that answers a question; with `own` only for questions about themselves."""
+    """What this person said that answers a question.
+
+    With `own` only what is asked of themselves, or what has every one of several words of the question.
+    """
     wanted = _wanted(text)
-    if wanted is None or (own and not wanted.own):
+    if wanted is None or (own and not wanted.own and len(wanted.terms) < _TELLING):
         return None
     every = {other for term in wanted.terms for other in (term, *kin(term))}
     facts = await memory.usable(where)
     current = {(fact.topic, fact.value) for fact in facts}
-    best, chosen = 0.0, None
+    best, chosen, least = 0.0, None, 1.0 if own and not wanted.own else _ENDED
     for said in await memory.past.uttered(await rooms_of(memory, where), where.persons, every):
         for sentence in statements(said.text):
             score = _fit(sentence, wanted)
-            if score > best + (_BEST if chosen else 0.0) and _holds(sentence, current):
+            if score >= least and score > best + (_BEST if chosen else 0.0) and _holds(sentence, current):
                 answer = tr("memory.quoted", locale, date=day(said.at), text=sentence)
                 best, chosen = score, Quote(answer, unkept(sentence, said.turn, where, said.at))
     for fact in reversed(facts) if chosen is None else ():  # told elsewhere, or written by hand
-        if (score := _fit(told(fact, language(fact.text)), wanted)) > best:
+        if (score := _fit(told(fact, language(fact.text)), wanted)) >= least and score > best:
             best, chosen = score, Quote(tr("memory.recalled", locale, fact=told(fact, locale).rstrip(".。")), fact)
     return chosen
 
