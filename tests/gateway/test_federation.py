@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
+import pyotp
 import pytest
 
 from kith.core.audit import By
@@ -191,6 +192,85 @@ def test_one_factor_connects_nothing_where_there_are_two(housed: Any, provider: 
             assert (await thief.post("/api/oidc/links")).json()["error"]["code"] == "second_factor_needed"
             told = await thief.delete(f"/api/oidc/links/{mine}")
             assert told.json()["error"]["code"] == "second_factor_needed"
+
+    asyncio.run(story())
+
+
+async def secured(house: Any, client: httpx.AsyncClient) -> pyotp.TOTP:
+    """Set up an authenticator, as who is signed in."""
+    made = (await client.post("/api/authenticator/new")).json()
+    totp = pyotp.TOTP(made["secret"])
+    shown = {"secret": made["secret"], "code": totp.at(int(house.clock.now()))}
+    assert (await client.post("/api/authenticator", json=shown)).status_code == 200
+    house.clock.advance(60)
+    return totp
+
+
+def test_an_authenticator_set_up_later_is_asked_for_after_single_sign_on(housed: Any, provider: Provider) -> None:
+    async def story() -> None:
+        house = housed(federated(provider))
+        provider.now = house.clock.now
+        async with browser(house) as client:
+            await enter(house, client, "Ann", "member")
+            assert where(await connect(client)) == "/app/settings?connected"
+            assert where(await journey(client)) == "/app/"  # nothing is lacking yet
+            totp = await secured(house, client)
+        async with browser(house) as client:
+            back = await journey(client)
+            assert where(back) == "/app/?refused=second_factor_needed"
+            cookie = next(one for one in back.headers.get_list("set-cookie") if one.startswith("kith-half="))
+            assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Path=/api/session" in cookie
+            assert (await client.get("/api/me")).status_code == 401
+            assert (await client.post("/api/session", json={"totp": "000000"})).status_code == 403
+            code = {"totp": totp.at(int(house.clock.now()))}
+            entered = await client.post("/api/session", json=code)
+            assert (entered.status_code, entered.json()["name"]) == (201, "Ann")
+            assert (await client.get("/api/me")).json()["name"] == "Ann"
+            house.clock.advance(60)
+            again = {"totp": totp.at(int(house.clock.now()))}
+            assert (await client.post("/api/session", json=again)).status_code == 401  # good once
+        for ways, goal in (
+            (["pwd", "otp"], "/app/"), (["mfa"], "/app/"), (["hwk"], "/app/"),
+            (["pwd"], "/app/?refused=second_factor_needed"), ([], "/app/?refused=second_factor_needed"),
+        ):  # fmt: skip
+            provider.claims = {"sub": "7", "preferred_username": "mia@work", "amr": ways}
+            async with browser(house) as client:
+                assert where(await journey(client)) == goal
+
+    asyncio.run(story())
+
+
+def test_the_second_half_is_bound_to_its_browser_its_tries_and_its_time(housed: Any, provider: Provider) -> None:
+    async def story() -> None:
+        house = housed(federated(provider))
+        provider.now = house.clock.now
+        async with browser(house) as client:
+            await enter(house, client, "Ann", "member")
+            assert where(await connect(client)) == "/app/settings?connected"
+            totp, mine = await secured(house, client), (await links(client))[0]["id"]
+
+            async def tried(other: httpx.AsyncClient, code: str = "") -> int:
+                house.clock.advance(60)
+                shown = {"totp": code or totp.at(int(house.clock.now()))}
+                return (await other.post("/api/session", json=shown)).status_code
+
+            async with browser(house) as stranger:
+                await journey(stranger)
+                async with browser(house) as thief:
+                    assert await tried(thief) == 401
+                    thief.cookies.set("kith-half", "half_nothing")
+                    assert await tried(thief) == 401
+                for _ in range(5):
+                    assert await tried(stranger, "000000") == 403
+                assert await tried(stranger) == 401
+            async with browser(house) as late:
+                await journey(late)
+                house.clock.advance(300)
+                assert await tried(late) == 401
+            async with browser(house) as parted:
+                await journey(parted)
+                assert (await client.delete(f"/api/oidc/links/{mine}")).status_code == 200
+                assert await tried(parted) == 401
 
     asyncio.run(story())
 

@@ -4,6 +4,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import { ended } from "../src/journey";
 import { me } from "../src/api";
 import { Account, Authenticator, Linked } from "../src/pages/account";
+import { Door } from "../src/pages/door";
 
 const ONE = { id: "k1", name: "mia@work", issuer: "https://login.example", since: 1_790_000_000 };
 
@@ -82,4 +83,23 @@ test.each([[true, /^(on|开)$/], [false, /^(off|关)$/]])("the second proof says
   vi.stubGlobal("fetch", async () => Response.json({ on }));
   render(<Authenticator />);
   await waitFor(() => expect(document.querySelector("h2 .badge")?.textContent).toMatch(said), SLOW);
+});
+
+test("after single sign-on the code of the authenticator is asked for, and nothing else", async () => {
+  const sent: unknown[] = [];
+  vi.stubGlobal("fetch", async (path: string, init?: RequestInit) => {
+    if (String(path).endsWith("/api/session")) {
+      sent.push(JSON.parse(String(init?.body)));
+      return Response.json({ error: { code: "second_factor", message: "no" } }, { status: 403 });
+    }
+    return Response.json({ claimed: true, available: true });
+  });
+  history.replaceState(null, "", "/app/?refused=second_factor_needed");
+  render(<StrictMode><Door /></StrictMode>);
+  const field = await screen.findByLabelText(/Code of the authenticator|身份验证器代码/);
+  expect(document.querySelectorAll("form input").length).toBe(1);
+  fireEvent.change(field, { target: { value: " 123456 " } });
+  fireEvent.submit(field.closest("form") as HTMLFormElement);
+  expect((await screen.findByRole("alert", {}, SLOW)).textContent).toMatch(/used already|已经用过/);
+  expect(sent).toEqual([{ totp: "123456" }]);
 });

@@ -27,9 +27,12 @@ from kith.gateway.stream import Whole
 Short = Annotated[str, msgspec.Meta(max_length=200)]
 
 
+HALF = "kith-half"  # the cookie of a sign-in that lacks only the authenticator's code
+
+
 class SignInBody(msgspec.Struct, frozen=True):
     """A one-time code with a new password; or a name with its password, and an authenticator's code; or a token; or
-    what the browser's passkey answered.
+    what the browser's passkey answered; or the authenticator's code alone, where single sign-on lacked only that.
     """
 
     code: Short = ""
@@ -105,10 +108,10 @@ class Entrance:
     async def enter(self, request: Call) -> ASGIApp:
         """Sign in from a browser: the session is a cookie that no script can read."""
         body = await read_json(request, SignInBody, self._settings)
-        by = By("", origin(request))
+        by, half = By("", origin(request)), str(request.cookies.get(HALF, ""))
 
         async def work() -> tuple[int, Any, str]:
-            secret, principal = await self._accounts.enter(msgspec.structs.asdict(body), by)
+            secret, principal = await self._accounts.enter({**msgspec.structs.asdict(body), "half": half}, by)
             return 201, who(principal), secret
 
         return Cookied(work, self._accounts.session_seconds)

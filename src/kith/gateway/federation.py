@@ -14,7 +14,7 @@ from kith.core.audit import By
 from kith.gateway.accounts import Accounts
 from kith.gateway.acting import acting, origin
 from kith.gateway.body import Call
-from kith.gateway.entrance import session_of
+from kith.gateway.entrance import HALF, session_of
 from kith.gateway.failures import Refusal, translate
 from kith.gateway.gate import cookie_name
 from kith.gateway.stream import Whole
@@ -75,9 +75,12 @@ class Federation:
             if joining:
                 await self._accounts.join(answer, secret, by)
                 return f"{_ACCOUNT}?connected", [over]
-            session, _ = await self._accounts.arrive(answer, secret, by)
+            session, found = await self._accounts.arrive(answer, secret, by)
             name = cookie_name(cast("Scope", request.scope))
             secure = "; Secure" if name.startswith("__Host-") else ""
+            if found is None:  # the page asks for the authenticator's code, and shows it together with this
+                half = f"{HALF}={session}; Path=/api/session; HttpOnly; SameSite=Strict; Max-Age={_SECONDS}{secure}"
+                return f"{_HOME}?refused=second_factor_needed", [half, over]
             seconds = self._accounts.session_seconds
             cookie = f"{name}={session}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
             return _HOME, [cookie, over]

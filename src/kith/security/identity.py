@@ -24,10 +24,12 @@ from kith.security.pairing import Pairing
 from kith.security.passes import Pass, Passes
 from kith.security.passkeys import Passkeys
 from kith.security.passwords import check_password, digest, new_secret
+from kith.security.pending import Pending
 from kith.security.settings import SecuritySettings
 from kith.security.tokens import TokenAuth
 from kith.security.users import ROLES, SESSION, USER, Users
 
+_HALFWAY, _CODES = 300.0, 5  # seconds and tries for the second half of a sign-in
 _Proven = tuple[Principal, bool, str]  # who it is, whether two factors were shown, and the link that opened it
 _TRUSTED: tuple[Role, ...] = ("admin", "owner")
 _SECONDS = 2.0
@@ -37,7 +39,7 @@ _TRIES = 10  # wrong passwords a minute, for one name and for one address
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What somebody shows to sign in: a one-time code with a new password, a name with password, an API token, or what
-    a passkey answered.
+    a passkey answered; or an authenticator's code alone, with the secret of a journey that lacks nothing else (`half`).
     """
 
     code: str = field(default="", repr=False)
@@ -46,6 +48,7 @@ class Proof:
     totp: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     passkey: Mapping[str, Any] | None = field(default=None, repr=False)
+    half: str = field(default="", repr=False)
 
 
 class Identity(TokenAuth):
@@ -72,6 +75,7 @@ class Identity(TokenAuth):
         self.pairing = Pairing(records, journal, clock)
         self.passes = Passes(records, journal, settings, clock, ids)
         self._tries = Buckets(_TRIES, _TRIES, clock)
+        self._halfway: Pending[tuple[str, str, int]] = Pending(clock, _HALFWAY)
         self._stretching = asyncio.Semaphore(2)
         self._sessions: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
@@ -141,18 +145,33 @@ class Identity(TokenAuth):
         self._tries.take(("journey", by.origin))
         return await self._sso().begin(redirect)
 
-    async def arrive(self, answer: Mapping[str, str], browser: str, by: By) -> tuple[str, Principal]:
-        """As `sign_in`, by what the provider sent the browser back with."""
+    async def arrive(self, answer: Mapping[str, str], browser: str, by: By) -> tuple[str, Principal | None]:
+        """As `sign_in`, by what the provider sent the browser back with.
+
+        Whoever has set up an authenticator, and was not asked for a second factor by the provider, is nobody yet: the
+        secret is then what the code of the authenticator has to be shown with (`Proof.half`).
+        """
         self._tries.take(("origin", by.origin))
-        provider = self._sso()
+        provider, lacking = self._sso(), list[tuple[str, str]]()
 
         async def prove() -> _Proven:
             stranger, session = await provider.finish(answer, browser)
             if session:
                 raise Refused("this was begun to connect an account, not to sign in", code="unauthenticated")
-            return await self.federation.enter(stranger, by), stranger.strong, stranger.key
+            found = await self.federation.enter(stranger, by)
+            if not stranger.strong and (await self.users.record(found.id)).get("totp"):
+                lacking.append((found.id, stranger.key))
+                raise _lacks_code()
+            return found, stranger.strong, stranger.key
 
-        return await self._opened(prove(), by)
+        try:
+            return await self._opened(prove(), by)
+        except Refused:
+            if not lacking:
+                raise
+        secret = new_secret("half_")
+        self._halfway.put(digest(secret), (*lacking[0], _CODES))
+        return secret, None
 
     async def connect(self, principal: Principal, session: str, redirect: str, by: By) -> tuple[str, str]:
         """As `depart`, for somebody who is signed in by `session` and wants the provider's account to open this one.
@@ -287,6 +306,8 @@ class Identity(TokenAuth):
                 found = await self.users.redeem(proof.code, proof.password, by)
             await self.end_all(found.id, By(found.id, by.origin))  # nor is anybody in by what the code took away
             return found, False, ""
+        if proof.half and proof.totp and not proof.name:
+            return await self._completed(proof, by)
         if proof.token:
             return await super().authenticate(proof.token), True, ""
         self._tries.take(("name", proof.name.strip().casefold()[:100]))
@@ -298,9 +319,24 @@ class Identity(TokenAuth):
             raise Refused("name or password is wrong", code="unauthenticated", hint="ask an admin for a one-time code")
         if record.get("totp"):
             if not proof.totp:
-                raise Refused("the code of the authenticator is needed too", code="second_factor_needed")
+                raise _lacks_code()
             await self.users.prove(str(record["id"]), str(record["totp"]), proof.totp, by)
         return await self._known(str(record["id"])), bool(record.get("totp")), ""
+
+    async def _completed(self, proof: Proof, by: By) -> _Proven:
+        """Whom the provider vouched for, with the code that their account asks for, within a few tries."""
+        key = digest(proof.half)
+        user, via, tries = self._halfway.take(key) or ("", "", 0)
+        if not any(one["id"] == via for one in await self.federation.of(user)):
+            raise Refused("this took too long", code="unauthenticated", hint="sign in once more")
+        secret = str((await self.users.record(user)).get("totp") or "")
+        try:
+            await self.users.prove(user, secret, proof.totp, by)
+        except (Refused, Invalid):
+            if tries > 1:
+                self._halfway.put(key, (user, via, tries - 1))
+            raise
+        return await self._known(user), True, via
 
     async def _session(self, secret: str) -> Principal:
         key, now = digest(secret), self._clock.monotonic()
@@ -332,6 +368,10 @@ def _capped(principal: Principal, role: str) -> Principal:
     if role not in ROLES or ROLES.index(principal.role) <= ROLES.index(role):
         return principal
     return replace(principal, role=role)
+
+
+def _lacks_code() -> Refused:
+    return Refused("the code of the authenticator is needed too", code="second_factor_needed")
 
 
 def _ended() -> Refused:

@@ -13,6 +13,7 @@ import { useWords } from "../words";
 type Way = "password" | "code" | "token";
 const WAYS: Way[] = ["password", "code", "token"];
 const SHORTEST = 10;
+const LACKING = "second_factor_needed";
 
 /** The one-time code that an address brings along, behind the # so that it never reaches a log. */
 const brought = (): string => /^#code=([\w-]{4,64})$/.exec(location.hash)?.[1] ?? "";
@@ -29,6 +30,7 @@ export function Door() {
     };
     void call<{ claimed: boolean }>("/api/start").then(found, () => setClaimed(true));
   }, []);
+  const [half] = useState(() => ended() === LACKING);
   const first = claimed === false;
   return (
     <main className="door">
@@ -37,7 +39,7 @@ export function Door() {
         <h1>{t(first ? "door.first" : "door.title")}</h1>
         <p>{t(first ? "door.first.text" : "door.text")}</p>
         <Choose label={t("door.way")} value={way} all={WAYS} name={(one) => t(`door.way.${one}`)} choose={setWay} />
-        {way === "password" && <Password />}
+        {way === "password" && (half ? <Second /> : <Password />)}
         {way === "password" && <Others />}
         {way === "code" && <Code first={first} />}
         {way === "token" && <Token />}
@@ -98,6 +100,22 @@ function Password() {
   );
 }
 
+/** After single sign-on: the code that the account itself asks for. */
+function Second() {
+  const t = useWords();
+  const [totp, setTotp] = useState("");
+  const wrong = (failure: Failure): Key | null => {
+    if (failure.code === "second_factor") return "door.totp.wrong";
+    return failure.status === 401 ? "door.totp.late" : null;
+  };
+  return (
+    <Form proof={() => ({ totp: totp.trim() })} ready={Boolean(totp.trim())} wrong={wrong}>
+      <p className="hint">{t("door.totp.needed")}</p>
+      <Field label={t("door.totp")} value={totp} set={setTotp} complete="one-time-code" digits first />
+    </Form>
+  );
+}
+
 /** A passkey of this device, and single sign-on where the house has a provider. */
 function Others() {
   const t = useWords();
@@ -117,7 +135,7 @@ function Others() {
       {able() && <Button onClick={key}><KeyRound aria-hidden /> {t("door.passkey")}</Button>}
       {sso && <Button onClick={depart}>{t("door.sso")}</Button>}
       {Boolean(error) && <Wrong error={error} />}
-      {told && told !== "connected" && !error && <Wrong error={new Error(t(reason(told), { code: told }))} />}
+      {told && told !== "connected" && told !== LACKING && !error && <Wrong error={new Error(t(reason(told), { code: told }))} />}
     </div>
   );
 }

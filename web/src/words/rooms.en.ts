@@ -15,6 +15,7 @@ export const rooms = {
   "door.password.wrong": "Name or password is wrong.",
   "door.totp": "Code of the authenticator",
   "door.totp.needed": "This account asks for the code of its authenticator too.",
+  "door.totp.late": "That took too long, or was tried too often. Sign in once more.",
   "door.totp.wrong": "This code is wrong or was used already.",
   "door.code": "One-time code",
   "door.code.where": "Your name here is then \"owner\". You can change the password at any time.",

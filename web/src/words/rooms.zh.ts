@@ -17,6 +17,7 @@ export const rooms: Record<keyof typeof english, string> = {
   "door.password.wrong": "名字或密码不对。",
   "door.totp": "身份验证器代码",
   "door.totp.needed": "此账户还需要身份验证器代码。",
+  "door.totp.late": "时间太久，或试的次数太多。请重新登录。",
   "door.totp.wrong": "代码不对，或已经用过。",
   "door.code": "一次性代码",
   "door.code.where": "之后你在这里的名字是 owner，密码可以随时更改。",
