@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -16,10 +18,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import yaml
 
 from kith.app import open_household
+from kith.core.message import Envelope, Message, Text
 from kith.settings import load_settings
 from tests.crash.child import SPANS, live
 from tests.crash.traffic import Room, Traffic
@@ -120,9 +124,18 @@ class Matrix:
         return self.report
 
     async def _warm(self) -> None:
-        """Open and close a household here, so that a forked child finds imported whatever it needs."""
+        """Open and close a household here, and one of nobody that hears a message, so that a forked child finds
+        imported and made whatever it needs; what starts from nothing (`_exec`) makes it itself."""
         async with open_household(self._settings, serve=True):
             await asyncio.sleep(0)
+        with tempfile.TemporaryDirectory(prefix="kith-warm-") as name, mock.patch.dict(os.environ, KITH_HOME=name):
+            plain = {"gateway": {"port": 0}, "models": [{"name": "echo", "backend": "echo"}]}
+            (Path(name) / "kith.yaml").write_text(yaml.safe_dump(plain))
+            async with open_household(load_settings(), serve=True) as house:
+                said = Message("m", "user", (Text("hello"),), 0.0)
+                async for _ in house.talk.reply(Envelope("api", "warm", "1", "anna", "dm", said, deliver=False)):
+                    pass
+        gc.freeze()  # the children need not look through what is the driver's
 
     def _live(self, plan: Plan, *, fresh: bool) -> None:
         """One life, to its end."""
