@@ -124,7 +124,7 @@ class Matrix:
         return self.report
 
     async def _warm(self) -> None:
-        """Open and close a household here, and one of nobody that hears a message, so that a forked child finds
+        """Open and close a household here, and one of nobody that is asked something, so that a forked child finds
         imported and made whatever it needs; what starts from nothing (`_exec`) makes it itself."""
         async with open_household(self._settings, serve=True):
             await asyncio.sleep(0)
@@ -133,7 +133,7 @@ class Matrix:
             (Path(name) / "kith.yaml").write_text(yaml.safe_dump(plain))
             async with open_household(load_settings(), serve=True) as house:
                 said = Message("m", "user", (Text("hello"),), 0.0)
-                async for _ in house.talk.reply(Envelope("api", "warm", "1", "anna", "dm", said, deliver=False)):
+                async for _ in house.talk.reply(Envelope("api", "warm", "1", "anna", "dm", said), ()):
                     pass
         gc.freeze()  # the children need not look through what is the driver's
 
