@@ -52,6 +52,7 @@ _HURT = tuple(re.compile(form) for form in _read("hurt") if form)
 _ABOUT, _DENIED, _FIGURE, _UNHURT = (
     re.compile("|".join(filter(None, _read(name)))) for name in ("about", "denied", "figure", "unhurt")
 )
+_MERE = re.compile("|".join(filter(None, _read("mere"))))
 _LAUGH = re.compile(r"哈哈|笑哭|233|hhh|\blol\b|\blmao\b|\bhaha")
 _DEGREE = re.compile("没有.{1,6}活不下去|[得到](?:我|都|人|简直|真)*(?:想死|想跳楼|想自杀|想去死)")
 
@@ -65,6 +66,11 @@ def endangered(text: str) -> bool:
 def struck(folded: str) -> bool:
     """Whether a plain text says outright that a person strikes, chokes or rapes the one who writes, and means it."""
     return any(_blow(piece) for piece in sentences(folded)) and not _UNHURT.search(folded)
+
+
+def mere(folded: str) -> bool:
+    """Whether a plain text says what one has, or goodbye for ever, and not a word more."""
+    return bool(_MERE.fullmatch(" ".join(_SENTENCE.sub(" ", folded).replace(",", " ").split())))
 
 
 def _blow(sentence: str) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from kith.core.turn import Understanding
 from kith.dialogue.care import Tier, Worry, doubtful_answer, safe_answer
-from kith.dialogue.crisis import bare, endangered, plain, sentences, struck
+from kith.dialogue.crisis import bare, endangered, mere, plain, sentences, struck
 from kith.dialogue.danger import chances, shipped
 from kith.dialogue.draft import Draft
 from kith.dialogue.session import Session
@@ -52,6 +52,8 @@ def judged(text: str) -> Worry:
     folded = plain(ends)
     if not ruled and struck(folded):
         return Worry(Tier.SURE, other=True)
+    if not ruled and mere(folded):
+        return Worry(Tier.UNCLEAR)
     weights = shipped()
     seen = [chances(bare(sentence), weights) for sentence in sentences(folded)]
     safe, own, other = (np.array(seen)[:, :3]).T
