@@ -6,12 +6,14 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kith.channels.keeper import Keeper
 from kith.channels.kit import ChannelSettings, Kit
-from kith.core.clock import SystemClock
+from kith.core.clock import FrozenClock, SystemClock
 from kith.core.errors import Invalid, NotFound, Refused, Unavailable
 from kith.core.manifest import Manifest
 from kith.core.message import Envelope, Message, Text
@@ -289,3 +291,49 @@ def test_a_wrong_token_is_told_and_not_tried_again(house: Open) -> None:
             Line.start = right
 
     tell(house, story)
+
+
+class Mute:
+    """A channel whose platform answers nothing, at once."""
+
+    asked = 0
+
+    async def probe(self) -> None:
+        self.asked += 1
+        raise Unavailable("nobody there")
+
+
+def kept(channel: object, clock: FrozenClock) -> Keeper:
+    """A keeper of it, without a house."""
+    route: Any = SimpleNamespace(name="line", channel=channel, note="", took=None, drafts=None, pace=None)
+    door: Any = SimpleNamespace(sent=lambda parcel, receipt: None)
+    life: Any = SimpleNamespace(delivery=None, clock=clock, health=None, chance=None, streams=None)
+    keeper = Keeper(route, lambda one: channel, door, 180.0, life)  # pyright: ignore[reportArgumentType]
+    keeper.alive()
+    return keeper
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_news_of_a_reply_from_before_a_silence_does_not_cut_it_short(asks: bool) -> None:
+    clock = FrozenClock()
+    keeper = kept(Mute() if asks else object(), clock)
+    clock.advance(18)
+    parcel = Parcel("p", 1, "c", "line", "local", "anna", Message("m", "assistant", (Text("x"),), 0.0))
+    keeper._took(parcel, Sent("r"))
+    assert keeper.watch.last_out == clock.now()
+    assert clock.monotonic() - keeper.watch.sign == (18 if asks else 0)
+
+
+def test_a_question_without_an_answer_is_put_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, channel = FrozenClock(), Mute()
+    keeper = kept(channel, clock)
+    waits = list[float]()
+
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+        clock.advance(seconds)
+
+    monkeypatch.setattr(keeper, "_pause", pause)
+    asyncio.run(keeper._until_lost())
+    assert sum(waits) == 180 and keeper._lost.is_set()
+    assert waits[:6] == [60, 1, 2, 4, 8, 15] and channel.asked == len(waits) - 1 <= 13

@@ -1,8 +1,9 @@
 """The keeper of one channel: brings it up, watches that it is alive, and brings it up again when it is not.
 
-A channel is alive while its platform is heard of on the channel's own connection: by a reply that it took, by a ping
-(`Kit.alive`), or by an answer to a question of ours (`probe`). A message alone is a sign only of a channel that cannot
-ask: what a platform says by calling us comes on connections of its own, and goes on while our way out is dead. After a
+A channel is alive while its platform is heard of on the channel's own connection: by a ping (`Kit.alive`), or by an
+answer to a question of ours (`probe`). A message, or a reply that was taken, is a sign only of a channel that cannot
+ask: what a platform says by calling us comes on connections of its own, and goes on while our way out is dead, and that
+a reply was taken is told some time after. After a
 third of the manifest's ``liveness`` without a sign the question is put; when the silence has lasted the whole of it,
 the channel is taken down and built anew. What it had not yet acknowledged comes again from the platform, and what it
 had not yet sent is still in the outbox. A channel that speaks on another way than it hears on has both watched (`Way`).
@@ -40,6 +41,7 @@ _STOP = 5.0
 _START = 60.0
 _LONGEST = 60.0
 _CALM = 60.0
+_SOON = 1.0  # seconds before a question that had no answer is put again; twice as long after each
 
 
 class Prober(Protocol):
@@ -145,12 +147,13 @@ class Keeper:
 
     def _took(self, parcel: Parcel, sent: Sent) -> None:
         self.door.sent(parcel, sent.receipt)
-        self.passed()
+        self.passed()  # told some time after the platform said so: a silence that has begun since is not cut short
 
     def passed(self) -> None:
-        """Something went out: a sign of life of the way that it took."""
+        """Something went out: a sign of life of the way that it took, or of a channel that cannot ask."""
         self.watch.last_out = self._clock.now()
-        self.answered()
+        if self._way is not None or not hasattr(self.channel, "probe"):
+            self.answered()
 
     def answered(self) -> None:
         """The platform was heard of on the way that replies take."""
@@ -301,7 +304,7 @@ class Keeper:
         if self.liveness <= 0:
             await self._lost.wait()
             return
-        step = self.liveness / 3
+        step, wait = self.liveness / 3, _SOON
         while not self._lost.is_set():
             silent = self._clock.monotonic() - self.watch.sign
             if silent >= self.liveness:
@@ -311,7 +314,10 @@ class Keeper:
                 await self._ask(cast("Prober", self.channel), self.liveness - silent)
                 silent = self._clock.monotonic() - self.watch.sign
                 if silent >= step and not self._lost.is_set():
-                    await self._pause(min(1.0, step / 4, self.liveness - silent))
+                    await self._pause(min(wait, step / 4, self.liveness - silent))
+                    wait *= 2
+                else:
+                    wait = _SOON
                 continue
             await self._pause((step if silent < step else self.liveness) - silent)
 
