@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from kith.core.errors import Invalid, KithError, NotFound, Refused, Unavailable
 from kith.core.ids import conversation_id
-from kith.core.message import Delta, File, Message, Text, ToolCall
+from kith.core.message import Delta, File, Message, Text, ToolCall, ToolResult
 from kith.core.model import ChatRequest
+from kith.core.people import Principal
 from kith.core.turn import Later
+from kith.dialogue import FlowBook
 from kith.dialogue.turn import STAGES
 from kith.runtime.locale import tr
-from tests.dialogue.house import House, Scripted, heard, play, says
+from tests.dialogue.house import Adder, House, Scripted, heard, play, says
 
 UNKNOWN = "Zorbulate the frimmin quandle for my nephew Bartholomew"
 
@@ -284,3 +287,28 @@ def test_a_models_own_longest_reply_is_kept_to(own: int, asked: int) -> None:
         assert [request.sampling.max_tokens for request in house.models.asked] == [asked]
 
     play(scene, says("one"))
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_reply_beside_a_tool_is_said_when_the_tool_has_done_it(failed: bool, tmp_path: Path) -> None:
+    file = tmp_path / "flow.yaml"
+    action = '{tool: add, arguments: {size: "{size}"}}'
+    entity = "entities: [{name: size, values: {small: [small]}}]"
+    intent = (
+        f'{{name: order, patterns: ["order a {{size}} pizza"], action: {action}, responses: "Baking a {{size}} one."}}'
+    )
+    file.write_text(f"intents:\n  - {intent}\n{entity}\n", "utf-8")
+    called: list[str] = []
+
+    class Oven(Adder):
+        async def call(self, call: ToolCall, principal: Principal) -> ToolResult:
+            called.append(call.arguments)
+            return ToolResult(call.call, "The oven is cold.", failed=failed)
+
+    async def scene(house: House) -> None:
+        message = heard(1, "order a small pizza", deliver=False)
+        said = "".join([delta.text async for delta in house.engine.reply(message)])
+        assert said == ("The oven is cold." if failed else "Baking a small one.")
+        assert called == ['{"size": "small"}']
+
+    play(scene, flows=FlowBook(file), tools=Oven())

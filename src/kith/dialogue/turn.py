@@ -236,6 +236,9 @@ async def act(draft: Draft, tools: Tools, settings: DialogueSettings, clock: Clo
     draft.work.append(Message(ids.new("m"), "assistant", (*said, *wanted), now))
     draft.work.append(Message(ids.new("m"), "tool", tuple(results), now))
     draft.text = ""
+    if draft.answer is not None:  # a flow's reply beside its tool holds only when the tool has done it
+        draft.answer = next((result.text for result in results if result.failed), draft.answer)
+        return speak
     return think
 
 
@@ -416,7 +419,7 @@ def _follow(draft: Draft, reading: Reading, mind: Mind) -> Stage | None:
     if kind == "model" and action:  # an answer beside it is for a house without one
         draft.instruction = " ".join(filter(None, (action.argument, draft.instruction)))
         return None
-    if reading.answer is not None:
+    if reading.answer is not None and kind != "tool":
         return speak
     if kind == "tool" and action:
         arguments = json.dumps(action.arguments, ensure_ascii=False)
