@@ -164,8 +164,13 @@ def test_what_is_on_its_way_through_the_house_is_not_mixed(tmp_path: Path) -> No
 
 def test_a_reminder_of_one_is_not_read_out_to_a_group(tmp_path: Path) -> None:
     async def scene(house: House, memory: Memory) -> None:
-        assert "surgery" in await say(house, room(1, "remind me in 2 seconds of the surgery"))
+        reminder = room(3, "Reminder: the surgery")
+        reminder = replace(reminder, message=replace(reminder.message, role="system"))
+        await say(house, room(1, "a verse for me"))
+        await house.storage.inbox.accept(reminder)
+        assert "surgery" in (await house.outbox(1))[0].message.text  # where they are alone
         await say(house, room(2, "a verse for us", BOB, direct=False))
+        await house.storage.inbox.accept(replace(reminder, platform_id="again"))
         (due,) = await house.outbox(1)
         assert "private" in due.message.text and "surgery" not in due.message.text
         kept: Any = [(turn.heard.text, turn.spoke[0].text) for turn in await house.storage.store.turns(ROOM)]
