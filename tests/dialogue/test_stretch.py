@@ -103,7 +103,7 @@ async def alone(house: House, memory: Memory) -> None:
         await say(house, room(number, f"a longer verse of number {number}"))
     turns = await store.turns(ROOM)
     assert len(turns) == 11 - 1 and any("ninth" in turn.heard.text for turn in turns)
-    assert "surgery" in await sum_up(memory, ROOM, turns[:4], 4)
+    assert "surgery" in await sum_up(memory, ROOM, turns[:4], 4, memory.forgot)
     assert "surgery" in shown(house) and [fact.value for fact in await memory.facts([HER])] == ["Bea"]
 
 
