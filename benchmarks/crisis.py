@@ -23,9 +23,9 @@ from pathlib import Path
 
 import yaml
 
-from kith.dialogue.care import Tier
-from kith.dialogue.crisis import endangered
-from kith.dialogue.worry import judged
+from kith.dialogue.care.crisis import endangered
+from kith.dialogue.care.measures import Tier
+from kith.dialogue.care.worry import judged
 
 TESTS = Path(__file__).parents[1] / "tests" / "dialogue"
 CHINESE = Path(__file__).parent / "chinese.yaml"

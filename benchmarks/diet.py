@@ -41,7 +41,7 @@ from benchmarks.intents import THRESHOLD, Judge, Pairs, f1, kith_trained, parts,
 from benchmarks.report import Row, machine, report
 from benchmarks.trainer import installed, peak
 from kith.core.clock import SystemClock
-from kith.dialogue.normal import normal
+from kith.dialogue.understanding.normal import normal
 from kith.models import ModelService, ModelSettings
 from kith.runtime.supervisor import Supervisor
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from kith.dialogue.feeling import EMOTIONS, chances, decided, felt, named, shipped
+from kith.dialogue.care.feeling import EMOTIONS, chances, decided, felt, named, shipped
 
 CHINESE = Path(__file__).parent / "chinese.yaml"
 UNSEEN = Path(__file__).parents[1] / "tests" / "dialogue" / "feelings.txt"

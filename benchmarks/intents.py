@@ -38,11 +38,11 @@ from sklearn.pipeline import make_pipeline
 from benchmarks.report import Row, report
 from kith.core.clock import SystemClock
 from kith.core.errors import Invalid
-from kith.dialogue.classifier import Classifier
-from kith.dialogue.flow import DEFAULT, load_flow
-from kith.dialogue.labelled import load_labelled
-from kith.dialogue.layers import best
-from kith.dialogue.normal import normal
+from kith.dialogue.flows.flow import DEFAULT, load_flow
+from kith.dialogue.flows.layers import best
+from kith.dialogue.understanding.classifier import Classifier
+from kith.dialogue.understanding.normal import normal
+from kith.dialogue.workshop.labelled import load_labelled
 from kith.models import ModelService, ModelSettings
 from kith.runtime.supervisor import Supervisor
 

@@ -22,7 +22,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from benchmarks.report import Row, report
-from kith.dialogue.entities import extract
+from kith.dialogue.flows.entities import extract
 
 CASES = Path(__file__).parents[1] / "tests" / "dialogue" / "entities.txt"
 READERS = Path(__file__).parent / "readers.py"

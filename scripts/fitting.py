@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from kith.dialogue.traits import RARITY
+from kith.dialogue.understanding.traits import RARITY
 
 DRAWN = 8  # sentences from one template at most
 _SLOT = re.compile(r"\{([^{}]*)\}")

@@ -1,4 +1,4 @@
-"""Trains the layer that notices danger in words that no rule knows, and writes src/kith/dialogue/danger.npz.
+"""Trains the layer that notices danger in words that no rule knows, and writes src/kith/dialogue/care/danger.npz.
 
     python -m scripts.make_danger [--everyday clinc150-train-val.json] [--show] [--quick] [--without blind]
 
@@ -30,14 +30,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from kith.dialogue.crisis import bare, endangered, plain, sentences
-from kith.dialogue.danger import COLUMNS, LABELS, NARROW, RARITY, columns, features, shipped
-from kith.dialogue.flow import DEFAULT, load_flow
-from kith.dialogue.worry import judged
+from kith.dialogue.care.crisis import bare, endangered, plain, sentences
+from kith.dialogue.care.danger import COLUMNS, LABELS, NARROW, RARITY, columns, features, shipped
+from kith.dialogue.care.worry import judged
+from kith.dialogue.flows.flow import DEFAULT, load_flow
 from scripts import fitting
 
 ROOT = Path(__file__).parents[1]
-TARGET = ROOT / "src" / "kith" / "dialogue" / "danger.npz"
+TARGET = ROOT / "src" / "kith" / "dialogue" / "care" / "danger.npz"
 FORMER = ("crisis", "unseen", "blind")
 FOLDS = 5
 BLOCK = 5  # neighbouring lines of a theme that are in one fold

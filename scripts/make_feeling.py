@@ -1,4 +1,4 @@
-"""Trains the layer that knows feelings in words that no lexicon has, and writes src/kith/dialogue/feeling.npz.
+"""Trains the layer that knows feelings in words that no lexicon has, and writes src/kith/dialogue/care/feeling.npz.
 
     python -m scripts.make_feeling [--everyday clinc150-train-val.json] [--show]
 
@@ -22,14 +22,14 @@ import numpy as np
 import yaml
 from sklearn.linear_model import LogisticRegression
 
-from kith.dialogue import feeling
-from kith.dialogue.feeling import COLUMNS, LABELS, SHARES
-from kith.dialogue.flow import DEFAULT, load_flow
-from kith.dialogue.traits import RARITY, features
+from kith.dialogue.care import feeling
+from kith.dialogue.care.feeling import COLUMNS, LABELS, SHARES
+from kith.dialogue.flows.flow import DEFAULT, load_flow
+from kith.dialogue.understanding.traits import RARITY, features
 from scripts import fitting
 
 ROOT = Path(__file__).parents[1]
-TARGET = ROOT / "src" / "kith" / "dialogue" / "feeling.npz"
+TARGET = ROOT / "src" / "kith" / "dialogue" / "care" / "feeling.npz"
 FOLDS = 5
 BLOCK = 5  # neighbouring lines that are in one fold
 EVERYDAY = 3000  # sentences of CLINC150

@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 import kith
 from kith.cli.group import COMMANDS, root
 from kith.core import errors, manifest, ports
-from kith.dialogue.persona import Persona
+from kith.dialogue.personas.persona import Persona
 from kith.knowledge.pages import anchor, headings
 from kith.runtime import registry as registry_module
 from kith.runtime.meanings import SHARE, explained

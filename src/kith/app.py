@@ -13,11 +13,11 @@ from kith.core.clock import Clock, SystemClock
 from kith.core.events import Reacted
 from kith.core.ids import Ids
 from kith.dialogue import Engine, FlowBook, Ports, load_persona
-from kith.dialogue.cast import Cast
-from kith.dialogue.insight import Insight, Own
 from kith.dialogue.memory import Memory
 from kith.dialogue.mind import Mind
-from kith.dialogue.studio import Studio
+from kith.dialogue.personas.cast import Cast
+from kith.dialogue.workshop.insight import Insight, Own
+from kith.dialogue.workshop.studio import Studio
 from kith.gateway import Gateway, GatewayPorts
 from kith.knowledge import Library
 from kith.media import Senseless

@@ -19,9 +19,9 @@ from kith.core.clock import FrozenClock
 from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text
 from kith.dialogue import DialogueSettings, Engine, Ports, load_persona
-from kith.dialogue.cast import Cast
 from kith.dialogue.memory import Memory
 from kith.dialogue.mind import Mind
+from kith.dialogue.personas.cast import Cast
 from kith.media import Senseless
 from kith.runtime.bus import Bus
 from kith.runtime.health import Health

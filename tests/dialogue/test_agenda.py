@@ -20,12 +20,12 @@ from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Person
 from kith.core.turn import Accepted
-from kith.dialogue import zones
-from kith.dialogue.agenda import Agenda, InitiativeSettings
-from kith.dialogue.diction import clock_there, rhythm
-from kith.dialogue.schedule import Due, Rule, following, latest
-from kith.dialogue.wishes import amended, apart, read_wish
-from kith.dialogue.zones import asked_there, zone_wanted
+from kith.dialogue.initiative.agenda import Agenda, InitiativeSettings
+from kith.dialogue.initiative.diction import clock_there, rhythm
+from kith.dialogue.initiative.schedule import Due, Rule, following, latest
+from kith.dialogue.initiative.wishes import amended, apart, read_wish
+from kith.dialogue.values import zones
+from kith.dialogue.values.zones import asked_there, zone_wanted
 from kith.storage import Storage, StorageSettings, open_storage
 from tests.dialogue.house import House, Key, heard, play, says
 

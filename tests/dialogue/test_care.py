@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from kith.core.errors import Refused
 from kith.core.message import Envelope
 from kith.core.people import Principal
-from kith.dialogue.care import CareSettings, safe_answer
-from kith.dialogue.feeling import felt
-from kith.dialogue.mood import guidance, moved
+from kith.dialogue.care.feeling import felt
+from kith.dialogue.care.measures import CareSettings, safe_answer
+from kith.dialogue.care.mood import guidance, moved
 from kith.dialogue.session import Session
 from kith.dialogue.settings import DialogueSettings
 from tests.dialogue.house import Gate, House, heard, play, says

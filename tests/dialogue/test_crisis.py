@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kith.dialogue.care import Tier
-from kith.dialogue.crisis import endangered
-from kith.dialogue.worry import judged
+from kith.dialogue.care.crisis import endangered
+from kith.dialogue.care.measures import Tier
+from kith.dialogue.care.worry import judged
 
 CASES = Path(__file__).parent / "crisis.txt"
 FORMER = Path(__file__).parent / "blind.txt"  # trained on now

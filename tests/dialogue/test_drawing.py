@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kith.cli.flow import flow
-from kith.dialogue.flow import DEFAULT, load_flow
-from kith.dialogue.graph import draw, mermaid, svg
-from kith.dialogue.trial import run_trial
+from kith.dialogue.flows.flow import DEFAULT, load_flow
+from kith.dialogue.workshop.graph import draw, mermaid, svg
+from kith.dialogue.workshop.trial import run_trial
 
 PIZZA = Path(__file__).parent / "pizza.yaml"
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kith.dialogue.entities import extract
-from kith.dialogue.numerals import ENGLISH, number
+from kith.dialogue.flows.entities import extract
+from kith.dialogue.values.numerals import ENGLISH, number
 
 NOW = 1_763_726_400.0  # noon UTC on Friday, 21 November 2025
 CASES = Path(__file__).parent / "entities.txt"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kith.core.message import Text
-from kith.dialogue.feeling import EMOTIONS, LABELS, chances, columns, counted, decided, felt, named, shipped
-from kith.dialogue.mood import moved
+from kith.dialogue.care.feeling import EMOTIONS, LABELS, chances, columns, counted, decided, felt, named, shipped
+from kith.dialogue.care.mood import moved
 from tests.dialogue.house import House, heard, play, says
 
 GRIEF = Text("another rejection letter came today", outside=True)

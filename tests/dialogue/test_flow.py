@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kith.core.errors import Invalid
-from kith.dialogue.flow import Action, Flow, FlowBook, Reading, load_flow
+from kith.dialogue.flows.flow import Action, Flow, FlowBook, Reading, load_flow
 
 NOW = 1_763_712_000.0  # 21 November 2025, 08:00 UTC
 PIZZA = Path(__file__).parent / "pizza.yaml"

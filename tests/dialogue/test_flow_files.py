@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kith.core.errors import Invalid
-from kith.dialogue.flow import build_flow, load_flow
-from kith.dialogue.schema import CheckPart, FlowPart, FormPart, IntentPart, SlotPart, StatePart, TransitionPart
-from kith.dialogue.trial import run_trial
+from kith.dialogue.flows.flow import build_flow, load_flow
+from kith.dialogue.flows.schema import CheckPart, FlowPart, FormPart, IntentPart, SlotPart, StatePart, TransitionPart
+from kith.dialogue.workshop.trial import run_trial
 from kith.runtime.documents import parse_document
 
 GOOD: dict[str, Any] = {"name": "a", "patterns": ["hi"], "response": "x"}

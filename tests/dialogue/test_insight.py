@@ -18,13 +18,13 @@ from kith.core.events import Reacted
 from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text
 from kith.core.turn import Done, Step, Turn, Understanding
-from kith.dialogue.flow import DEFAULT, FlowBook, load_flow
-from kith.dialogue.insight import Insight, Own
-from kith.dialogue.learning import mark, proposal, questions
-from kith.dialogue.outcomes import feedback, ratings, summary, talks, unanswered
-from kith.dialogue.patching import with_intent, with_patterns
-from kith.dialogue.paths import circles, graph
-from kith.dialogue.sankey import page, sankey
+from kith.dialogue.flows.flow import DEFAULT, FlowBook, load_flow
+from kith.dialogue.workshop.insight import Insight, Own
+from kith.dialogue.workshop.learning import mark, proposal, questions
+from kith.dialogue.workshop.outcomes import feedback, ratings, summary, talks, unanswered
+from kith.dialogue.workshop.patching import with_intent, with_patterns
+from kith.dialogue.workshop.paths import circles, graph
+from kith.dialogue.workshop.sankey import page, sankey
 from kith.storage import Storage, StorageSettings, open_storage
 
 from .house import Key
@@ -246,7 +246,7 @@ async def keep(storage: Storage, told: Turn) -> Turn:
 
 
 def test_of_more_than_can_be_looked_at_the_last_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kith.dialogue.insight._MOST", 3)
+    monkeypatch.setattr("kith.dialogue.workshop.insight._MOST", 3)
 
     async def scene(storage: Storage, insight: Insight, flows: FlowBook) -> None:
         for number in range(3):

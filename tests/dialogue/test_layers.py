@@ -16,11 +16,11 @@ from kith.core.errors import NotFound, Unavailable
 from kith.core.ids import Ids
 from kith.core.message import Delta
 from kith.core.model import ChatRequest, ModelCard
-from kith.dialogue.classifier import Classifier
-from kith.dialogue.flow import Flow, load_flow
-from kith.dialogue.layers import Layers, best
-from kith.dialogue.normal import normal
-from kith.dialogue.reading import Reading
+from kith.dialogue.flows.flow import Flow, load_flow
+from kith.dialogue.flows.layers import Layers, best
+from kith.dialogue.flows.reading import Reading
+from kith.dialogue.understanding.classifier import Classifier
+from kith.dialogue.understanding.normal import normal
 from kith.models import ModelSettings
 from tests.conftest import script
 from tests.models.house import opened

@@ -27,7 +27,7 @@ from kith.dialogue.memory.listening import read
 from kith.dialogue.memory.ranks import rate
 from kith.dialogue.memory.rules import asked_to_remember, find_facts
 from kith.dialogue.mind import Mind
-from kith.dialogue.outcomes import unanswered
+from kith.dialogue.workshop.outcomes import unanswered
 from kith.runtime.blobs import Blobs
 from kith.runtime.shelf import Shelf
 from kith.storage import StorageSettings, open_storage

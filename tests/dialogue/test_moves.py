@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kith.dialogue.almanac import about_day
-from kith.dialogue.moves import meant, read_shift
-from kith.dialogue.schedule import Rule
-from kith.dialogue.wishes import Wish, all_cancelled, apart, read_wish
+from kith.dialogue.initiative.almanac import about_day
+from kith.dialogue.initiative.moves import meant, read_shift
+from kith.dialogue.initiative.schedule import Rule
+from kith.dialogue.initiative.wishes import Wish, all_cancelled, apart, read_wish
 from tests.dialogue.house import House, heard, play
 
 HERE = ZoneInfo("Asia/Shanghai")

@@ -16,10 +16,10 @@ from kith.core.clock import SystemClock
 from kith.core.errors import Invalid, NotFound, Refused
 from kith.core.ids import Ids
 from kith.dialogue import FlowBook
-from kith.dialogue.cards import read_persona
-from kith.dialogue.cast import Cast
 from kith.dialogue.memory import Memory
 from kith.dialogue.mind import Mind
+from kith.dialogue.personas.cards import read_persona
+from kith.dialogue.personas.cast import Cast
 from kith.storage import StorageSettings, open_storage
 
 from .house import House, Key, Scripted, heard, says

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kith.dialogue.flow import DEFAULT, Flow, load_flow
-from kith.dialogue.story import load_story, play
+from kith.dialogue.flows.flow import DEFAULT, Flow, load_flow
+from kith.dialogue.workshop.story import load_story, play
 
 STORIES = sorted((Path(__file__).parent / "stories").glob("*.yaml"))
 _flows: dict[Path, Flow] = {}

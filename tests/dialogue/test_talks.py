@@ -13,8 +13,8 @@ from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text
 from kith.core.turn import Step
 from kith.dialogue import DialogueSettings, Engine, FlowBook, Ports, load_persona
-from kith.dialogue.insight import Insight
-from kith.dialogue.outcomes import talks
+from kith.dialogue.workshop.insight import Insight
+from kith.dialogue.workshop.outcomes import talks
 from kith.media import Senseless
 from kith.runtime.bus import Bus
 from kith.runtime.health import Health

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from kith.cli.flow import flow as command
 from kith.core.errors import Invalid
-from kith.dialogue.flow import FlowBook, Reading
-from kith.dialogue.labelled import load_labelled, merged
-from kith.dialogue.reading import clauses
-from kith.dialogue.validation import cross_validate
+from kith.dialogue.flows.flow import FlowBook, Reading
+from kith.dialogue.flows.reading import clauses
+from kith.dialogue.workshop.labelled import load_labelled, merged
+from kith.dialogue.workshop.validation import cross_validate
 
 FRUIT = {
     "apple": [

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kith.dialogue.classifier import Classifier
-from kith.dialogue.entities import Lexicon, extract
-from kith.dialogue.expressions import compile_safe
-from kith.dialogue.features import features, marks, notions
-from kith.dialogue.kernel import Kernel, nearest
-from kith.dialogue.normal import fold, language, normal, plain
-from kith.dialogue.schema import EntityPart
+from kith.dialogue.flows.entities import Lexicon, extract
+from kith.dialogue.flows.expressions import compile_safe
+from kith.dialogue.flows.schema import EntityPart
+from kith.dialogue.understanding.classifier import Classifier
+from kith.dialogue.understanding.features import features, marks, notions
+from kith.dialogue.understanding.kernel import Kernel, nearest
+from kith.dialogue.understanding.normal import fold, language, normal, plain
 
 NOW = 1_763_726_400.0  # noon UTC on Friday, 21 November 2025
 
@@ -208,8 +208,8 @@ def corpus(intents: int, phrases: int) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize("limit", [4096, 60])
 def test_leaving_out_in_closed_form_is_leaving_out(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     """More columns than rows and fewer: the same as training without the row."""
-    monkeypatch.setattr("kith.dialogue.classifier._COLUMNS", limit)
-    monkeypatch.setattr("kith.dialogue.kernel._COMMON", limit // 2)
+    monkeypatch.setattr("kith.dialogue.understanding.classifier._COLUMNS", limit)
+    monkeypatch.setattr("kith.dialogue.understanding.kernel._COMMON", limit // 2)
     texts, labels = corpus(6, 20)
     whole = Classifier(texts, labels)
     agree = 0
@@ -229,7 +229,7 @@ def test_the_classifier_knows_what_it_does_not_know() -> None:
 
 
 def test_many_phrases_are_learnt_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kith.dialogue.classifier._MANY", 100)
+    monkeypatch.setattr("kith.dialogue.understanding.classifier._MANY", 100)
     texts, labels = corpus(12, 15)
     classifier = Classifier([*texts, "zzz yyy", "xxx www", "vvv uuu", "ttt sss"], [*labels, "", "", "", ""])
     again = Classifier([*texts, "zzz yyy", "xxx www", "vvv uuu", "ttt sss"], [*labels, "", "", "", ""])
@@ -290,7 +290,7 @@ def test_one_word_teaches_another_about_the_same() -> None:
 
 def test_products_of_rows_are_those_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all rows with each other, and of one with all; the square has no part in a text that is not of letters."""
-    monkeypatch.setattr("kith.dialogue.kernel._COMMON", 3)
+    monkeypatch.setattr("kith.dialogue.understanding.kernel._COMMON", 3)
     random = np.random.default_rng(1)
     matrix = (random.random((9, 20)) * (random.random((9, 20)) < 0.4)).astype(np.float32)
     rows = [(np.flatnonzero(row), row[np.flatnonzero(row)]) for row in matrix]

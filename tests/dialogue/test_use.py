@@ -14,9 +14,9 @@ from kith.core.ids import Ids
 from kith.core.message import Envelope, Message, Text, Usage
 from kith.core.model import ChatRequest, ModelCard
 from kith.core.turn import Done, Turn
-from kith.dialogue.insight import Insight
 from kith.dialogue.purse import BudgetSettings, Purse
-from kith.dialogue.use import Tally
+from kith.dialogue.workshop.insight import Insight
+from kith.dialogue.workshop.use import Tally
 from kith.storage import Storage, StorageSettings, open_storage
 
 from .house import House, Key, Scripted, flows, heard, play, says

@@ -10,13 +10,13 @@ from kith.core.errors import Refused
 from kith.core.message import Envelope, Message, Text
 from kith.core.people import Principal
 from kith.core.turn import Turn
-from kith.dialogue import worry
-from kith.dialogue.candour import claims
-from kith.dialogue.care import Tier, Worry
-from kith.dialogue.crisis import endangered
-from kith.dialogue.danger import shipped
-from kith.dialogue.mood import lasting
-from kith.dialogue.worry import judged
+from kith.dialogue.care import worry
+from kith.dialogue.care.candour import claims
+from kith.dialogue.care.crisis import endangered
+from kith.dialogue.care.danger import shipped
+from kith.dialogue.care.measures import Tier, Worry
+from kith.dialogue.care.mood import lasting
+from kith.dialogue.care.worry import judged
 from tests.dialogue.house import Gate, House, heard, play, says
 
 UNCLEAR = "I'm at the end of my rope and nobody cares about me"

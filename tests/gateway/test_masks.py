@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from kith.dialogue.cast import Cast
+from kith.dialogue.personas.cast import Cast
 
 
 def packed(raw: bytes) -> str:

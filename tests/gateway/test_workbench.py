@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from kith.dialogue import FlowBook
-from kith.dialogue.studio import Studio
+from kith.dialogue.workshop.studio import Studio
 from kith.gateway import Gateway, GatewaySettings
 from kith.knowledge import KnowledgeSettings, Library
 from kith.runtime.edits import MASK, Edits

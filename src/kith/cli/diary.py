@@ -9,10 +9,10 @@ from kith.cli.desk import local_storage
 from kith.core.clock import SystemClock
 from kith.core.ids import Ids
 from kith.core.ports import Journal
-from kith.dialogue.agenda import Agenda
-from kith.dialogue.cast import Cast
+from kith.dialogue.initiative.agenda import Agenda
 from kith.dialogue.memory import Memory, Modelless
-from kith.dialogue.persona import load_persona
+from kith.dialogue.personas.cast import Cast
+from kith.dialogue.personas.persona import load_persona
 from kith.runtime.blobs import Blobs
 from kith.runtime.registry import authenticated
 from kith.runtime.settings import home

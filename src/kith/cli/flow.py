@@ -11,14 +11,14 @@ import yaml
 
 from kith.cli.talks import COMMANDS
 from kith.core.errors import Fault, Invalid
-from kith.dialogue.advice import Advice, advice
-from kith.dialogue.flow import DEFAULT, Flow, load_flow
-from kith.dialogue.graph import draw, mermaid
-from kith.dialogue.graph import svg as picture
-from kith.dialogue.labelled import OUTSIDE, load_labelled, merged
-from kith.dialogue.normal import normal
-from kith.dialogue.trial import Trial, Verdict, judge_labelled, run_trial
-from kith.dialogue.validation import Validation, cross_validate
+from kith.dialogue.flows.flow import DEFAULT, Flow, load_flow
+from kith.dialogue.understanding.normal import normal
+from kith.dialogue.workshop.advice import Advice, advice
+from kith.dialogue.workshop.graph import draw, mermaid
+from kith.dialogue.workshop.graph import svg as picture
+from kith.dialogue.workshop.labelled import OUTSIDE, load_labelled, merged
+from kith.dialogue.workshop.trial import Trial, Verdict, judge_labelled, run_trial
+from kith.dialogue.workshop.validation import Validation, cross_validate
 from kith.runtime.documents import read_document
 from kith.runtime.locale import tr
 

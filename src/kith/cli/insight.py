@@ -11,7 +11,7 @@ from kith.app import open_insight
 from kith.cli.desk import local_storage
 from kith.core.clock import SystemClock
 from kith.dialogue import FlowBook
-from kith.dialogue.insight import Insight
+from kith.dialogue.workshop.insight import Insight
 from kith.settings import load_settings
 
 

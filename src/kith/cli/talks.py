@@ -15,9 +15,9 @@ from kith.cli.group import later
 from kith.cli.server import find_server
 from kith.core.audit import By
 from kith.core.errors import Refused
-from kith.dialogue.flow import DEFAULT, load_flow
-from kith.dialogue.sankey import page, sankey
-from kith.dialogue.story import Deviation, load_story, play
+from kith.dialogue.flows.flow import DEFAULT, load_flow
+from kith.dialogue.workshop.sankey import page, sankey
+from kith.dialogue.workshop.story import Deviation, load_story, play
 from kith.runtime.locale import tr
 
 _days = click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help=tr("flow.help_days"))

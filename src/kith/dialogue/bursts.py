@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from kith.core.message import Envelope
 from kith.core.turn import Claim
-from kith.dialogue.flow import Flow
-from kith.dialogue.intents import Match
+from kith.dialogue.flows.flow import Flow
+from kith.dialogue.flows.intents import Match
+from kith.dialogue.flows.slots import agrees, cancels, denies
+from kith.dialogue.initiative.wishes import read_wish
 from kith.dialogue.manners import MannersSettings
 from kith.dialogue.memory.speech import about_memory
-from kith.dialogue.normal import normal
-from kith.dialogue.slots import agrees, cancels, denies
 from kith.dialogue.threads import goes_on
-from kith.dialogue.wishes import read_wish
-from kith.dialogue.zones import asked_there, zone_wanted
+from kith.dialogue.understanding.normal import normal
+from kith.dialogue.values.zones import asked_there, zone_wanted
 
 
 def pause(settings: MannersSettings, envelope: Envelope) -> float:

@@ -12,13 +12,13 @@ from kith.core.message import Delta, Envelope, Message, Text, ToolCall, Usage
 from kith.core.people import Conversation, Person, Principal
 from kith.core.ports import Guard, Inbox, Models, People, Recall, Records, Senses, Store, Tools
 from kith.core.turn import Claim, Passage, Step, Turn, Understanding
-from kith.dialogue.agenda import Agenda
-from kith.dialogue.care import Worry
-from kith.dialogue.flow import FlowBook
-from kith.dialogue.layers import Layers
+from kith.dialogue.care.measures import Worry
+from kith.dialogue.flows.flow import FlowBook
+from kith.dialogue.flows.layers import Layers
+from kith.dialogue.initiative.agenda import Agenda
 from kith.dialogue.memory import Where
 from kith.dialogue.mind import Mind
-from kith.dialogue.persona import Persona
+from kith.dialogue.personas.persona import Persona
 from kith.dialogue.purse import Purse
 from kith.dialogue.session import Session
 from kith.dialogue.settings import DialogueSettings

@@ -10,15 +10,15 @@ from kith.core.errors import KithError, NotFound
 from kith.core.message import Envelope
 from kith.core.ports import Models
 from kith.core.turn import Turn
-from kith.dialogue.cast import Cast
 from kith.dialogue.context import STEP, start
+from kith.dialogue.flows.reading import Reading
 from kith.dialogue.memory import Memory, Where
 from kith.dialogue.memory.listening import Listener
 from kith.dialogue.memory.recall import Known, Moment, bring
 from kith.dialogue.memory.rules import find_facts
 from kith.dialogue.memory.speech import Said, acknowledged, changed, noted, recollected, spoken
-from kith.dialogue.persona import Persona
-from kith.dialogue.reading import Reading
+from kith.dialogue.personas.cast import Cast
+from kith.dialogue.personas.persona import Persona
 from kith.runtime.locale import tr
 from kith.runtime.telemetry import get_logger
 

@@ -17,8 +17,8 @@ from kith.core.errors import Refused
 from kith.core.message import Delta, Text, Usage
 from kith.core.model import ChatRequest, ModelCard
 from kith.core.ports import Models, Records
-from kith.dialogue.use import price
-from kith.dialogue.zones import zone
+from kith.dialogue.values.zones import zone
+from kith.dialogue.workshop.use import price
 from kith.runtime.settings import Section
 from kith.runtime.telemetry import counter
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from kith.dialogue.normal import language as seen
+from kith.dialogue.understanding.normal import language as seen
 from kith.runtime.locale import language
 
 _FORM = ("asking", "slots", "paused", "queue", "seen", "language")  # of the flow's part, what an open form needs

@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from kith.dialogue.agenda import InitiativeSettings
-from kith.dialogue.care import CareSettings
+from kith.dialogue.care.measures import CareSettings
+from kith.dialogue.initiative.agenda import InitiativeSettings
 from kith.dialogue.manners import MannersSettings
 from kith.dialogue.memory.settings import MemorySettings
 from kith.dialogue.purse import BudgetSettings
-from kith.dialogue.zones import zone
+from kith.dialogue.values.zones import zone
 from kith.runtime.settings import Section
 
 

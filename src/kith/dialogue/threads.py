@@ -17,8 +17,8 @@ from kith.core.people import Conversation
 from kith.core.ports import Store
 from kith.core.turn import Understanding
 from kith.dialogue.draft import Draft
-from kith.dialogue.normal import normal
-from kith.dialogue.zones import zone
+from kith.dialogue.understanding.normal import normal
+from kith.dialogue.values.zones import zone
 from kith.runtime.locale import tr
 from kith.runtime.registry import Registry
 

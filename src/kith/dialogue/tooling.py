@@ -13,7 +13,7 @@ from kith.core.ports import Tools
 from kith.dialogue import consent, outside
 from kith.dialogue.context import STEP
 from kith.dialogue.draft import Draft
-from kith.dialogue.persona import Persona
+from kith.dialogue.personas.persona import Persona
 from kith.dialogue.settings import DialogueSettings
 from kith.runtime.locale import tr
 

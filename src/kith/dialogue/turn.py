@@ -22,25 +22,25 @@ from kith.core.model import ChatRequest, Sampling, Scope
 from kith.core.people import Parcel
 from kith.core.ports import Guard, Inbox, Recall, Records, Release, Senses, Store, Tools
 from kith.core.turn import Done, Passage, Understanding
-from kith.dialogue import consent, mood, outside, tooling
-from kith.dialogue.agenda import Agenda
-from kith.dialogue.candour import claims
-from kith.dialogue.care import MINOR, Tier, alarm
+from kith.dialogue import consent, outside, tooling
+from kith.dialogue.care import mood
+from kith.dialogue.care.candour import claims
+from kith.dialogue.care.feeling import felt
+from kith.dialogue.care.measures import MINOR, Tier, alarm
+from kith.dialogue.care.worry import asked, counted, helped, in_danger, judged, shelter
 from kith.dialogue.context import STEP, rounds_of, window
 from kith.dialogue.draft import Draft, Ports
-from kith.dialogue.feeling import felt
-from kith.dialogue.flow import FlowBook, Reading
-from kith.dialogue.layers import Layers
+from kith.dialogue.flows.flow import FlowBook, Reading
+from kith.dialogue.flows.layers import Layers
+from kith.dialogue.initiative.agenda import Agenda
 from kith.dialogue.memory.speech import all_forgotten
 from kith.dialogue.mind import Mind
-from kith.dialogue.mood import guidance, moved
-from kith.dialogue.persona import Persona
+from kith.dialogue.personas.persona import Persona
 from kith.dialogue.prompt import Asked, prompt_for
 from kith.dialogue.purse import Purse
 from kith.dialogue.session import Session, spoken_language
 from kith.dialogue.settings import DialogueSettings
 from kith.dialogue.threads import followed
-from kith.dialogue.worry import asked, counted, helped, in_danger, judged, shelter
 from kith.runtime.bus import Bus
 from kith.runtime.leaks import masked
 from kith.runtime.locale import tr
@@ -135,7 +135,7 @@ async def understand(
     if await _agreed(draft, agenda) or await _remembered(draft, mind):
         return speak
     feeling, sure = felt(outside.own(draft.heard))
-    draft.session.mood = moved(draft.session.mood, feeling, 0.0, sure)  # it faded to now when the person was found
+    draft.session.mood = mood.moved(draft.session.mood, feeling, 0.0, sure)  # it faded to now when the person was found
     values = {"persona": (draft.speaker or persona).name, "name": draft.envelope.sender_name}
     reading = await layers.read(
         flows.current,
@@ -149,7 +149,7 @@ async def understand(
     )
     draft.understanding = replace(reading.understanding, emotion=feeling)
     draft.session.flow, draft.path, draft.coda = dict(reading.state), reading.path, reading.coda
-    draft.instruction = guidance(feeling, draft.session.mood, unsure=bool(draft.worry))
+    draft.instruction = mood.guidance(feeling, draft.session.mood, unsure=bool(draft.worry))
     draft.locale = reading.language
     if reading.action and reading.action.kind == "handover" and reading.action.argument == "crisis":
         shelter(draft, settings)  # a flow's own words may notice what the rules did not

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from kith.dialogue.memory.patterns import asked, groups
 from kith.dialogue.memory.ranks import rate
-from kith.dialogue.normal import language, normal
+from kith.dialogue.understanding.normal import language, normal
 from kith.runtime.locale import tr
 
 _ASKED, _SAME = asked(), groups("same")

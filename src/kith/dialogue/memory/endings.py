@@ -12,7 +12,7 @@ from kith.dialogue.memory.answers import key_of
 from kith.dialogue.memory.patterns import endings, speech
 from kith.dialogue.memory.ranks import words
 from kith.dialogue.memory.rules import Found, clauses, corrects, make
-from kith.dialogue.normal import language
+from kith.dialogue.understanding.normal import language
 
 _ENDINGS, _MENDS, _NOT_TOLD = endings(), speech("mends"), speech("not_told")
 _NAMED = ("family", "pet", "name")

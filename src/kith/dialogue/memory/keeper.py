@@ -28,7 +28,7 @@ from kith.dialogue.memory.ranks import rate, words
 from kith.dialogue.memory.rules import Found, corrects, find_facts, make
 from kith.dialogue.memory.settings import MemorySettings
 from kith.dialogue.memory.shelves import Shelves
-from kith.dialogue.normal import language
+from kith.dialogue.understanding.normal import language
 from kith.runtime.telemetry import counter, get_logger
 
 Wipe = Callable[[str, Sequence[str]], Awaitable[None]]

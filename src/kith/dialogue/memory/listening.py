@@ -15,7 +15,7 @@ from kith.core.turn import Turn
 from kith.dialogue.memory.keeper import Memory, Where
 from kith.dialogue.memory.rules import KINDS, Found, make
 from kith.dialogue.memory.summary import sum_up
-from kith.dialogue.normal import language
+from kith.dialogue.understanding.normal import language
 from kith.runtime.tasks import Tasks
 from kith.runtime.telemetry import get_logger
 

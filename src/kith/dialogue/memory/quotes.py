@@ -19,7 +19,7 @@ from kith.dialogue.memory.patterns import quoted, speech, vocabulary
 from kith.dialogue.memory.ranks import kin, words
 from kith.dialogue.memory.recall import rooms_of
 from kith.dialogue.memory.rules import asked_to_remember, clauses, find_facts
-from kith.dialogue.normal import language, normal
+from kith.dialogue.understanding.normal import language, normal
 from kith.runtime.locale import tr
 
 _P = quoted()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from kith.dialogue.memory.patterns import kinships, vocabulary
-from kith.dialogue.normal import normal
+from kith.dialogue.understanding.normal import normal
 
 _PIECE = re.compile(r"[a-z0-9]+|[\u3400-\u9fff\uf900-\ufaff]+")
 _STOP = vocabulary("stop")

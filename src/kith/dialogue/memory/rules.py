@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kith.dialogue.memory.patterns import Rule, rules, speech, vocabulary
-from kith.dialogue.normal import language
+from kith.dialogue.understanding.normal import language
 from kith.runtime.locale import tr
 
 KINDS = (

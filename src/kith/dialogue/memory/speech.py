@@ -14,7 +14,7 @@ from kith.dialogue.memory.keeper import Memory, Where
 from kith.dialogue.memory.patterns import speech
 from kith.dialogue.memory.quotes import quotation, statements, told_before, unkept
 from kith.dialogue.memory.rules import asked_to_remember, find_facts
-from kith.dialogue.normal import normal
+from kith.dialogue.understanding.normal import normal
 from kith.runtime.locale import tr
 
 _SHOWN = 40

@@ -15,7 +15,7 @@ from kith.core.model import ChatRequest, Sampling
 from kith.core.turn import Turn
 from kith.dialogue.memory.keeper import Memory
 from kith.dialogue.memory.ranks import words
-from kith.dialogue.normal import language
+from kith.dialogue.understanding.normal import language
 
 KIND = "summary"
 _KEPT = 3

@@ -1,0 +1,1 @@
+"""Danger, feelings, and what is done about them."""

@@ -1,0 +1,1 @@
+"""Speaking first: what somebody wants to be reminded of, and when."""

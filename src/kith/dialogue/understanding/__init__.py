@@ -1,0 +1,1 @@
+"""What a short text is like: made equal, matched with phrases, classified."""

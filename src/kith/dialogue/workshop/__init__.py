@@ -1,0 +1,1 @@
+"""Working on flows: drawn, judged, replayed, learnt from what was said."""
