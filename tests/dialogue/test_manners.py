@@ -54,10 +54,10 @@ def test_a_burst_is_answered_once() -> None:
 
 def test_others_and_those_who_wait_are_answered_apart() -> None:
     async def scene(house: House) -> None:
-        await house.engine.hear(heard(1, "what rhymes with tree"))
-        await house.engine.hear(heard(2, "and with sea", sender="bob"))
-        await house.engine.hear(heard(3, "and with me", deliver=False))
-        await house.engine.hear(heard(4, "and with bee"))
+        await house.engine.hear(heard(1, "what rhymes with tree", kind="group"))
+        await house.engine.hear(heard(2, "and with sea", sender="bob", kind="group"))
+        await house.engine.hear(heard(3, "and with me", deliver=False, kind="group"))
+        await house.engine.hear(heard(4, "and with bee", kind="group"))
         parcels = await house.outbox(3)
         assert [parcel.reply_to for parcel in parcels] == ["c-1", "c-2", "c-4"]
 
