@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import pytest
+
 from kith.core.audit import Act
 from kith.core.ids import conversation_id, person_id
 from kith.core.memory import Fact
@@ -13,6 +15,7 @@ from kith.core.message import Envelope, Message, Text
 from kith.core.people import Conversation, Person
 from kith.core.turn import Claim, Dead, Done, Sent
 from kith.storage import Storage
+from kith.storage.ledger import stretch
 from kith.storage.ledger.schema import put
 from kith.storage.ledger.steps import Op, sql
 
@@ -207,6 +210,63 @@ def test_a_house_from_before_is_mended_when_it_is_opened(tell: Tell) -> None:
         assert await storage.records.get("summary", ROOM) is None
         await turn(storage, said("4", "bob", "group"))
         assert await words(storage, ROOM) == ["word 2", "word 3", "word 4"]
+
+    tell(story)
+
+
+def _damaged(body: bytes, what: str, waste: bytes) -> Op[None]:
+    yield from _mixed(body)
+    match what:
+        case "turn":
+            yield sql("UPDATE turns SET body = $1 WHERE conversation = $2", waste, ROOM)
+        case "fact":
+            yield sql("UPDATE facts SET body = $1", waste)
+        case _:
+            yield sql("UPDATE people SET body = $1 WHERE id = $2", waste, BOB)
+
+
+@pytest.mark.parametrize("what", ["turn", "fact", "person"])
+def test_a_damaged_room_from_before_keeps_no_house_shut(tell: Tell, what: str) -> None:
+    async def story(world: World) -> None:
+        storage = await world.open()
+        await turn(storage, said("1", "ann", "group"))
+        await turn(storage, said("2", "bob", "group"))
+        (first, _) = await storage.store.turns(ROOM)
+        await storage.facts.keep([Fact("f", ANN, "home", "a", "b", "c", 1.0, conversation=ROOM, turn=first.id)])
+        codec = storage._desk.codec
+        (row,) = await storage._engine.read(partial(_all, "SELECT body FROM conversations"))
+        body = codec.document({**codec.mapping(row[0]), "kind": "direct"})
+        await storage._engine.write(partial(_damaged, body, what, codec.text("no JSON")))
+        await storage.close()
+        world._opened.remove(storage) if world.settings.backend != "memory" else None
+
+        storage = await world.open()
+        (found,) = await storage.store.conversations()
+        assert (found.id, found.kind, set(found.members)) == (ROOM, "direct", {ANN, BOB})
+        counted = await storage._engine.read(partial(_all, "SELECT count(*) FROM turns WHERE conversation <> ''"))
+        assert [row[0] for row in counted] == [2]
+
+    tell(story)
+
+
+def test_a_house_of_many_turns_is_mended_page_by_page(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stretch, "_PAGE", 2)
+
+    async def story(world: World) -> None:
+        storage = await world.open()
+        for key, who in (("1", "ann"), ("2", "ann"), ("3", "ann"), ("4", "bob"), ("5", "ann")):
+            await turn(storage, said(key, who, "group"))
+        codec = storage._desk.codec
+        (row,) = await storage._engine.read(partial(_all, "SELECT body FROM conversations"))
+        body = codec.document({**codec.mapping(row[0]), "kind": "direct"})
+        await storage._engine.write(partial(_mixed, body))
+        await storage.close()
+        world._opened.remove(storage) if world.settings.backend != "memory" else None
+
+        storage = await world.open()
+        (hers,) = await past(storage, ANN)
+        assert await words(storage, hers.id) == ["word 1", "word 2", "word 3"] and hers.members == (ANN,)
+        assert await words(storage, ROOM) == ["word 4", "word 5"]
 
     tell(story)
 

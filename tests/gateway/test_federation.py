@@ -11,6 +11,7 @@ import pyotp
 import pytest
 
 from kith.core.audit import By
+from kith.runtime.buckets import Buckets
 from tests.gateway.authenticator import Device
 from tests.gateway.provider import Provider
 from tests.gateway.test_factors import HERE, PASSWORD, browser, enter, federated, journey, register
@@ -271,6 +272,32 @@ def test_the_second_half_is_bound_to_its_browser_its_tries_and_its_time(housed: 
                 await journey(parted)
                 assert (await client.delete(f"/api/oidc/links/{mine}")).status_code == 200
                 assert await tried(parted) == 401
+
+    asyncio.run(story())
+
+
+def test_codes_are_not_guessed_by_many_journeys_from_many_addresses(
+    housed: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        house = housed(federated(provider))
+        provider.now = house.clock.now
+        async with browser(house) as client:
+            await enter(house, client, "Ann", "member")
+            assert where(await connect(client)) == "/app/settings?connected"
+            await secured(house, client)
+        take, told = Buckets.take, list[int]()
+
+        def elsewhere(self: Buckets, key: Any, code: str = "rate_limited") -> None:
+            if key[0] not in ("origin", "journey"):
+                take(self, key, code)
+
+        monkeypatch.setattr(Buckets, "take", elsewhere)
+        for _ in range(3):
+            async with browser(house) as guesser:
+                await journey(guesser)
+                told += [(await guesser.post("/api/session", json={"totp": "000000"})).status_code for _ in range(5)]
+        assert told == [403] * 10 + [429] * 5
 
     asyncio.run(story())
 

@@ -331,6 +331,7 @@ class Identity(TokenAuth):
             raise Refused("this took too long", code="unauthenticated", hint="sign in once more")
         secret = str((await self.users.record(user)).get("totp") or "")
         try:
+            self._tries.take(("code", user))  # however many journeys, from however many addresses
             await self.users.prove(user, secret, proof.totp, by)
         except (Refused, Invalid):
             if tries > 1:

@@ -157,13 +157,18 @@ class MatrixChannel:
     async def _unseal(self, wire: Wire) -> None:
         """Try again to read what was encrypted with keys that had not come."""
         for one in self._unread.all():
-            if (opened := wire.decrypt(one.event)) is not None:
+            if (opened := wire.decrypt(one.event)) is not None and await self._unread.there(one):
                 if not await self._hear(wire, one.room, opened):
                     return
                 await self._unread.drop(one)
+        deaf = set[str]()  # rooms that take nothing now
         for one in self._unread.hopeless():
+            if one.room in deaf or not await self._unread.there(one):
+                continue
             if await self._excuse(wire, one):
                 await self._unread.drop(one)
+            else:
+                deaf.add(one.room)
 
     async def _excuse(self, wire: Wire, one: Sealed) -> bool:
         """Tell whoever is alone with us that they were not understood, once; False to try that again. In a group it may

@@ -13,18 +13,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kith.core.errors import KithError
 from kith.core.ids import conversation_id
 from kith.core.memory import Fact
 from kith.core.message import Envelope
 from kith.core.people import Person
 from kith.core.turn import Turn
+from kith.runtime.telemetry import get_logger
 from kith.storage.ledger import schema
 from kith.storage.ledger.desk import OUTBOX, Desk
 from kith.storage.ledger.steps import Op, each, sql
 
+_log = get_logger(__name__)
 _HEALED = "stretches"
 _END = 2**62  # behind every turn
 _STALE = 3
+_PAGE = 500  # turns that are looked at together: a room may have very many
 _HELD_BACK = "the room became a group before this could be sent"
 
 
@@ -43,11 +47,13 @@ class _Room:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """Where a stretch ends: before the turn `seq`. `turns` and `replies` are the ids in it; None stands for all."""
+    """Where a stretch ends: before the turn `seq`. `turns` and `replies` are the ids in it; None stands for all. `said`
+    are the ids of those who spoke in it."""
 
     seq: int = _END
-    turns: Collection[str] | None = None
-    replies: Collection[str] | None = None
+    turns: frozenset[str] | None = None
+    replies: frozenset[str] | None = None
+    said: frozenset[str] = frozenset()
 
 
 def other(envelope: Envelope, kind: str) -> bool:
@@ -69,23 +75,38 @@ def renew(desk: Desk, envelope: Envelope, at: str, person: str) -> Op[None]:
     if not strange and not other(envelope, kind):
         return
     cut = (yield from _mixed(desk, room)) if kind == "direct" and len(room.heard) > 1 else _Cut()
-    yield from _part(desk, room, cut)
+    yield from _part(desk, room, cut, (yield from _told(desk, room, cut)))
     yield from _open(desk, room, cut, envelope.kind if other(envelope, kind) else kind)
 
 
 def heal(desk: Desk) -> Op[None]:
-    """Once: rooms that became groups before this was known, and hold what was said to Kith alone."""
+    """Once: rooms that became groups before this was known, and hold what was said to Kith alone.
+
+    One that is damaged stays as it is: it is no reason to open nothing.
+    """
     if (yield from schema.get(_HEALED)):
         return
-    rows = yield sql("SELECT conversation FROM members GROUP BY conversation HAVING count(*) > 1")
-    for (conversation,) in rows:
-        room = yield from _found(desk, str(conversation))
-        if room is None or room.body["kind"] != "direct" or len(room.heard) < 2:
+    rows = yield sql(
+        """SELECT conversations.id, conversations.body FROM conversations JOIN members
+        ON members.conversation = conversations.id GROUP BY conversations.id HAVING count(*) > 1"""
+    )
+    for conversation, body in rows:
+        try:
+            room = (yield from _found(desk, str(conversation))) if _direct(desk, body) else None
+            if room is None or len(room.heard) < 2:
+                continue
+            cut = yield from _mixed(desk, room)
+            told = yield from _told(desk, room, cut)
+        except KithError as error:
+            _log.warning("a room could not be looked at", code=error.code)
             continue
-        cut = yield from _mixed(desk, room)
-        yield from _part(desk, room, cut)
+        yield from _part(desk, room, cut, told)
         yield from _open(desk, room, cut, "group")
     yield from schema.put(_HEALED, "1")
+
+
+def _direct(desk: Desk, body: bytes) -> bool:
+    return desk.codec.mapping(body)["kind"] == "direct"
 
 
 def _found(desk: Desk, at: str) -> Op[_Room | None]:
@@ -111,21 +132,30 @@ def _found(desk: Desk, at: str) -> Op[_Room | None]:
 def _mixed(desk: Desk, room: _Room) -> Op[_Cut]:
     """In a room that was kept as one person's though others were heard in it: what that person said before them."""
     whose = {one: person for person, ids in room.heard.items() for one in ids}
-    rows = yield sql("SELECT seq, body FROM turns WHERE conversation = $1 ORDER BY seq", room.id)
-    turns, replies, owner = list[str](), list[str](), ""
-    for seq, body in rows:
-        turn = desk.codec.unpack(Turn, body)
-        speaker = whose.get(turn.person, "")
-        owner = owner or speaker
-        if speaker and speaker != owner:
-            return _Cut(int(seq), turns, replies)
-        turns.append(turn.id)
-        replies += [said.id for said in turn.spoke]
-    return _Cut(_END, turns, replies)
+    turns, replies, said, owner, seq = set[str](), set[str](), set[str](), "", 0
+    while rows := (
+        yield sql(
+            "SELECT seq, body FROM turns WHERE conversation = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+            room.id,
+            seq,
+            _PAGE,
+        )
+    ):
+        for number, body in rows:
+            turn, seq = desk.codec.unpack(Turn, body), int(number)
+            speaker = whose.get(turn.person, "")
+            owner = owner or speaker
+            if speaker and speaker != owner:
+                return _Cut(seq, frozenset(turns), frozenset(replies), frozenset(said))
+            turns.add(turn.id)
+            said.add(turn.person)
+            replies |= {spoken.id for spoken in turn.spoke}
+    return _Cut(_END, frozenset(turns), frozenset(replies), frozenset(said))
 
 
-def _part(desk: Desk, room: _Room, cut: _Cut) -> Op[None]:
-    """Move a stretch to a conversation of its own, if there is anything in it."""
+def _part(desk: Desk, room: _Room, cut: _Cut, told: Sequence[Fact]) -> Op[None]:
+    """Move a stretch to a conversation of its own, if there is anything in it. What was `told` there may be used where
+    its turns are, and not in the room any more."""
     some = yield sql("SELECT 1 FROM turns WHERE conversation = $1 AND seq < $2 LIMIT 1", room.id, cut.seq)
     if not some:
         return
@@ -140,23 +170,22 @@ def _part(desk: Desk, room: _Room, cut: _Cut) -> Op[None]:
         room.updated,
     )
     yield sql("UPDATE turns SET conversation = $1 WHERE conversation = $2 AND seq < $3", past, room.id, cut.seq)
-    members = yield from _owners(desk, room, past, cut)
-    yield each("INSERT INTO members (conversation, person) VALUES ($1, $2)", [(past, one) for one in members])
-    yield from _facts(desk, room, past, cut)
+    members = [(past, one) for one in _owners(room, cut)]
+    yield each("INSERT INTO members (conversation, person) VALUES ($1, $2)", members)
+    moved = [(desk.codec.pack(replace(one, conversation=past)), one.id) for one in told]
+    yield each("UPDATE facts SET body = $1 WHERE id = $2", moved)
     yield from _replies(desk, room, past, cut)
     if cut.turns is None:
         yield sql("UPDATE inbox SET conversation = $1 WHERE conversation = $2 AND state = 2", past, room.id)
     yield from _records(desk, room.id, past if cut.turns is None else "")
 
 
-def _owners(desk: Desk, room: _Room, past: str, cut: _Cut) -> Op[Sequence[str]]:
+def _owners(room: _Room, cut: _Cut) -> Sequence[str]:
     """Whose the stretch is: of all who were in the room, where one person's talk is cut out of it of that person alone
     and of whoever went on with it in another app."""
     if cut.turns is None:
         return room.members
-    first = yield sql("SELECT body FROM turns WHERE conversation = $1 ORDER BY seq", past)
-    said = {desk.codec.unpack(Turn, row[0]).person for row in first}
-    strange = {one for ids in room.heard.values() if not said & set(ids) for one in ids}
+    strange = {one for ids in room.heard.values() if cut.said.isdisjoint(ids) for one in ids}
     return [one for one in room.members if one not in strange]
 
 
@@ -182,23 +211,24 @@ def _known(room: _Room, seq: int, *, before: bool) -> Op[dict[str, Any]]:
     return {"rounds": int(rows[0][0]), "seen": room.state.get("seen", 0.0), "locale": room.state.get("locale", "")}
 
 
-def _facts(desk: Desk, room: _Room, past: str, cut: _Cut) -> Op[None]:
-    """What was told in the stretch may be used where its turns are, and not in the room any more."""
-    persons = dict.fromkeys([*room.members, *room.heard])
-    for person in persons:
-        rows = yield sql("SELECT id, body FROM facts WHERE person = $1", person)
-        facts = [desk.codec.unpack(Fact, row[1]) for row in rows]
-        told = [one for one in facts if one.conversation == room.id and (cut.turns is None or one.turn in cut.turns)]
-        moved = [(desk.codec.pack(replace(one, conversation=past)), one.id) for one in told]
-        yield each("UPDATE facts SET body = $1 WHERE id = $2", moved)
+def _told(desk: Desk, room: _Room, cut: _Cut) -> Op[Sequence[Fact]]:
+    """What was told in the stretch."""
+    told: list[Fact] = []
+    for person in dict.fromkeys([*room.members, *room.heard]):
+        rows = yield sql("SELECT body FROM facts WHERE person = $1", person)
+        facts = [desk.codec.unpack(Fact, row[0]) for row in rows]
+        told += [one for one in facts if one.conversation == room.id and (cut.turns is None or one.turn in cut.turns)]
+    return told
 
 
 def _replies(desk: Desk, room: _Room, past: str, cut: _Cut) -> Op[None]:
     """What was sent goes along. What waits to be sent to one person is set aside: it is not for those who came."""
-    rows = yield sql("SELECT seq, id, state FROM outbox WHERE conversation = $1", room.id)
+    lanes = yield sql("SELECT head, worker FROM lanes WHERE side = $1 AND conversation = $2 {lock}", OUTBOX, room.id)
+    rows = yield sql(
+        "SELECT seq, id, state FROM outbox WHERE conversation = $1", room.id
+    )  # what nobody sends meanwhile
     mine = [(int(seq), int(state)) for seq, name, state in rows if cut.replies is None or str(name) in cut.replies]
     waiting = [seq for seq, state in mine if not state] if room.body["kind"] == "direct" and cut.replies is None else []
-    lanes = yield sql("SELECT head, worker FROM lanes WHERE side = $1 AND conversation = $2 {lock}", OUTBOX, room.id)
     held = {int(row[0]) for row in lanes if row[0] is not None and row[1]}  # on its way at this moment
     aside = [seq for seq in waiting if seq not in held]
     yield each(

@@ -18,7 +18,7 @@ from kith.channels.matrix.settings import MatrixSettings
 from kith.channels.matrix.wire import Wire
 from kith.core.clock import FrozenClock
 from kith.core.errors import NotFound, Unavailable
-from kith.core.ids import Ids
+from kith.core.ids import Ids, person_id
 from kith.core.message import Envelope
 from kith.core.turn import Accepted
 from kith.runtime.streams import Streams
@@ -31,7 +31,7 @@ class Homeserver(Wire):
 
     def __init__(self, settings: MatrixSettings, kit: Kit) -> None:
         super().__init__(settings, kit)
-        self.keys, self.down, self.said = False, False, dict[str, str]()
+        self.keys, self.down, self.said, self.tried = False, False, dict[str, str](), 0
         self.members = {"!one": 2, "!many": 5}
 
     @property
@@ -48,6 +48,7 @@ class Homeserver(Wire):
         return SimpleNamespace(source={**event.source, **body}, sender=event.sender) if self.keys else None
 
     async def send(self, room: str, content: Mapping[str, Any], transaction: str) -> str:
+        self.tried += 1
         if self.down:
             raise Unavailable("down")
         self.said[transaction] = f"{room} {content['body']}"
@@ -152,6 +153,48 @@ def test_who_is_alone_with_us_is_told_once_that_something_stays_unread(monkeypat
         assert await home.kept() == 6
         await channel._take(wire, news(), "s1")
         assert await home.kept() == 4 and len(wire.said) == 1  # the oldest went, and they know already
+
+    asyncio.run(story())
+
+
+def test_a_room_that_takes_nothing_is_asked_once_and_what_is_kept_stays_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unread, "_MOST", 4)
+
+    async def story() -> None:
+        home = Home()
+        channel, wire = await home.open()
+        wire.down = True
+        for first in range(0, 30, 3):
+            asked = wire.tried
+            await channel._take(wire, news(*(sealed(number) for number in range(first, first + 3))), "s1")
+            assert wire.tried - asked <= 1 and await home.kept() <= 8
+        assert wire.tried and [one.name for one in channel._unread.all()] == [f"$e{number}" for number in range(22, 30)]
+
+    asyncio.run(story())
+
+
+def test_what_somebody_sent_goes_with_them_when_they_are_erased() -> None:
+    async def story() -> None:
+        home = Home()
+        channel, wire = await home.open()
+        await channel._take(wire, news(sealed(1), sealed(2, "@bob:home.test")), "s1")
+        (hers,) = [
+            key
+            for key, value in (await home.kit.records.all("unread")).items()
+            if value["person"] == person_id("matrix", "local", ANN)
+        ]
+        await home.kit.records.delete("unread", hers)  # as whoever erases a person does with what names them
+        wire.keys = True
+        await channel._take(wire, news(), "s1")
+        assert home.heard == ["word 2"] and await home.kept() == 0
+        wire.keys = False
+        await channel._take(wire, news(sealed(3)), "s1")
+        await home.kit.records.delete("unread", "matrix:local:$e3")
+        home.clock.advance(86_500)
+        await channel._take(wire, news(), "s1")
+        assert wire.said == {} and channel._unread.all() == ()
 
     asyncio.run(story())
 
