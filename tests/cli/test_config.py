@@ -92,3 +92,52 @@ def test_a_file_that_is_not_there(home: Path) -> None:
     code, output = run("check", "--config", str(home / "absent.yaml"))
     assert code == 1
     assert "cannot be read" in output
+
+
+def test_a_setting_is_explained_with_its_value_and_source(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_HOST", "127.0.0.2")
+    (home / "kith.yaml").write_text(
+        "gateway:\n  port: 9000\n  host: ${MY_HOST}\n  grace: ${NOT_THERE:-7}\n"
+        "channels: {irc: {server: x, password: hunter2}}\n"
+    )
+    code, output = run("explain", "gateway.port")
+    assert (code, "Port to listen on" in output, "integer, 0 to 65535" in output) == (0, True, True)
+    assert f"now: 9000 (from {home / 'kith.yaml'}:2)" in output
+    told = {key: json.loads(run("explain", key, "--json")[1]) for key in ("gateway.host", "gateway.grace", "log.level")}
+    assert (told["gateway.host"]["source"], told["gateway.host"]["variables"]) == ("environment", ["MY_HOST"])
+    assert (told["gateway.grace"]["source"], told["log.level"]["source"]) == ("file", "default")
+    assert told["log.level"]["choices"] == ["debug", "info", "warning", "error"]
+    told = json.loads(run("explain", "channels.irc.password", "--json")[1])
+    assert (told["value"], told["line"]) == ("********", 5)
+    monkeypatch.setenv("KITH_LANG", "zh")
+    assert "监听的端口；0 表示任选一个空闲端口" in run("explain", "gateway.port")[1]
+
+
+def test_a_section_lists_its_keys_and_an_unknown_key_the_nearest(home: Path) -> None:
+    rows = {row["key"]: row for row in json.loads(run("explain", "gateway", "--json")[1])["keys"]}
+    assert rows["gateway.tls"]["section"]
+    assert rows["gateway.port"]["meaning"].startswith("Port")
+    assert "channels.irc" in run("explain", "channels")[1]
+    for key, near in (("port", "gateway.port"), ("gateway.prt", "gateway.port"), ("channels.irc.nik", "channels.irc.")):
+        code, output = run("explain", key)
+        assert code == 1
+        assert near in output, key
+    for key in ("gateway..", ".", "gateway.port.x", "models.9" * 500, "\x00", "channels.nowhere.x", "gateway.{0}"):
+        code, output = run("explain", key)
+        assert code == 1, key
+        assert len(output) < 1000
+
+
+def test_a_broken_file_is_explained_and_told_in_chinese(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KITH_LANG", "zh")
+    (home / "kith.yaml").write_text("gateway:\n  prot: 1\n  port: 70000\n")
+    code, output = run("explain", "gateway.port")
+    assert code == 0
+    assert "70000" in output
+    code, output = run("check")
+    assert code == 1
+    assert "gateway.prot 不是已知的键；是不是想写 'port'？" in output
+    assert "gateway.port 不能大于 65535" in output
+    code, output = run("show")
+    assert code == 2
+    assert "不能使用" in output

@@ -55,6 +55,16 @@ def test_settings_are_read_changed_and_refused_by_their_key(build: Any, tmp_path
             told = (await client.get("/api/settings?locale=zh-CN")).json()
             port = told["schema"]["$defs"]["GatewaySettings"]["properties"]["port"]
             assert (port["description"], port["default"]) == ("监听的端口；0 表示任选一个空闲端口", 8787)
+            chinese = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}
+            told = (await client.get("/api/settings", headers=chinese)).json()
+            assert told["schema"]["$defs"]["GatewaySettings"]["properties"]["port"] == port
+            told = (await client.get("/api/settings?locale=en", headers=chinese)).json()
+            assert told["schema"]["$defs"]["GatewaySettings"]["properties"]["port"] != port
+            for headers, reason in ((chinese, "不能大于 65535"), ({}, "has to be at most 65535")):
+                changes = {"changes": {"gateway.port": 99999}}
+                wrong = (await client.put("/api/settings", json=changes, headers=headers)).json()["error"]
+                assert [(one["path"], one["reason"]) for one in wrong["faults"]] == [("gateway.port", reason)]
+                assert wrong["message"] == ("这些设置不能使用" if headers else "these settings cannot be used")
             done = await client.put("/api/settings", json={"changes": {"gateway.port": 9999, "log.level": None}})
             assert done.json()["changed"] == ["gateway.port", "log.level"]
             assert "gateway.port" in done.json()["waiting"]

@@ -74,7 +74,7 @@ def check_channels(
         except Invalid as error:
             prefix = dotted(place)
             faults += [
-                Fault(f"{prefix}.{f.path}" if f.path else prefix, f.reason, f.line)
+                replace(f, path=f"{prefix}.{f.path}" if f.path else prefix)
                 for f in error.faults
                 if not refers(data.get(f.path))  # what it stands for is checked when it is known
             ]

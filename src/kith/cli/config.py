@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import yaml
 
 from kith.channels import check_channels
 from kith.cli.group import Group
+from kith.cli.meaning import described, find, held
 from kith.core.errors import Fault, Invalid
 from kith.runtime.documents import Document, read_document
 from kith.runtime.edits import masked
+from kith.runtime.faults import translated
 from kith.runtime.locale import tr
 from kith.runtime.registry import Registry
 from kith.runtime.settings import home
@@ -37,6 +40,40 @@ def show(path: Path | None, as_json: bool) -> None:
         return
     click.secho(f"# {written.file if written else tr('cli.config.no_file', path=home() / 'kith.yaml')}", dim=True)
     click.echo(yaml.safe_dump(data, allow_unicode=True, sort_keys=False).rstrip())
+
+
+@config.command()
+@click.argument("key", default="")
+@click.option("--config", "path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True)
+def explain(key: str, path: Path | None, as_json: bool) -> None:
+    """Explain."""
+    told = described(key, find(key), held(path, _document(path)))
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
+    if told["section"]:
+        width = max(len(row["key"]) for row in told["keys"])
+        for row in told["keys"]:
+            click.echo(f"{row['key']:{width}}  {row['meaning']}".rstrip())
+        return
+    click.secho(key, bold=True)
+    if told["meaning"]:
+        click.echo(f"  {told['meaning']}")
+    for name, value in (("type", told["type"]), ("default", _plain(told["default"]))):
+        click.echo("  " + tr("cli.explain.colon", name=tr(f"cli.explain.{name}"), value=value))
+    if told["source"]:
+        names = ", ".join(told.get("variables", ()))
+        source = tr(f"cli.explain.from_{told['source']}", file=told.get("file"), line=told.get("line"), names=names)
+        now = tr("cli.explain.colon", name=tr("cli.explain.now"), value=_plain(told["value"]))
+        click.echo("  " + tr("cli.explain.source", now=now, source=source))
+
+
+def _plain(value: Any) -> str:
+    """A value as it would stand in the file."""
+    if value is None or value == "":
+        return tr("cli.explain.none")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @config.command()
@@ -65,7 +102,7 @@ def faults_of(path: Path | None) -> tuple[Fault, ...]:
         settings: Settings = load_settings(path)
         check_channels(settings.channels, Registry("channels"), _document(path), whole=True)
     except Invalid as error:
-        return error.faults or (Fault("", error.message),)
+        return translated(error).faults or (Fault("", error.message),)
     return ()
 
 

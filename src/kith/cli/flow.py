@@ -20,6 +20,7 @@ from kith.dialogue.workshop.labelled import OUTSIDE, load_labelled, merged
 from kith.dialogue.workshop.trial import Trial, Verdict, judge_labelled, run_trial
 from kith.dialogue.workshop.validation import Validation, cross_validate
 from kith.runtime.documents import read_document
+from kith.runtime.faults import told
 from kith.runtime.locale import tr
 
 _SHOWN = 20
@@ -52,7 +53,7 @@ def check(ctx: click.Context, file: Path | None, as_json: bool) -> None:
         faults = error.faults or (Fault("", error.message),)
     warnings = found.warnings if found else ()
     if as_json:
-        rows = {"faults": [asdict(fault) for fault in faults], "warnings": [asdict(fault) for fault in warnings]}
+        rows = {"faults": [_row(fault) for fault in faults], "warnings": [_row(fault) for fault in warnings]}
         click.echo(json.dumps({"file": str(path), "ok": found is not None, **rows}, ensure_ascii=False))
     else:
         for fault in faults:
@@ -211,9 +212,13 @@ def _advised(one: Advice) -> str:
     return "→ " + tr(f"flow.advice_{one.kind}", **values) + common
 
 
+def _row(fault: Fault) -> dict[str, str | int]:
+    return {"path": fault.path, "reason": told(fault), "line": fault.line}
+
+
 def _place(path: Path, fault: Fault) -> str:
     place = f"{path}:{fault.line}" if fault.line else str(path)
-    return " ".join(part for part in (place, fault.path, fault.reason) if part)
+    return " ".join(part for part in (place, fault.path, told(fault)) if part)
 
 
 def _report(trial: Trial) -> None:

@@ -17,6 +17,7 @@ import click
 
 import kith
 from kith.core.errors import Broken, Invalid, KithError
+from kith.runtime.faults import translated
 from kith.runtime.locale import LANGUAGES, tr
 
 # Every command, in the order in which help lists them, and the module that has it under its own name.
@@ -141,7 +142,8 @@ def localise(command: click.Command, name: str) -> None:
 
 def show_error(error: KithError) -> None:
     """On standard error: what is wrong, and what to do about it."""
-    click.secho(tr("cli.error.line", message=str(error)), err=True, fg="red")
+    said = translated(error) if isinstance(error, Invalid) else error
+    click.secho(tr("cli.error.line", message=str(said)), err=True, fg="red")
     if error.hint:
         click.echo(tr("cli.error.hint", hint=error.hint), err=True)
 

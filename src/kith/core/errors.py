@@ -13,7 +13,7 @@ KithError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class KithError(Exception):
@@ -55,11 +55,16 @@ class NotFound(KithError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One mistake in an input: where it is (`path`, and `line` counted from 1, 0 if unknown) and why."""
+    """One mistake in an input: where it is (`path`, and `line` counted from 1, 0 if unknown) and why.
+
+    `kind` and `values` are for saying the reason in another language: empty where it is known in English only.
+    """
 
     path: str
     reason: str
     line: int = 0
+    kind: str = field(default="", compare=False)
+    values: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 class Invalid(KithError):

@@ -23,6 +23,7 @@ from kith.gateway.body import Call, read_body, read_json
 from kith.gateway.ports import Channels, GatewayPorts, Preferences
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import Whole
+from kith.gateway.tongue import refusing, tongue
 from kith.runtime.edits import MASK, masked
 from kith.runtime.meanings import explained
 
@@ -91,9 +92,9 @@ class Platforms:
     async def channels(self, request: Call) -> ASGIApp:
         """Every channel there is: whether it is on, how it is, what it can do, and the schema of its settings.
 
-        The schemas' descriptions are in the language of `locale`, by default English.
+        The schemas' descriptions are in the language of `locale`, else of ``Accept-Language``, else English.
         """
-        locale = request.query_params.get("locale", "")[:35] or "en"
+        locale = tongue(request)
 
         async def work() -> tuple[int, Any]:
             rows = self._channels.describe()
@@ -110,9 +111,10 @@ class Platforms:
         settings = _mapping(await read_body(request, self._settings))
 
         async def work() -> tuple[int, Any]:
-            written = await self._channels.conceal(channel, settings, _locale(request))
-            await self._write(request, channel, written)
-            return 200, await self._channels.configure(channel, written)
+            with refusing(request):
+                written = await self._channels.conceal(channel, settings, tongue(request))
+                await self._write(request, channel, written)
+                return 200, await self._channels.configure(channel, written)
 
         return Whole(work)
 
@@ -133,10 +135,11 @@ class Platforms:
         async def work() -> tuple[int, Any]:
             schema, place = self._channels.about(channel).get("schema", {}), f"channels.{channel}"
             old = await asyncio.to_thread(self._preferences().section, place)
-            new = await self._channels.conceal(channel, _amended(old, body.changes, schema), _locale(request))
-            differs = {f"{place}.{key}": new.get(key) for key in {*old, *new} if old.get(key) != new.get(key)}
-            await self._preferences().change(differs, acting(request))
-            return 200, await self._channels.configure(channel, new)
+            with refusing(request):
+                new = await self._channels.conceal(channel, _amended(old, body.changes, schema), tongue(request))
+                differs = {f"{place}.{key}": new.get(key) for key in {*old, *new} if old.get(key) != new.get(key)}
+                await self._preferences().change(differs, acting(request))
+                return 200, await self._channels.configure(channel, new)
 
         return Whole(work)
 
@@ -323,12 +326,6 @@ def _mapping(raw: bytes) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise Invalid("the settings of a channel are a JSON object", code="invalid_request")
     return cast("Mapping[str, Any]", value)
-
-
-def _locale(request: Call) -> str:
-    """The language that the caller likes best, by default English."""
-    wanted = request.headers.get("accept-language", "").strip()
-    return wanted[:35] or "en"
 
 
 def _secrets(schema: Mapping[str, Any]) -> set[str]:

@@ -21,6 +21,7 @@ from kith.gateway.ports import GatewayPorts, Preferences, Studio
 from kith.gateway.rest import person
 from kith.gateway.settings import GatewaySettings
 from kith.gateway.stream import Whole
+from kith.gateway.tongue import refusing, tongue
 from kith.runtime.meanings import explained
 from kith.runtime.meter import Meter
 
@@ -74,9 +75,9 @@ class Workbench:
     async def settings(self, request: Call) -> ASGIApp:
         """The schema of kith.yaml, its values (secrets masked), what the file sets, and what waits for a restart.
 
-        The schema's descriptions are in the language of `locale`, by default English.
+        The schema's descriptions are in the language of `locale`, else of ``Accept-Language``, else English.
         """
-        locale = request.query_params.get("locale", "")[:35] or "en"
+        locale = tongue(request)
 
         async def work() -> tuple[int, Any]:
             told = await asyncio.to_thread(self._preferences().describe)
@@ -90,7 +91,8 @@ class Workbench:
 
         async def work() -> tuple[int, Any]:
             preferences = self._preferences()
-            done = await preferences.change(body.changes, acting(request))
+            with refusing(request):
+                done = await preferences.change(body.changes, acting(request))
             waiting = (await asyncio.to_thread(preferences.describe))["waiting"]
             return 200, {"changed": list(done), "waiting": waiting}
 

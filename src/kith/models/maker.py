@@ -11,7 +11,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from kith.core.clock import Clock
-from kith.core.errors import Fault, Invalid, KithError, Missing
+from kith.core.errors import Invalid, KithError, Missing
 from kith.core.manifest import Manifest
 from kith.core.message import Message
 from kith.core.model import ModelCard
@@ -26,6 +26,7 @@ from kith.models.replicas import Scaler
 from kith.models.settings import ModelSettings, ServingSettings
 from kith.models.shelf import bind, stamp
 from kith.models.tune import Tuned
+from kith.runtime.faults import fault_of
 from kith.runtime.registry import Registry
 from kith.runtime.supervisor import Supervisor
 
@@ -165,5 +166,5 @@ def _options(cls: type[BaseModel] | None, settings: ModelSettings) -> BaseModel 
         return cls.model_validate(settings.options)
     except ValidationError as error:
         base = f"models.{settings.name}.options"
-        faults = [Fault(".".join([base, *map(str, fault["loc"])]), fault["msg"]) for fault in error.errors()]
+        faults = [fault_of(one, ".".join([base, *map(str, one["loc"])])) for one in error.errors()]
         raise Invalid(f"the options of the model {settings.name!r} are wrong", faults=tuple(faults)) from None

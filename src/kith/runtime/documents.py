@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from kith.core.errors import Fault, Invalid
+from kith.runtime.faults import fault, fault_of
 
 LIMIT = 4 * 1024 * 1024
 _DEPTH = 64
@@ -172,14 +173,12 @@ def _fault(cls: type[BaseModel], document: Document, detail: dict[str, Any]) -> 
     while known and known not in document.lines:
         known = known[:-1]
     shown = place if detail["type"] == "missing" else known or place
-    reason = str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        reason = "is not a known key"
-        near = difflib.get_close_matches(str(place[-1]), _keys(cls, place[:-1]), n=1, cutoff=0.5)
-        reason += f"; did you mean {near[0]!r}?" if near else ""
-    elif detail["type"] == "missing":
-        reason = "is required"
-    return Fault(dotted(shown), reason, document.line(place))
+    if detail["type"] != "extra_forbidden":
+        return fault_of(detail, dotted(shown), document.line(place))
+    near = difflib.get_close_matches(str(place[-1]), _keys(cls, place[:-1]), n=1, cutoff=0.5)
+    if near:
+        return fault("near", dotted(shown), document.line(place), near=near[0])
+    return fault("unknown", dotted(shown), document.line(place))
 
 
 def _keys(cls: type[BaseModel], place: Place) -> Sequence[str]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kith.core.errors import Fault, Invalid
 from kith.runtime.documents import Document, Place, dotted, read_document, validate
+from kith.runtime.faults import fault
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -47,7 +48,7 @@ def load(cls: type[T], path: Path | None = None, environment: Mapping[str, str] 
         return cls()
     document = read_document(chosen)
     if not isinstance(cast("object", document.data), dict | None):
-        raise Invalid(f"{chosen} cannot be used", faults=(Fault("", "has to be a mapping", 1),), file=str(chosen))
+        raise Invalid(f"{chosen} cannot be used", faults=(fault("mapping", "", 1),), file=str(chosen))
     variables = os.environ if environment is None else environment
     faults: list[Fault] = []
     data = _expand(document.data, (), variables, document, faults)
@@ -78,7 +79,7 @@ def _expand(value: Any, place: Place, variables: Mapping[str, str], document: Do
     def replace(match: re.Match[str]) -> str:
         found = variables.get(match[1], cast("str | None", match[2]))
         if found is None:
-            faults.append(Fault(dotted(place), f"needs the environment variable {match[1]}", document.line(place)))
+            faults.append(fault("variable", dotted(place), document.line(place), name=match[1]))
         return found or ""
 
     return _VARIABLE.sub(replace, value)
