@@ -45,14 +45,15 @@ class Node:
 
     def solid(self) -> Node:
         """The same with its references followed, through what may be left empty too."""
-        found = self.schema
+        found = dict(self.schema)
         for _ in range(_DEEP):
-            options = [one for one in found.get("anyOf", ()) if one.get("type") != "null"]
+            options = [dict(cast("Schema", one)) for one in found.get("anyOf", ()) if one.get("type") != "null"]
             if "$ref" in found:
-                target = self.root.get("$defs", {}).get(str(found["$ref"]).rpartition("/")[2], {})
-                found = {**target, **{name: part for name, part in found.items() if name != "$ref"}}
+                name = str(found.pop("$ref")).rpartition("/")[2]
+                found = {**cast("Schema", self.root.get("$defs", {}).get(name, {})), **found}
             elif len(options) == 1 and "$ref" in options[0]:
-                found = {**options[0], **{name: part for name, part in found.items() if name != "anyOf"}}
+                del found["anyOf"]
+                found = {**options[0], **found}
             else:
                 break
         return Node(found, self.root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from kith.core.errors import Invalid
@@ -17,7 +17,7 @@ def tongue(request: Call) -> str:
 
 
 @contextmanager
-def refusing(request: Call) -> Iterator[None]:
+def refusing(request: Call) -> Generator[None]:
     """Mistakes in settings are named in the language of the request."""
     try:
         yield
