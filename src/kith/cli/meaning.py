@@ -119,7 +119,7 @@ def _unknown(key: str, root: Schema) -> Node:
     ends = [one for one in known if one.rpartition(".")[2] in tails]
     near = [*dict.fromkeys((*same, *close, *ends))][:_NEAREST]
     text = tr("cli.explain.near" if near else "cli.explain.unknown", setting=short, near=", ".join(near))
-    raise NotFound(text, code="no_setting", hint="kith config explain")
+    raise NotFound(text, hint="kith config explain")
 
 
 def _all(node: Node, prefix: str, depth: int = 0) -> Iterator[str]:
