@@ -340,7 +340,17 @@ def test_what_left_the_window_is_found_again() -> None:
             await say(house, number, f"let us talk of number {number}")
         house.models.asked.clear()
         await say(house, 40, "when does the plumber come?")
-        assert "green van" in house.models.asked[0].messages[-1].text
+        sent = house.models.asked[0].messages
+        assert "green van" in sent[-1].text
+        (conversation,) = await house.storage.store.conversations(ann())
+        turn = (await house.storage.store.turns(conversation.id))[-1]
+        bill = await house.engine._ports.mind.explain(turn.id, [ann()], house.models)
+        texts = {row["part"]: row["text"] for row in bill["parts"]}
+        assert sent[0].text == "\n".join(texts[name] for name in ("persona", "profile", "summary") if name in texts)
+        assert texts["rounds"] == "\n".join(f"{said.role}: {said.text}" for said in sent[1:-1])
+        assert sent[-1].text == texts["notes"] + "\n\n" + texts["message"]
+        assert bill["tokens"] == sum(row["tokens"] for row in bill["parts"])
+        assert bill["overhead"] <= 800
 
     live(scene, says("Fine."), {"summaries": False, "model_facts": False})
 

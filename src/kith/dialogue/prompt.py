@@ -13,6 +13,8 @@ from kith.dialogue.context import Budget, compose, start
 from kith.dialogue.memory import Where
 from kith.dialogue.memory.recall import Known, Moment
 from kith.dialogue.mind import Bill, Mind
+from kith.dialogue.outside import nonce, shown
+from kith.dialogue.outside import notes as framed
 from kith.dialogue.settings import DialogueSettings
 
 
@@ -77,15 +79,15 @@ def _instructed(heard: Message, instruction: str) -> Message:
 def _parts(
     asked: Asked, system: str, known: Known, rounds: Sequence[Message], notes: Sequence[Passage]
 ) -> tuple[tuple[str, str], ...]:
-    """The parts of a prompt by name, without the empty ones."""
+    """The parts of a prompt by name, without the empty ones: as the model is shown them, marks and frame included."""
     parts = (
         ("persona", system),
         ("tools", "\n".join(f"{tool.name}: {tool.description} {dict(tool.schema)}" for tool in asked.tools)),
         ("profile", known.profile),
         ("summary", known.summary),
         ("rounds", "\n".join(f"{said.role}: {said.text}" for said in rounds)),
-        ("notes", "\n".join(f"{note.source}: {note.text}" for note in notes)),
+        ("notes", framed(notes, nonce(asked.heard.id)).strip() if notes else ""),
         ("instruction", asked.instruction),
-        ("message", asked.heard.text),
+        ("message", shown(asked.heard).text),
     )
     return tuple((name, text) for name, text in parts if text)
