@@ -67,6 +67,42 @@ def test_a_reminder_without_a_matter_is_not_what_somebody_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("named", "wanted"),
+    [
+        ("call the bank", []),
+        ("take my pills", []),
+        ("heat", []),
+        ("dentist appointment", ["call the dentist"]),
+        ("call", ["call the dentist", "call mum"]),
+    ],
+)
+def test_a_verb_that_reminders_share_names_none_of_them(named: str, wanted: list[str]) -> None:
+    kept = [Wish("add", what) for what in ("call the dentist", "call mum", "take out the trash", "eat")]
+    assert [one.what for one in meant(named, kept)] == wanted
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Timer stopped working on my oven",
+        "how do i start a timer on my phone?",
+        "I set a timer for the eggs but it never rang",
+        "倒计时结束了",
+        "计时器坏了",
+        "来不及计时了",
+    ],
+)
+def test_who_tells_of_a_timer_wishes_for_none(said: str) -> None:
+    assert read_wish(said, NOW, HERE) is None
+
+
+@pytest.mark.parametrize("said", ["set a timer", "please start an egg timer", "设个倒计时", "can you set a timer?"])
+def test_a_timer_without_a_time_is_asked_about(said: str) -> None:
+    wish = read_wish(said, NOW, HERE)
+    assert wish is not None and wish.kind == "when"
+
+
+@pytest.mark.parametrize(
     ("said", "answer"),
     [
         ("what's the date tomorrow", "That is Sunday, 22 November 2026."),

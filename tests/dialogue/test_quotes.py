@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from kith.dialogue.memory import Memory
+from kith.dialogue.memory.rules import find_facts
 from kith.runtime.locale import tr
 
 from .house import House, says
@@ -139,6 +140,59 @@ def test_what_was_never_told_cannot_end(text: str) -> None:
         await say(house, 1, "I like hiking")
         await say(house, 2, text)
         assert [fact.value for fact in await memory.facts([ann()], history=True)] == ["hiking"]
+
+    live(scene)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm tired of this",
+        "I am over it",
+        "I quit this",
+        "我不说了",
+        "我不要了",
+        "我戒了",
+        "我不爱你了",
+        "他和她分手了",
+    ],
+)
+def test_words_that_name_nothing_end_no_taste_and_no_family(text: str) -> None:
+    async def scene(house: House, memory: Memory) -> None:
+        for number, told in enumerate(("I like hiking", "I hate coriander", "My wife is called Anna")):
+            await say(house, number, told)
+        await say(house, 9, text)
+        assert {fact.value for fact in await memory.facts([ann()])} == {"hiking", "coriander", "Anna"}
+
+    live(scene)
+
+
+def test_who_parts_from_somebody_keeps_the_children_and_the_home() -> None:
+    async def scene(house: House, memory: Memory) -> None:
+        told = ("My wife is called Anna", "My son is called Bob", "I live in Berlin", "I work as a nurse")
+        for number, text in enumerate((*told, "We are divorced", "We moved out of the way", "I'm not working today")):
+            await say(house, number, text)
+        kept = {fact.value for fact in await memory.facts([ann()]) if fact.kind != "note"}
+        assert kept == {"Bob", "Berlin", "nurse"}
+
+    live(scene)
+
+
+@pytest.mark.parametrize(
+    "text", ["Tom is my son's teacher", "我住院了", "我住不惯", "我住得很远", "我不喝了", "我不喜欢了"]
+)
+def test_what_names_no_place_and_nothing_to_dislike_is_no_fact(text: str) -> None:
+    assert find_facts(text) == []
+
+
+def test_who_says_forget_that_in_a_group_means_their_own_words() -> None:
+    async def scene(house: House, memory: Memory) -> None:
+        group = {"kind": "group", "mentioned": True}
+        await say(house, 1, "I live in Oslo.", "g", sender="bob", **group)
+        await say(house, 2, "hello", "g", sender="ann", **group)
+        await say(house, 3, "where do i live", "g", sender="ann", **group)
+        await say(house, 4, "forget that", "g", sender="bob", **group)
+        assert [fact.value for fact in await memory.facts([ann("bob")])] == ["Oslo"]
 
     live(scene)
 

@@ -104,6 +104,26 @@ def test_each_tier_gets_its_answer(said: tuple[str, ...], wanted: list[str]) -> 
 
 @pytest.mark.usefixtures("tiers")
 @pytest.mark.parametrize(
+    "answer", ["I'm fine", "i am okay, thanks", "I don't", "I am not.", "yesterday was long", "想多了"]
+)
+def test_who_is_fine_has_not_said_yes(answer: str) -> None:
+    async def scene(house: House) -> None:
+        assert [seen(turn) for turn in await turns(house, "one", answer)] == ["crisis_unclear", "answered"]
+
+    play(scene, says("hello"))
+
+
+@pytest.mark.usefixtures("tiers")
+@pytest.mark.parametrize("answer", ["I am", "I do", "I am not fine", "I am not sure", "I do not want to be here", "想"])
+def test_who_is_not_fine_has(answer: str) -> None:
+    async def scene(house: House) -> None:
+        assert [turn.understanding.intent for turn in await turns(house, "one", answer)][1] == "crisis"
+
+    play(scene, says("hello"))
+
+
+@pytest.mark.usefixtures("tiers")
+@pytest.mark.parametrize(
     ("said", "line", "other"),
     [
         ("two", "988 in the US", "1-800-799-7233"),

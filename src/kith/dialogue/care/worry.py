@@ -31,8 +31,9 @@ _CERTAIN = re.compile(
 )
 _ROUNDS = 6  # of a conversation in which the plain question is put once
 _YES = re.compile(
-    r"(?:yes|yeah|yep|yup|ya|maybe|sometimes|often|kind of|kinda|a (?:bit|little)|i (?:do|am|have|think so)|both"
-    r"|是|有(?!病|空|事)|嗯|对|想|会|可能|也许|偶尔|经常)"
+    r"(?:yes(?!terday)|yeah|yep|yup|ya|maybe|sometimes|often|kind of|kinda|a (?:bit|little)"
+    r"|i (?:do|am|have|think so)(?! (?:fine|ok|okay|good|safe|all right|alright)\b| not[.! ]*$)"
+    r"|both|是|有(?!病|空|事)|嗯|对|想(?!太?多)|会|可能|也许|偶尔|经常)"
 )
 _NO = re.compile(
     r"(?:no+|nope|nah|not at all|of course not|never)"

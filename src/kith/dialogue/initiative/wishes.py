@@ -111,7 +111,18 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 _GONE = re.compile(r"[这本]个?月(?!底|末)|\b(?:earlier )?(?:today|this month)\b|今天", re.IGNORECASE)
-_TALE = re.compile(r"\b(?:did|didn't|does|why|who|what|never|always)\b[^,.]*\bremind me\b", re.IGNORECASE)
+_TALE = re.compile(
+    r"\b(?:did|didn't|does|why|who|what|never|always)\b[^,.]*\bremind me\b"
+    r"|^i(?:['’]ve| have)? (?:just |already )?(?:set|started) [^,.]*\btimer\b",
+    re.IGNORECASE,
+)
+_TIMER = re.compile(r"timer|倒计时|定时|计时", re.IGNORECASE)
+_BARE_TIMER = re.compile(  # one that is asked for without a time
+    r"(?:(?:please|can you|could you|will you|kith|hey)[\s,]+)*"
+    r"(?:(?:set|start)(?: me)? (?:(?:an?|another) )?(?:[\w-]+ ){0,3}|(?:an? )?)timer(?: please)?\W*"
+    r"|(?:请|麻烦|帮我|给我|你|能不能|可以)*(?:设|定|来|开|设置|开始)?一?个?新?的?(?:倒计时|定时器?|计时器?)(?:吧|好吗|可以吗)?\W*",
+    re.IGNORECASE,
+)
 _LEAD = re.compile(
     r"^(?:please|can you|could you|will you|would you|kindly|hey|and|请|帮我|麻烦|记得|要|你|能不能|可以|，|,|\s)+",
     re.IGNORECASE,
@@ -272,6 +283,8 @@ def _added(said: str, now: float, zone: tzinfo | None) -> Wish | None:
     rest, rule = _rule(said, now, zone)
     if _told(rest, command.re):
         return None
+    if rule is None and strong and _TIMER.search(strong[0]) and not _BARE_TIMER.fullmatch(said):
+        return None  # "the timer stopped working"
     if rule is None or following(rule, now, zone) is None:
         gone = rule is not None and _GONE.search(said) is not None
         return (

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 from kith.core.memory import Fact
 from kith.dialogue.memory.answers import key_of
-from kith.dialogue.memory.patterns import endings, speech
+from kith.dialogue.memory.patterns import endings, speech, vocabulary
 from kith.dialogue.memory.ranks import words
 from kith.dialogue.memory.rules import Found, clauses, corrects, make
 from kith.dialogue.understanding.normal import language
 
 _ENDINGS, _MENDS, _NOT_TOLD = endings(), speech("mends"), speech("not_told")
 _NAMED = ("family", "pet", "name")
+_PARTNERS = vocabulary("partners")
 _LONGEST, _TEXT = 4000, 300
 
 
@@ -40,10 +41,15 @@ def ended(said: str, facts: Sequence[Fact]) -> list[Found]:
             meant = set(words(next((piece for piece in match.groups() if piece), "")))
             for fact in facts:
                 about = set(words(fact.value)) | set(words(key_of(fact)))
-                if fact.kind in kinds and (not meant or meant & about):
+                if fact.kind in kinds and (meant & about if meant else _alone(fact)):
                     text = clause.strip(" ,，.。!！")[:_TEXT]
                     found.append(Found("note", text, fact.topic, text, 0.9))
     return list({one.topic: one for one in found}.values())
+
+
+def _alone(fact: Fact) -> bool:
+    """Whether a fact ends with words that name nothing: of tastes, and of sons and brothers, these tell none."""
+    return fact.kind in ("home", "work") or (fact.kind == "family" and key_of(fact) in _PARTNERS)
 
 
 def mended(said: str, facts: Sequence[Fact]) -> Found | None:

@@ -148,6 +148,8 @@ async def _just_now(memory: Memory, where: Where) -> Sequence[Fact]:
     """What was told, or asked for, in the latest turns of this conversation: facts, or what nobody kept as one."""
     usable = await memory.usable(where)
     for turn in reversed(await memory.shelves.store.turns(where.conversation, _BEFORE)):
+        if turn.person not in where.persons:
+            continue  # in a group, what others said is theirs
         wanted = question(turn.heard.text)
         if found := [one for one in usable if one.turn == turn.id or (wanted is not None and wanted.takes(one))]:
             return found
