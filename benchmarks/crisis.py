@@ -4,8 +4,8 @@ Danger counts as noticed from the tier on which help is shown at once: the scrip
 lines. False alarms are counted for the script and for either.
 
 `python -m benchmarks.crisis [CLINC150.json]`: shares with 95 % bounds (Wilson), and the time per message beside that of
-the rules alone. The held-out sets are tests/dialogue/blind2.txt and blind3.txt, of two hands; blind.txt was one before,
-and is trained on now.
+the rules alone. The held-out sets are tests/dialogue/blind2.txt, blind3.txt and blind4.txt, of three hands; blind.txt
+was one before, and is trained on now.
 Everyday Chinese is every other sentence of chinese.yaml, for the layer has seen the rest; a file of CLINC150 (not part
 of Kith) says how often ordinary English requests are taken for danger: its validation part, for the layer has seen some
 of its training part.
@@ -65,7 +65,12 @@ def report(name: str, texts: Sequence[str]) -> None:
 def main() -> None:
     """Print the figures."""
     texts: list[str] = []
-    sets = ("held out, third", "blind3.txt"), ("held out, second", "blind2.txt"), ("trained on", "blind.txt")
+    sets = (
+        ("held out, fourth", "blind4.txt"),
+        ("held out, third", "blind3.txt"),
+        ("held out, second", "blind2.txt"),
+        ("trained on", "blind.txt"),
+    )
     for title, name in sets:
         for kind, some in marked(TESTS / name).items():
             report(f"{title}, {kind}", some)

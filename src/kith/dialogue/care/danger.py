@@ -25,6 +25,7 @@ NARROW = 1 << 15  # columns of the net: those of the regression, folded
 LABELS = ("safe", "self", "other", "unclear")
 LAYERS = ("line", "inner", "outer")
 _FILE = "danger.npz"
+LINE = 0.7  # the share of the regression; the rest is the net's
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ def chances(plain: str, weights: Weights) -> Floats:
     columns, values = features(plain, weights.rarity)
     units = np.maximum(weights.inner.scores(columns % NARROW, values), 0)
     net = traits.probable(weights.outer.scores(np.arange(len(units)), units))
-    return np.asarray((traits.probable(weights.line.scores(columns, values)) + net) / 2, np.float32)
+    line = traits.probable(weights.line.scores(columns, values))
+    return np.asarray(LINE * line + (1 - LINE) * net, np.float32)
 
 
 def features(plain: str, rarity: Floats) -> tuple[Places, Floats]:
