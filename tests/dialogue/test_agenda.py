@@ -82,10 +82,58 @@ def test_a_time_that_comes_twice_is_its_first() -> None:
     assert after.name == "2026-10-26T02:30"
 
 
-def test_a_leap_day_waits_for_its_year() -> None:
-    due = following(Rule("year", ("09:00",), start="2024-02-29"), at("2026-01-01T00:00"), BERLIN)
-    assert due is not None
-    assert due.name == "2028-02-29T09:00"
+@pytest.mark.parametrize(
+    ("rule", "days"),
+    [
+        (Rule("year", ("09:00",), start="2024-02-29"), ["2027-02-28", "2028-02-29", "2029-02-28"]),
+        (Rule("once", ("09:00",), start="2028-02-29"), ["2028-02-29"]),
+        (Rule("month", ("09:00",), days=(31,), start="2027-01-01"), ["2027-01-31", "2027-02-28", "2027-03-31"]),
+        (Rule("month", ("09:00",), days=(0, 1, 2, 3, 4), nth=-1, start="2027-01-01"),
+         ["2027-01-29", "2027-02-26", "2027-03-31"]),
+        (Rule("month", ("09:00",), days=(0, 1, 2, 3, 4), nth=1, start="2027-01-01"),
+         ["2027-01-01", "2027-02-01", "2027-03-01"]),
+        (Rule("month", ("09:00",), days=(4,), nth=-1, start="2027-01-01"), ["2027-01-29", "2027-02-26", "2027-03-26"]),
+    ],
+)  # fmt: skip
+def test_a_day_that_a_month_lacks_is_its_last(rule: Rule, days: Sequence[str]) -> None:
+    after = at("2026-12-31T23:00")
+    for day in days:
+        due = following(rule, after, BERLIN)
+        assert due is not None
+        assert due.name == f"{day}T09:00"
+        after = due.at
+
+
+def test_of_several_alike_one_is_cancelled_and_what_cannot_be_kept_is_declined() -> None:
+    async def scene() -> None:
+        clock = FrozenClock(at("2026-05-01T07:00"))
+        storage = await opened(Path(), clock, "memory")
+        book, turns = agenda(storage, clock, []), iter(range(99))
+
+        async def say(text: str, locale: str = "en") -> str:
+            return await book.hear(text, ANN, envelope(text), f"t{next(turns)}", locale) or ""
+
+        for wish in (
+            "every day at 8 to drink water",
+            "every day at 9 to drink water",
+            "at 8 to buy tea",
+            "at 9 to buy",
+        ):
+            await say(f"remind me {wish}")
+        which = (await say("cancel the water reminder")).splitlines()
+        assert which[1:] == ["1. every day at 08:00: drink water", "3. every day at 09:00: drink water"]
+        assert await say("取消第三个提醒", "zh") == "已取消：drink water"
+        assert await say("cancel the buy reminder") == "Cancelled: buy"  # and not the tea
+        assert await say("cancel all reminders about water") == "Cancelled: drink water"
+        assert (await say("remind Bob at 5 to call")).startswith("I remind only the one who asks me.")
+        assert (await say("每天八点提醒我吃药，直到周五", "zh")).startswith("这样的提醒我做不到")
+        assert await say("5分钟后再提醒我", "zh") == "好的，我会今天 07:05提醒你。"
+        told = await say("remind me every other Tuesday at 9 to sweep")
+        assert told.startswith("I will remind you every 2 weeks on Tuesday at 09:00, next on Tuesday, 5 May 2026")
+        assert [one.what for one in await book.find()] == ["", "buy tea", "sweep"]
+        await storage.close()
+
+    run(scene)
 
 
 def test_after_a_long_sleep_the_last_occurrence_is_told() -> None:

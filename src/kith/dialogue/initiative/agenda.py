@@ -240,10 +240,15 @@ class Agenda:
             case "cancel":
                 return await self._drop(wish, person.id, locale)
             case "snooze":
-                return await self._put_off(wish, envelope, f"r_{turn}", locale)
+                told = await self._put_off(wish, envelope, f"r_{turn}", locale)
+                if told is None:  # nothing to put off, but a time to be reminded at
+                    return await self._add(wish, person, envelope, f"r_{turn}", (where, locale))
+                return told
             case "when":
                 self._open[place] = self._clock.now(), person.id, text
                 return tr(f"dialogue.agenda.{'past' if wish.rule else 'when'}", locale)
+            case "other" | "beyond":
+                return tr(f"dialogue.agenda.{wish.kind}", locale)
 
     async def _clock_asked(self, text: str, person: Person, locale: str, *, part: bool) -> str | None:
         """What a clock or a calendar answers, of whatever place; None where neither is asked."""
@@ -337,7 +342,7 @@ class Agenda:
 
     async def _drop(self, wish: Wish, person: str, locale: str) -> str | None:
         mine = await self.find(person)
-        if wish.everything or (not wish.what and not wish.number and len(mine) == 1):
+        if (wish.everything and not wish.what) or (not wish.what and not wish.number and len(mine) == 1):
             chosen = list(mine)
         elif wish.number:
             chosen = list(mine[wish.number - 1 : wish.number])
@@ -345,6 +350,11 @@ class Agenda:
             chosen = meant(wish.what, mine)
         if not chosen:
             return tr("dialogue.agenda.unknown", locale) if mine else tr("dialogue.agenda.none", locale)
+        exact = [one for one in chosen if one.what.casefold() == wish.what.casefold()]
+        chosen = exact if exact and not wish.everything else chosen
+        if len(chosen) > 1 and not wish.everything:
+            lines = [f"{mine.index(one) + 1}. {self._when(one, locale)}: {_matter(one, locale)}" for one in chosen]
+            return "\n".join((tr("dialogue.agenda.which", locale, number=mine.index(chosen[0]) + 1), *lines))
         for reminder in chosen:
             with contextlib.suppress(NotFound):
                 await self.cancel(reminder.id)
@@ -354,7 +364,7 @@ class Agenda:
         at, last = self._last.get(_where(_place(envelope)), (0.0, None))
         now = self._clock.now()
         if last is None or now - at > _AGAIN:
-            return tr("dialogue.agenda.nothing", locale)
+            return None if wish.rule else tr("dialogue.agenda.nothing", locale)
         rule = Rule("instant", start=str(now + wish.seconds))
         again = replace(last, id=reminder, rule=rule, next=Due(rule.start, now + wish.seconds), held=0.0)
         async with self._lock:
@@ -364,7 +374,10 @@ class Agenda:
 
     def _when(self, reminder: Reminder, locale: str) -> str:
         where = zone(reminder.zone)
-        return rhythm(reminder.rule, locale) or moment(reminder.next.at, self._clock.now(), where, locale)
+        often, soon = rhythm(reminder.rule, locale), moment(reminder.next.at, self._clock.now(), where, locale)
+        if reminder.rule.every in ("day", "week") and reminder.rule.step > 1:
+            return tr("dialogue.agenda.next", locale, often=often, when=soon)
+        return often or soon
 
     async def _fire(self, reminder: Reminder) -> tuple[Reminder | None, int]:
         """Say one reminder, or hold it back; what is left of it, and 1 when it was said."""

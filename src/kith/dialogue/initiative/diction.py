@@ -75,7 +75,9 @@ def _han(rule: Rule) -> str:
         case "week":
             return f"{step}周" + "、".join(_HAN[day] for day in rule.days)
         case "month" if rule.nth:
-            return f"每月{'最后一个' if rule.nth < 0 else f'第{_HAN[rule.nth - 1]}个'}周{_HAN[rule.days[0]]}"
+            which = "最后一" if rule.nth < 0 else f"第{_HAN[rule.nth - 1]}"
+            weekday = f"周{_HAN[rule.days[0]]}"
+            return f"每月{which}个" + ("工作日" if len(rule.days) > 1 else weekday)
         case "month":
             return "每月" + "、".join("最后一天" if day < 0 else f"{day}日" for day in rule.days)
         case _:
@@ -96,7 +98,8 @@ def _english(rule: Rule) -> str:
             )
         case "month" if rule.nth:
             nth = "last" if rule.nth < 0 else ("first", "second", "third", "fourth", "fifth")[rule.nth - 1]
-            return f"on the {nth} {_ENGLISH[rule.days[0]]} of each month"
+            day = _ENGLISH[rule.days[0]] if len(rule.days) == 1 else "working day"
+            return f"on the {nth} {day} of each month"
         case "month":
             days = ["the last day" if day < 0 else f"day {day}" for day in rule.days]
             return f"on {' and '.join(days)} of each month"

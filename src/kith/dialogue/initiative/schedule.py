@@ -25,7 +25,7 @@ class Rule:
     `at` are times of day (HH:MM). `step` is every how many minutes, days, weeks or months; `start` the date (ISO) that
     it counts from and the day of ``once`` and ``year``, for ``minutes`` and ``instant`` an instant in seconds. `days`
     are weekdays (Monday is 0) for ``week``, days of the month for ``month`` (-1 the last); with `nth`, the month's nth
-    (-1 the last) of the weekday ``days[0]``.
+    (-1 the last) day that is one of the weekdays `days`. A day that a month or a year lacks is its last of that month.
     """
 
     every: Every
@@ -123,7 +123,8 @@ def _falls(rule: Rule, day: date, start: date) -> bool:
             months = (day.year - start.year) * 12 + day.month - start.month
             return months % rule.step == 0 and _in_month(rule, day)
         case "year":
-            return (day.month, day.day) == (start.month, start.day)
+            length = calendar.monthrange(day.year, start.month)[1]
+            return (day.month, day.day) == (start.month, min(start.day, length))
         case _:
             return False
 
@@ -131,7 +132,8 @@ def _falls(rule: Rule, day: date, start: date) -> bool:
 def _in_month(rule: Rule, day: date) -> bool:
     length = calendar.monthrange(day.year, day.month)[1]
     if rule.nth:
-        if day.weekday() != rule.days[0]:
+        if day.weekday() not in rule.days:
             return False
-        return day.day + 7 > length if rule.nth == _LAST else (day.day - 1) // 7 + 1 == rule.nth
-    return any(day.day == (length if wanted == _LAST else wanted) for wanted in rule.days)
+        fitting = [number for number in range(1, length + 1) if (day.weekday() + number - day.day) % 7 in rule.days]
+        return day.day == (fitting[-1] if rule.nth == _LAST else fitting[min(rule.nth, len(fitting)) - 1])
+    return any(day.day == (length if wanted == _LAST else min(wanted, length)) for wanted in rule.days)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
@@ -10,29 +11,30 @@ from typing import Literal
 from kith.core.turn import Entity
 from kith.dialogue.flows.entities import extract
 from kith.dialogue.initiative.almanac import about_day
+from kith.dialogue.initiative.asides import for_other, read_aside, unread
 from kith.dialogue.initiative.schedule import Rule, following
 from kith.dialogue.understanding.normal import language
 from kith.dialogue.values.numerals import number
 from kith.dialogue.values.zones import asked_there
 
-Kind = Literal["add", "list", "cancel", "snooze", "when"]
+Kind = Literal["add", "list", "cancel", "snooze", "when", "other", "beyond"]
 
 MORNING = "09:00"  # of a day that was named without a time
 _LIMIT = 400
 _SHORT = 60  # characters of a correction
 _DAYS = {"一": 0, "二": 1, "三": 2, "四": 3, "五": 4, "六": 5, "日": 6, "天": 6, "末": 5}
 _NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_ENGLISH_DAY = r"(?:mon|tues?|wednes|wed|thurs?|thu|fri|satur|sat|sun)(?:days?)?"
+_ENGLISH_DAY = r"(?:mon|tues?|wednes|wed|thurs?|thu|fri|satur|sat|sun)(?:days?)?\b"
 _ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "last": -1,
              "第一个": 1, "第二个": 2, "第三个": 3, "第四个": 4, "最后一个": -1, "最后": -1}  # fmt: skip
 
 _STRONG = re.compile(
-    r"\bremind me\b|\bset (?:me )?(?:a|an|another) (?:\w+ )?(?:reminder|alarm)\b"
+    r"\bremind (?:me|us)\b|\bset (?:me )?(?:a|an|another) (?:\w+ )?(?:reminder|alarm)\b"
     r"|\bwake me(?: up)?\b|\b(?:ping|nudge) me\b"
     r"|\b(?:set|start)(?: me)?\s+(?:(?:an?|another)\s+)?(?:[\w-]+\s+){0,3}timer(?: for| of)?\b"
     r"|^(?:a )?timer(?: for)?\b|^[\w-]+ [\w]+ timer\b"
     r"|(?:设|定|来|开|设置)(?:一)?个?[^，。]{0,10}?(?:的)?(?:倒计时|定时器|计时器?)|^倒计时|^计时"
-    r"|提醒(?:一下|下)?我|(?:设|定|设置|建|加|添加)(?:一)?个?[^，。]{0,14}?(?:提醒|闹钟|闹铃)|叫醒我|给我提个醒",
+    r"|提醒(?:一下|下)?我们?|(?:设|定|设置|建|加|添加)(?:一)?个?[^，。]{0,14}?(?:提醒|闹钟|闹铃)|叫醒我|给我提个醒",
     re.IGNORECASE,
 )
 _WEAK = re.compile(r"\btell me to\b|(?:记得|请|要)?[叫喊](?:一下|下)?我(?!什么|的)", re.IGNORECASE)
@@ -63,11 +65,14 @@ _CLEAR = re.compile(
     re.IGNORECASE,
 )
 _CANCEL = re.compile(
-    r"^(?:please )?(?:cancel|delete|remove|stop|turn off)(?: (?:the|my|that|this))? ?"
+    r"^(?:please )?(?:cancel|delete|remove|stop|turn off|clear)(?: (?:the|my|that|this))? ?"
     r"(?P<all>all(?: my)? (?:reminders|alarms))?"
     r"(?:(?:reminder|alarm)s?)?(?: (?:number|no\.?|#) ?(?P<number>\d+))?(?: (?:about|to|for|of) )?(?P<what>.*?)"
     r"(?: (?:reminder|alarm)s?)?\W*$",
     re.IGNORECASE,
+)
+_PLURAL = re.compile(
+    r"^(?:please )?\w+(?: off)?(?: the| my| these| those)? (?:reminders|alarms)\W*$|清空", re.IGNORECASE
 )
 _CANCEL_WORD = re.compile(r"\b(?:reminder|alarm)s?\b|\bremind(?:ing)? me\b", re.IGNORECASE)
 _STOP = re.compile(
@@ -75,14 +80,16 @@ _STOP = re.compile(
     re.IGNORECASE,
 )
 _CANCEL_HAN = re.compile(
-    r"^(?:请|帮我)?(?:取消|删除|删掉|关掉|去掉)(?P<all>所有|全部)?的?(?:第(?P<number>[\d一二三四五六七八九十]+)[个条])?"
+    r"^(?:请|帮我)?(?:取消|删除|删掉|关掉|去掉|清空|清除)(?:我的)?(?P<all>所有|全部)?的?(?:第(?P<number>[\d一二三四五六七八九十]+)[个条])?"
     r"(?P<what>.*?)的?(?:提醒|闹钟)[吧了。！!]*$"
     r"|^(?:请|以后)?(?:别|不要|不用)再?(?:提醒|叫)我(?P<what2>.*?)了?[吧。！!]*$"
 )
 _SNOOZE = re.compile(
-    r"^snooze\b|\bremind me again\b|^(?:稍后|等会儿?|待会儿?|一会儿?|晚点)再?(?:提醒|叫)|再(?:提醒|叫)我(?:一次|一下)",
+    r"^snooze\b|\bremind me again\b|^(?:稍后|等会儿?|待会儿?|一会儿?|晚点)再?(?:提醒|叫)|(?<!过)再(?:提醒|叫)我"
+    r"(?:一次|一下|[吧。！!\s]*$)",
     re.IGNORECASE,
 )
+_ONCE_MORE = re.compile(r"再(?:提醒|叫)我[吧。！!\s]*$")  # which may also be the first time
 _AMEND = re.compile(
     r"^(?:(?:no|nope|sorry|wait|oh|actually|rather|i (?:meant|mean)|make (?:it|that)|change (?:it|that) to)\b"
     r"[\s,.!:]*)+|^(?:(?:不对|不是|说?错了|搞错了|应该是|改成|改到|改为|换成|换到|还是|不|是)[\s，,。：:]*)+",
@@ -110,7 +117,7 @@ _FILLER = re.compile(
     r"|嗯+[，,\s]*|呃+[，,\s]*|那个(?=就是|我|叫|提醒|[明今后每])|就是(?:说)?(?=我|你|[明今后每]|起|[\d一二两三四五六七八九十])|(?:我)?想问一下|那什么",
     re.IGNORECASE,
 )
-_GONE = re.compile(r"[这本]个?月(?!底|末)|\b(?:earlier )?(?:today|this month)\b|今天", re.IGNORECASE)
+_GONE = re.compile(r"[这本]个?月(?!底|末)|\b(?:earlier )?(?:today|this month)\b|今天|\btonight\b|今晚", re.IGNORECASE)
 _TALE = re.compile(
     r"\b(?:did|didn't|does|why|who|what|never|always)\b[^,.]*\bremind me\b"
     r"|^i(?:['’]ve| have)? (?:just |already )?(?:set|started) [^,.]*\btimer\b",
@@ -140,7 +147,8 @@ _TAIL = re.compile(
 class Wish:
     """What is wanted. `what` is the matter, or what names the reminder meant; `seconds` how long to snooze.
 
-    Kind ``when`` is a wish without a time.
+    Kind ``when`` is a wish without a time, ``other`` one for somebody else, ``beyond`` one that no rule can hold. With
+    `everything`, all that `what` names are meant, or all that there are.
     """
 
     kind: Kind
@@ -176,7 +184,9 @@ def read_wish(text: str, now: float, zone: tzinfo | None) -> Wish | None:
         return cancel
     if _SNOOZE.search(said):
         found = [e for e in extract(said, (), now, zone, spans=True) if e.name == "duration"]
-        return Wish("snooze", seconds=float(found[0].value) if found else 600.0)
+        seconds = float(found[0].value) if found else 600.0
+        rule = Rule("instant", start=str(now + seconds)) if found and _ONCE_MORE.search(said) else None
+        return Wish("snooze", rule=rule, seconds=seconds)
     return _added(said, now, zone)
 
 
@@ -268,7 +278,10 @@ def _cancelled(said: str) -> Wish | None:
         counted = number(groups.get("number") or "")
         what = (groups.get("what") or groups.get("what2") or "").strip(" 的")
         counted = int(what) if counted is None and what.isdecimal() and len(what) < 4 else counted
-        return Wish("cancel", what, number=int(counted or 0), everything=bool(groups.get("all")))
+        if (place := _ORDINALS.get(what.casefold().removesuffix(" one"), 0)) > 0:
+            what, counted = "", place
+        every = groups.get("all") or form is _STOP or groups.get("what2") or (not counted and _PLURAL.search(said))
+        return Wish("cancel", what, number=int(counted or 0), everything=bool(every))
     return None
 
 
@@ -276,15 +289,19 @@ def _added(said: str, now: float, zone: tzinfo | None) -> Wish | None:
     care = _CARE.search(said)
     strong, weak = _STRONG.search(said), _WEAK.search(said)
     command = strong or care or weak
-    if command is None:
-        return None
-    if _TALE.search(said):
-        return None
-    rest, rule = _rule(said, now, zone)
+    if command is None or _TALE.search(said):
+        return _for_other(said, now, zone) if command is None else None
+    aside = read_aside(said)
+    rest, rule = _rule(aside.rest, now, aside.where(zone))
     if _told(rest, command.re):
         return None
     if rule is None and strong and _TIMER.search(strong[0]) and not _BARE_TIMER.fullmatch(said):
         return None  # "the timer stopped working"
+    if rule is not None and following(rule, now, aside.where(zone)) is not None:
+        lost = rule.every in ("once", "instant") and unread(rest)
+        rule = None if lost else aside.settled(rule, now, zone)
+        if rule is None:
+            return Wish("beyond", _matter(rest, command.re))
     if rule is None or following(rule, now, zone) is None:
         gone = rule is not None and _GONE.search(said) is not None
         return (
@@ -293,6 +310,13 @@ def _added(said: str, now: float, zone: tzinfo | None) -> Wish | None:
     if care and not strong:
         return Wish("add", "", rule, care=True) if rule.every != "once" or _asks(said) else None
     return Wish("add", _matter(rest, command.re), rule)
+
+
+def _for_other(said: str, now: float, zone: tzinfo | None) -> Wish | None:
+    """A wish to remind somebody else: of English words by the verb alone, of Chinese ones only at a time."""
+    rest, rule = _rule(said, now, zone)
+    timed = rule is not None or (language(said) == "en" and re.search(r"\bto \w", rest) is not None)
+    return Wish("other") if timed and for_other(rest) else None
 
 
 def _told(rest: str, command: re.Pattern[str]) -> bool:
@@ -335,6 +359,25 @@ def _rule(said: str, now: float, zone: tzinfo | None) -> tuple[str, Rule | None]
     return _once(said, now, today, zone)
 
 
+_PART = re.compile(
+    r"(?P<now>\btonight\b|\bthis (?:morning|afternoon|evening)\b|\bin the (?:morning|afternoon|evening)\b|今[早晚])上?"
+    r"|\b(?:morning|afternoon|evening|night)\b|早[上晨]|清晨|上午|中午|下午|傍晚|晚上|夜里",
+    re.IGNORECASE,
+)
+_DAY_BEFORE = re.compile(
+    rf"(?:\b(?:tomorrow|today|{_ENGLISH_DAY})|[明今后]天|[周期拜][一二三四五六日天]|[\d一二三四五六七八九十][号日])\s*$",
+    re.IGNORECASE,
+)
+_NOW_ON = re.compile(r"tonight|this|今", re.IGNORECASE)
+_PARTS = (
+    ("morning|早|清晨|上午", MORNING),
+    ("中午", "12:00"),
+    ("afternoon|下午", "15:00"),
+    ("傍晚", "18:00"),
+    (".", "20:00"),
+)
+
+
 def _once(said: str, now: float, today: date, zone: tzinfo | None) -> tuple[str, Rule | None]:
     found = extract(said, (), now, zone, spans=True)
     spans = [e for e in found if e.name == "duration" and _ahead(said, e)]
@@ -344,6 +387,11 @@ def _once(said: str, now: float, today: date, zone: tzinfo | None) -> tuple[str,
             return _blank(said, [spans[0]]), Rule("instant", start=str(now + float(spans[0].value)))
         return _blank(said, [spans[0]]), Rule("once", (f"{at:%H:%M}",), start=at.date().isoformat())
     rest, times, days = _times(said, now, zone)
+    part = next((one for one in _PART.finditer(said) if one["now"] or _DAY_BEFORE.search(said[: one.start()])), None)
+    if not times and part is not None:
+        hour = next(hour for words, hour in _PARTS if re.search(words, part[0], re.IGNORECASE))
+        rest, times = _times(f"{said[: part.start()]} {said[part.end() :]}", now, zone)[0], [hour]
+        days = [today.isoformat()] if _NOW_ON.match(part[0]) else days
     if not times and not days:
         return rest, None
     at = times[0] if times else MORNING
@@ -437,15 +485,26 @@ def _weekly(match: re.Match[str], _: float, today: date) -> Rule | None:
         days += range(_DAYS[span[1]], _DAYS[span[2]] + 1)
     elif not names:
         days += [_DAYS[c] for c in match["han"] or "" if c in _DAYS]
-    step = 2 if re.search(r"other|两周|隔周|双周", said) else 1
-    return Rule("week", step=step, days=tuple(sorted(set(days))), start=today.isoformat()) if days else None
+    return _on(days, 2 if re.search(r"other|两周|隔周|双周", said) else 1, today) if days else None
+
+
+def _on(days: Sequence[int], step: int, today: date) -> Rule:
+    """Every so many weeks on some days, counted from the week in which the first of them comes."""
+    soonest = min((day - today.weekday()) % 7 for day in days)
+    start = today + timedelta(days=soonest if step > 1 else 0)
+    return Rule("week", step=step, days=tuple(sorted(set(days))), start=start.isoformat())
 
 
 def _nth(match: re.Match[str], _: float, today: date) -> Rule | None:
-    nth = _ORDINALS.get(match["nth"].casefold())
+    nth = _ORDINALS.get(match["nth"].casefold(), -1 if match["nth"] == "最后一" else None)
     day = match["day"].casefold()
     weekday = _NAMES.index(day[:3]) if day.isascii() else _DAYS[day[-1]]
     return Rule("month", days=(weekday,), nth=nth, start=today.replace(day=1).isoformat()) if nth else None
+
+
+def _workday(match: re.Match[str], _: float, today: date) -> Rule:
+    last = "last" in match[0].casefold() or "最后" in match[0]
+    return Rule("month", days=(0, 1, 2, 3, 4), nth=-1 if last else 1, start=today.replace(day=1).isoformat())
 
 
 def _monthly(match: re.Match[str], _: float, today: date) -> Rule | None:
@@ -458,26 +517,52 @@ def _monthly(match: re.Match[str], _: float, today: date) -> Rule | None:
     return Rule("month", days=(day,), start=today.replace(day=1).isoformat()) if day == -1 or 1 <= day <= 31 else None
 
 
+def _weeks(match: re.Match[str], _: float, today: date) -> Rule | None:
+    """Every so many weeks, on the days that are named, else on that of today."""
+    said = match[0].casefold()
+    amount = number(match["n"] or match["m"] or "1")
+    step = 2 if re.search(r"other|second|fortnight|biweekly|隔", said) else int(amount or 0)
+    days = [_NAMES.index(name[:3]) for name in re.findall(rf"\b{_ENGLISH_DAY}", said)]
+    days = days or [_DAYS[match["han"]]] if days or match["han"] else [today.weekday()]
+    return _on(days, step, today) if step else None
+
+
+def _months(_: re.Match[str], __: float, today: date) -> Rule | None:
+    return Rule("month", days=(today.day,), start=today.replace(day=1).isoformat())
+
+
 def _yearly(_: re.Match[str], __: float, today: date) -> Rule | None:
     return Rule("year", start=today.isoformat())
 
 
 _HAN = "一二两三四五六七八九十"
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _AND = r"(?:, ?| and |, and | ?& ?)"
 _FORMS = tuple(
     (re.compile(form, re.IGNORECASE), make)
     for form, make in (
         ((rf"\bevery (?:(?P<half>half(?: an)?) |(?P<n>\d+|\w+) )?(?P<unit>minutes?|hours?)\b"
          rf"|每(?:隔|过)?(?P<m>[\d{_HAN}半]+)?个?(?P<unit2>分钟|小时|钟头)"), _every_minutes),
-        ((rf"(?:\bon )?(?:the )?\b(?P<nth>first|second|third|fourth|1st|2nd|3rd|4th|last) (?P<day>{_ENGLISH_DAY})"
-         r" (?:of (?:each|every|the) month|every month|each month)"), _nth),
+        ((rf"(?:\bon )?(?:the |every |each )?\b(?P<nth>first|second|third|fourth|1st|2nd|3rd|4th|last)"
+         rf" (?P<day>{_ENGLISH_DAY}) (?:of (?:each|every|the) month|every month|each month)"), _nth),
         (r"每个?月的?(?P<nth>第[一二三四]个|最后一?个?)(?:周|星期|礼拜)(?P<day>[一二三四五六日天])", _nth),
+        ((r"(?:\bon )?(?:the )?\b(?:first|1st|last) (?:work(?:ing)?[ -]?day|business day)"
+         r" (?:of (?:each|every|the) month|every month|each month)"
+         r"|每个?月的?(?:最后一?个?|第一个?)工作日"), _workday),
         ((r"(?:\bon )?(?:the )?(?:(?P<d>\d{1,2})(?:st|nd|rd|th)?|last day) (?:of )?(?:each|every|the) month\b"
          r"|\b(?:every|each) month on the (?P<d2>\d{1,2})(?:st|nd|rd|th)?"), _monthly),
         (rf"每个?月(?:的)?(?:(?P<d>[\d{_HAN}]+)[号日]|最后一天|底|末)", _monthly),
+        ((r"(?<!of )(?<!of the )\b(?:every|each) month\b(?! on\b)"
+         r"|每个?月(?!的?(?:第|最后|[上中下]旬|[\d一二两三四五六七八九十几初底末]|个))"), _months),
+        (rf"\b(?:every|each)(?= (?:\d{{1,2}}(?:st|nd|rd|th)? )?(?:of )?{_MONTH})", _yearly),
         (r"\bevery year\b|\beach year\b|\byearly\b|\bannually\b|每年", _yearly),
         ((r"\b(?:every|each|on) (?:weekday|working day|workday)s?\b|\b(?:every |each |on )(?:weekends?)\b"
          r"|每?个?(?:工作日|周末)(?:的)?|每?个?(?:周|星期)一[到至](?:周|星期)?五"), _workdays),
+        ((rf"\b(?:(?:every|each)(?: (?P<n>other|second|two|three|four|[1-9]))? weeks?"
+         rf"|(?:every )?fortnight(?:ly)?|biweekly)\b(?: on {_ENGLISH_DAY}(?:{_AND}{_ENGLISH_DAY})*)?"
+         r"|(?:每(?:(?P<m>[一两二三四1-4])个?)?|隔|每隔一?个?)(?:周(?!期)|星期|礼拜)"
+         r"(?:的?(?:周|星期|礼拜)(?P<han>[一二三四五六日天])|一次|的?(?![一二三四五六日天末几内到至第的\d两]))"),
+         _weeks),
         ((rf"\b(?:every|each)(?: other)? {_ENGLISH_DAY}(?:{_AND}{_ENGLISH_DAY})*(?: (?:morning|evening|night"
          rf"|afternoon))?"
          rf"|\bon (?:mon|tues|wednes|thurs|fri|satur|sun)days(?:{_AND}(?:mon|tues|wednes|thurs|fri|satur|sun)days)*"

@@ -35,6 +35,16 @@ _MINE = re.compile(
     re.IGNORECASE,
 )
 
+_CLOCK = re.compile(
+    r"(?<=\d|m) ?\b(?P<short>utc|gmt|est|edt|pst|pdt|cet|cest|jst)\b(?! ?[+-]?\d)"
+    r"|\b(?P<en>(?:[a-z'.]{2,14} ){1,3})time\b"
+    r"|(?P<zh>[\u4e00-\u9fff]{2,6})时间(?=[\d零一二两三四五六七八九十早上中下晚凌今明后])",
+    re.IGNORECASE,
+)
+_SHORT = {"utc": "UTC", "gmt": "UTC", "est": "America/New_York", "edt": "America/New_York", "jst": "Asia/Tokyo",
+          "pst": "America/Los_Angeles", "pdt": "America/Los_Angeles", "cet": "Europe/Paris",
+          "cest": "Europe/Paris"}  # fmt: skip
+
 
 @cache
 def zone(name: str) -> ZoneInfo | None:
@@ -80,6 +90,20 @@ def asked_there(text: str) -> tuple[tuple[str, str], ...]:
         {city: known[city.casefold()] for city in wide[wanted]} if wanted in wide else {place: known.get(wanted, "")}
     )
     return tuple((city, name) for city, name in there.items() if name)
+
+
+def clock_of(text: str) -> tuple[tuple[int, int], str] | None:
+    """Whose clock a time is told by ("3 pm New York time", "东京时间八点"): where the text says so, and the zone."""
+    for match in _CLOCK.finditer(text[:_LIMIT]):
+        if match["short"]:
+            return match.span("short"), _SHORT[match["short"].casefold()]
+        words = match["en"].split() if match["en"] else list(match["zh"])
+        glue = " " if match["en"] else ""
+        for skipped in range(len(words)):
+            place = glue.join(words[skipped:])
+            if named := _places()[0].get(place.casefold()):
+                return (match.end() - len(place + glue) - (4 if glue else 2), match.end()), named
+    return None
 
 
 @cache
