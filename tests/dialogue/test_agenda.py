@@ -57,7 +57,8 @@ def test_wishes_are_read(said: str, wanted: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["", " ", "\0" * 50, "提醒我" * 1000, "remind me " * 39, "every " * 60, "每" * 390, "\ud800提醒我"]
+    "said",
+    ["", " ", "\0" * 50, "提醒我" * 1000, "remind me " * 39, "every " * 60, "每" * 390, "麻烦你" * 130, "\ud800提醒我"],
 )
 def test_nonsense_is_no_wish_and_takes_no_time(said: str) -> None:
     wish = read_wish(said, NOW, SHANGHAI)

@@ -31,7 +31,7 @@ _ENDS = re.compile(
     re.IGNORECASE,
 )
 _OTHER = re.compile(
-    r"^(?:(?:please|can you|could you|will you|would you|kith|and|then|请|麻烦你?|帮我|你|能不能|可以)[\s,，]*)*"
+    r"^(?:(?:please|can you|could you|will you|would you|kith|and|then|请|麻烦|帮我|你|能不能|可以)[\s,，]*){0,8}"
     r"(?:remind (?!me\b|us\b|myself\b|yourself\b|of\b|about\b|to\b)\w|wake (?:up )?(?!me\b|us\b|up\b)\w+ (?:up\b|at\b)"
     r"|(?:提醒|叫)(?:一下)?(?:大家|所有人|每个人|他们?(?!妈)|她们?|小[明红王李张刘陈杨赵吴孙丽芳强军华]|老[王李张刘陈杨赵吴孙]))",
     re.IGNORECASE,
