@@ -43,6 +43,7 @@ _CARE = re.compile(
     r"|(?:问问|问候|问一下|问|关心)(?:一下)?我(?:今天)?(?:过得|心情)?(?:怎么样|好不好|如何|还好吗)?|来?看看我(?:好不好|怎么样)?",
     re.IGNORECASE,
 )
+_REMINDED = re.compile(r"\b(?:remind|wake) |提醒|叫", re.IGNORECASE)
 _LIST = re.compile(
     r"^(?:what|which)(?: are|'re)? (?:my )?(?:reminders|alarms)(?: do i have| are there)?(?: set)?"
     r"(?: for)?(?: today)?\W*$"
@@ -314,6 +315,8 @@ def _added(said: str, now: float, zone: tzinfo | None) -> Wish | None:
 
 def _for_other(said: str, now: float, zone: tzinfo | None) -> Wish | None:
     """A wish to remind somebody else: of English words by the verb alone, of Chinese ones only at a time."""
+    if not _REMINDED.search(said):
+        return None
     rest, rule = _rule(said, now, zone)
     timed = rule is not None or (language(said) == "en" and re.search(r"\bto \w", rest) is not None)
     return Wish("other") if timed and for_other(rest) else None
