@@ -241,9 +241,7 @@ class Agenda:
                 return await self._drop(wish, person.id, locale)
             case "snooze":
                 told = await self._put_off(wish, envelope, f"r_{turn}", locale)
-                if told is None:  # nothing to put off, but a time to be reminded at
-                    return await self._add(wish, person, envelope, f"r_{turn}", (where, locale))
-                return told
+                return told or await self._add(wish, person, envelope, f"r_{turn}", (where, locale))
             case "when":
                 self._open[place] = self._clock.now(), person.id, text
                 return tr(f"dialogue.agenda.{'past' if wish.rule else 'when'}", locale)
