@@ -134,6 +134,18 @@ def test_what_ended_is_confirmed_and_told_as_such() -> None:
     live(scene)
 
 
+@pytest.mark.parametrize("said", ["no, it's for the swing", "no, it is fine", "不是，是给孩子的", "no, it's not that"])
+def test_what_is_no_name_puts_no_name_right(said: str) -> None:
+    async def scene(house: House, memory: Memory) -> None:
+        for number, text in enumerate(("My wife is called Maria", said)):
+            await say(house, number, text)
+        assert {fact.value for fact in await memory.facts([ann()])} == {"Maria"}
+        await say(house, 3, "no, it's Marie")
+        assert {fact.value for fact in await memory.facts([ann()])} == {"Marie"}
+
+    live(scene)
+
+
 @pytest.mark.parametrize("text", ["I no longer work as a nurse", "No, her name is Anna, not Ann.", "我不当护士了"])
 def test_what_was_never_told_cannot_end(text: str) -> None:
     async def scene(house: House, memory: Memory) -> None:

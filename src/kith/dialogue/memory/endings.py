@@ -18,13 +18,18 @@ _ENDINGS, _MENDS, _NOT_TOLD = endings(), speech("mends"), speech("not_told")
 _NAMED = ("family", "pet", "name")
 _PARTNERS = vocabulary("partners")
 _LONGEST, _TEXT = 4000, 300
+_LATELY = 180.0  # seconds
+_NAME = re.compile(  # what a name looks like where nobody says which one was wrong: "no, it's for the swing" names none
+    r"[A-ZÀ-ÞĀ-ſ][^\W\d_]*(?:[ '’-](?:[A-ZÀ-ÞĀ-ſ]|de|van|von|la|bin)[^\W\d_]*){0,3}"
+    r"|(?![为给在因用我你您这那去来要会有好很太没可对谁哪什怎])[\u3400-\u9fff·]{1,6}"
+)
 
 
-def changes(said: str, facts: Sequence[Fact], found: Sequence[Found]) -> list[Found]:
-    """What a message ends or puts right of these facts, beside what rules `found` in it."""
+def changes(said: str, facts: Sequence[Fact], found: Sequence[Found], now: float) -> list[Found]:
+    """What a message said at `now` ends or puts right of these facts, beside what rules `found` in it."""
     new = {one.topic for one in found}
     gone = [one for one in ended(said, facts) if one.topic not in new]
-    right = None if found or gone else mended(said, facts)
+    right = None if found or gone else mended(said, facts, now)
     return [*gone, *([right] if right else [])]
 
 
@@ -52,8 +57,11 @@ def _alone(fact: Fact) -> bool:
     return fact.kind in ("home", "work") or (fact.kind == "family" and key_of(fact) in _PARTNERS)
 
 
-def mended(said: str, facts: Sequence[Fact]) -> Found | None:
-    """The fact that a message puts right, as it is now; None where it puts none right, or nobody can tell which."""
+def mended(said: str, facts: Sequence[Fact], now: float) -> Found | None:
+    """The fact that a message puts right, as it is now; None where it puts none right, or nobody can tell which.
+
+    Where it does not say what was wrong, that is the last name that was told, a few minutes ago at most.
+    """
     match = _MENDS.search(_plain(said)) if corrects(said) else None
     if match is None:
         return None
@@ -65,7 +73,8 @@ def mended(said: str, facts: Sequence[Fact]) -> Found | None:
         meant = [fact for fact in facts if place.search(fact.value)]
     else:
         place = re.compile(r".+", re.DOTALL)
-        meant = [fact for fact in facts[-1:] if fact.kind in _NAMED]
+        lately = [fact for fact in facts[-1:] if now - fact.at <= _LATELY]
+        meant = [fact for fact in lately if fact.kind in _NAMED and _NAME.fullmatch(fresh)]
     if not fresh or not meant:
         return None
     old = meant[-1]

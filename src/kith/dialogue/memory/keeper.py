@@ -120,7 +120,7 @@ class Memory:
             return ()
         whose = persons or (turn.person,)
         found = await self._corrected(find_facts(said), said, whose)
-        changed = changes(said, await self.facts(whose), found)
+        changed = changes(said, await self.facts(whose), found, turn.at)
         return await self.keep([*found, *changed], turn, whose)
 
     async def keep(

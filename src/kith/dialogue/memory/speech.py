@@ -77,7 +77,7 @@ def acknowledged(text: str, locale: str) -> str | None:
 
 async def changed(memory: Memory, text: str, where: Where, locale: str) -> str | None:
     """What can be said without a model to a message that ends a fact, or puts it right; None to any other."""
-    found = changes(text, await memory.usable(where), ())
+    found = changes(text, await memory.usable(where), (), memory.clock.now())
     return _remembering(found, locale) if found else None
 
 
