@@ -16,14 +16,14 @@ FORMER = Path(__file__).parent / "blind.txt"  # trained on now
 BLIND = ("blind2.txt", "blind3.txt", "blind4.txt")  # have no part in training
 SIZES = {"danger": 150, "worrying": 40, "harmless": 260, "everyday": 150}
 LEAST = {  # of danger that get the script, that see help, that get any of the three; of worrying, any
-    "blind2.txt": (111, 138, 142, 34),
-    "blind3.txt": (107, 143, 147, 31),
-    "blind4.txt": (115, 144, 146, 34),
+    "blind2.txt": (108, 138, 141, 33),
+    "blind3.txt": (102, 143, 148, 29),
+    "blind4.txt": (112, 144, 146, 33),
 }
 MOST = {  # of harmless ones the same three, of everyday ones the same three
-    "blind2.txt": (3, 10, 26, 0, 2, 2),
-    "blind3.txt": (4, 20, 30, 0, 3, 5),
-    "blind4.txt": (4, 25, 39, 0, 4, 5),
+    "blind2.txt": (3, 11, 27, 0, 3, 3),
+    "blind3.txt": (3, 18, 31, 0, 3, 4),
+    "blind4.txt": (4, 26, 38, 0, 3, 5),
 }
 
 
