@@ -134,6 +134,29 @@ def test_what_ended_is_confirmed_and_told_as_such() -> None:
     live(scene)
 
 
+@pytest.mark.parametrize(
+    ("told", "order", "asked"),
+    [
+        ("我的车停在三楼", "忘掉我的车停在哪", "我的车停在哪"),
+        ("I parked on level 3", "forget where I parked", "where did I park?"),
+        ("my dentist is Dr Lee", "forget my dentist", "who is my dentist?"),
+        ("我的猫叫咪咪和小黑", "忘掉我的猫", "我的猫叫什么"),
+    ],
+)
+def test_what_is_said_to_be_forgotten_is_quoted_no_more(told: str, order: str, asked: str) -> None:
+    async def scene(house: House, memory: Memory) -> None:
+        del memory
+        value = told[-2:]
+        for number, text in enumerate(("my bike is red", told, told)):
+            await say(house, number, text)
+        assert value in await say(house, 4, asked)
+        assert value not in await say(house, 5, order)
+        assert value not in await say(house, 6, asked)
+        assert "red" in await say(house, 7, "what colour is my bike?")
+
+    live(scene)
+
+
 @pytest.mark.parametrize("said", ["no, it's for the swing", "no, it is fine", "不是，是给孩子的", "no, it's not that"])
 def test_what_is_no_name_puts_no_name_right(said: str) -> None:
     async def scene(house: House, memory: Memory) -> None:

@@ -29,6 +29,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；;\n])")
 _LONGEST, _SHOWN = 200, 300  # characters of a question, and of a sentence that is quoted
 _SURE, _ENDED = 0.7, 0.5  # the share of what is asked for that a sentence has to have, and one that ends something
 _BEST = 0.15  # a sentence this much less like the question is still as good as the best, if it is later
+_OWN = re.compile(r"(?:about )?(?:my|our)\s+|(?:关于)?我(?:们)?的", re.IGNORECASE)
 _TELLING, _LONG = 2, 5  # terms that say what is to be forgotten, or letters of one
 _NEEDS = (
     ("where", "place"), ("when", "time"), ("many", "number"), ("name", "named"), ("who", "named"),
@@ -82,8 +83,9 @@ async def quotation(memory: Memory, text: str, where: Where, locale: str, *, own
 
 async def told_before(memory: Memory, text: str, where: Where) -> Sequence[Fact]:
     """What this person said of what `text` speaks of, as facts that nobody kept: so that it can be forgotten."""
-    terms = set(words(text))
-    if len(terms) < _TELLING and not any(len(term) >= _LONG for term in terms):
+    own = _OWN.match(text.strip())  # "my cats" is no phrase to be found, but whose they are
+    terms = set(words(text.strip()[own.end() :] if own else text))
+    if not terms or (own is None and len(terms) < _TELLING and not any(len(term) >= _LONG for term in terms)):
         return ()
     return [
         unkept(sentence, said.turn, where, said.at)

@@ -18,6 +18,7 @@ from kith.dialogue.understanding.normal import normal
 from kith.runtime.locale import tr
 
 _SHOWN = 40
+_QUOTES = 50  # sentences that one order forgets at most
 _LONGEST = 400
 
 _SHOW, _ALL, _FORGET, _NOT_FORGET = (speech(name) for name in ("show", "all", "forget", "not_forget"))
@@ -100,11 +101,23 @@ async def _forgotten(memory: Memory, found: re.Match[str], where: Where, locale:
     if not facts and (wanted := question(meant)) is not None:  # "forget where I live"
         facts = [fact for fact in await memory.usable(where) if wanted.takes(fact)]
     facts = facts or await told_before(memory, meant, where)
-    if not facts:
+    by = By(where.persons[0], "chat")
+    if facts:
+        await memory.forget(where.persons, facts, by)
+    if not await _unanswerable(memory, f"{meant.strip()}?", where, by) and not facts:
         told = find_facts(meant) or re.search(r"\b(?:i|my|me)\b|我", meant, re.IGNORECASE)
         return Said(tr("memory.unknown", locale)) if told else None
-    await memory.forget(where.persons, facts, By(where.persons[0], "chat"))
     return Said(tr("memory.forgotten", locale), forgot=True)
+
+
+async def _unanswerable(memory: Memory, asked: str, where: Where, by: By) -> bool:
+    """Forget whatever would still be quoted as the answer ("forget where I parked"); whether there was anything."""
+    for number in range(_QUOTES):
+        quote = await quotation(memory, asked, where, "en")
+        if quote is None:
+            return number > 0
+        await memory.forget(where.persons, [quote.source], by)
+    return True
 
 
 async def _shown(memory: Memory, where: Where, locale: str) -> str:
