@@ -72,7 +72,8 @@ def test_every_command_and_option_is_explained_in_both_languages(
                     assert words[name][parameter.name], f"{name} {parameter.name}"
     for name, command in _sub("config").items():
         for parameter in command.params:
-            assert words[name][parameter.name]
+            if isinstance(parameter, click.Option):
+                assert words[name][parameter.name]
 
 
 def _sub(name: str) -> dict[str, click.Command]:
