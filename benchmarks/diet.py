@@ -20,15 +20,13 @@ without extras.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,19 +35,25 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for every side, and before
 
 import numpy as np
 
-from benchmarks.intents import THRESHOLD, Judge, Pairs, f1, kith_trained, parts, peer_trained, phrases, vectored
+from benchmarks.intents import (
+    THRESHOLD,
+    Judge,
+    Pairs,
+    embedding,
+    f1,
+    kith_trained,
+    parts,
+    peer_trained,
+    phrases,
+    vectored,
+)
 from benchmarks.report import Row, machine, report
 from benchmarks.trainer import installed, peak
-from kith.core.clock import SystemClock
 from kith.dialogue.understanding.normal import normal
-from kith.models import ModelService, ModelSettings
-from kith.runtime.supervisor import Supervisor
 
 KITH, JOINED, SKLEARN, DIET = "Kith", "Kith + encoder", "scikit-learn", "DIET"
 OUTSIDE = "oos"  # the name of what is out of scope, for Rasa
 SEEN = 300  # phrases of the training part that are judged too
-
-Embed = Callable[[Sequence[str]], list[Sequence[float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,30 +124,6 @@ def pipeline(task: Task, epochs: int) -> dict[str, Any]:
             {"name": "FallbackClassifier", "threshold": 0.3, "ambiguity_threshold": 0.1},
         ],
     }
-
-
-@contextmanager
-def embedding(path: Path) -> Generator[Embed]:
-    """Vectors of an encoder file, loaded as a household loads it."""
-    runner = asyncio.Runner()
-    with runner, tempfile.TemporaryDirectory() as folder:
-        clock = SystemClock()
-        supervisor = Supervisor(clock)
-        settings = ModelSettings(name="encoder", path=str(path), type="embedding")
-        service = ModelService([settings], clock, supervisor, Path(folder))
-        runner.run(service.start())
-
-        def embed(texts: Sequence[str]) -> list[Sequence[float]]:
-            found: list[Sequence[float]] = []
-            for start in range(0, len(texts), 64):
-                found += runner.run(service.embed(texts[start : start + 64]))
-            return found
-
-        try:
-            yield embed
-        finally:
-            runner.run(service.stop())
-            runner.run(supervisor.close())
 
 
 def contend(name: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -47,6 +48,7 @@ from kith.models import ModelService, ModelSettings
 from kith.runtime.supervisor import Supervisor
 
 Pairs = list[tuple[str, str]]
+Embed = Callable[[Sequence[str]], list[Sequence[float]]]
 Judge = Callable[[str], tuple[str, float]]
 
 PEER = "scikit-learn"
@@ -64,7 +66,7 @@ def kith_trained(train: Pairs) -> Judge:
     return judge
 
 
-def vectored(train: Pairs, embed: Callable[[Sequence[str]], list[Sequence[float]]]) -> Judge:
+def vectored(train: Pairs, embed: Embed) -> Judge:
     """Kith with sentence vectors of an encoder; the n-grams alone where vectors do not help."""
     texts, labels = [text for text, _ in train], [label for _, label in train]
     classifier = best(texts, labels, embed(texts)) or Classifier(texts, labels)
@@ -226,8 +228,9 @@ def clinc(
     return compare(f"CLINC150 {len(chosen)} x {phrases}{name}", train, judged, strangers, make)
 
 
-def encoded(path: Path, data: Path, intents: int, phrases: int) -> list[Row]:
-    """CLINC150 with the vectors of an encoder file, loaded as a household loads it."""
+@contextmanager
+def embedding(path: Path) -> Generator[Embed]:
+    """Vectors of an encoder file, loaded as a household loads it."""
     runner = asyncio.Runner()
     with runner, tempfile.TemporaryDirectory() as folder:
         clock = SystemClock()
@@ -243,10 +246,15 @@ def encoded(path: Path, data: Path, intents: int, phrases: int) -> list[Row]:
             return found
 
         try:
-            return clinc(data, intents, phrases, lambda train: vectored(train, embed), f" + {path.stem}")
+            yield embed
         finally:
             runner.run(service.stop())
-            runner.run(supervisor.close())
+
+
+def encoded(path: Path, data: Path, intents: int, phrases: int) -> list[Row]:
+    """CLINC150 with the vectors of an encoder file."""
+    with embedding(path) as embed:
+        return clinc(data, intents, phrases, lambda train: vectored(train, embed), f" + {path.stem}")
 
 
 def main() -> None:
