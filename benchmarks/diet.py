@@ -39,6 +39,7 @@ from benchmarks.intents import (
     THRESHOLD,
     Judge,
     Pairs,
+    drawn,
     embedding,
     f1,
     kith_trained,
@@ -77,17 +78,10 @@ class Task:
 def clinc(path: Path, count: int, intents: int) -> Task:
     """`count` phrases of each of the first `intents`, the same as `benchmarks.intents` takes."""
     data = parts(path)
-    random = np.random.default_rng(0)
-    grouped: dict[str, list[str]] = {}
-    for text, label in data["train"]:
-        grouped.setdefault(label, []).append(text)
-    chosen = sorted(grouped)[:intents]
-    train = [
-        (grouped[label][place], label) for label in chosen for place in random.permutation(len(grouped[label]))[:count]
-    ]
+    train, judged = drawn(data, intents, count)
+    name = f"CLINC150 {len({label for _, label in train})} x {count}"
     train += [(text, "") for text, _ in data["oos_train"][:count]]
-    judged = [(text, label) for text, label in data["val"] if label in set(chosen)]
-    return Task(f"CLINC150 {len(chosen)} x {count}", train, judged, [text for text, _ in data["oos_val"]])
+    return Task(name, train, judged, [text for text, _ in data["oos_val"]])
 
 
 def chinese(count: int) -> Task:

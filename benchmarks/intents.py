@@ -207,22 +207,28 @@ def parts(path: Path) -> dict[str, Pairs]:
     return found
 
 
-def clinc(
-    path: Path, intents: int, phrases: int, make: Callable[[Pairs], Judge] = kith_trained, name: str = ""
-) -> list[Row]:
-    """`phrases` training phrases, chosen by chance, of each of the first `intents`; judged on the validation part."""
-    data = parts(path)
+def drawn(data: dict[str, Pairs], intents: int, phrases: int) -> tuple[Pairs, Pairs]:
+    """`phrases` training phrases, chosen by chance, of each of the first `intents`, and what these are judged on."""
     random = np.random.default_rng(0)
     grouped: dict[str, list[str]] = {}
     for text, label in data["train"]:
         grouped.setdefault(label, []).append(text)
     chosen = sorted(grouped)[:intents]
     train = [
-        (normal(grouped[label][place]), label)
+        (grouped[label][place], label)
         for label in chosen
         for place in random.permutation(len(grouped[label]))[:phrases]
     ]
-    judged = [(normal(text), label) for text, label in data["val"] if label in set(chosen)]
+    return train, [(text, label) for text, label in data["val"] if label in set(chosen)]
+
+
+def clinc(
+    path: Path, intents: int, phrases: int, make: Callable[[Pairs], Judge] = kith_trained, name: str = ""
+) -> list[Row]:
+    """`phrases` training phrases, chosen by chance, of each of the first `intents`; judged on the validation part."""
+    data = parts(path)
+    train, judged = ([(normal(text), label) for text, label in some] for some in drawn(data, intents, phrases))
+    chosen = {label for _, label in train}
     train += [(normal(text), "") for text, _ in data["oos_train"]]
     strangers = [normal(text) for text, _ in data["oos_val"]]
     return compare(f"CLINC150 {len(chosen)} x {phrases}{name}", train, judged, strangers, make)
