@@ -72,7 +72,7 @@ class Engine:
         self._active: dict[str, _Work] = {}
         self._pace = _Pace()
         self._loops: list[asyncio.Task[None]] = []
-        self._those: OrderedDict[str, str] = OrderedDict()  # who is at a place: one person, or a group
+        self._present: OrderedDict[str, str] = OrderedDict()  # who is at a place: one person, or a group
 
     async def start(self) -> None:
         """Begin answering what waits in the inbox."""
@@ -276,12 +276,12 @@ class Engine:
         said, place = claim.envelope, claim.conversation
         if said.message.role != "user" or place != conversation_id(said.channel, said.account, said.conversation):
             return
-        those = said.kind if said.kind == "group" else f"direct {said.sender}"
-        if self._those.pop(place, those) != those:
+        present = said.kind if said.kind == "group" else f"direct {said.sender}"
+        if self._present.pop(place, present) != present:
             await self._streams.wipe("", (place,))
-        self._those[place] = those
-        if len(self._those) > _PLACES:
-            self._those.popitem(last=False)
+        self._present[place] = present
+        if len(self._present) > _PLACES:
+            self._present.popitem(last=False)
 
     async def _made(self, work: _Work, claim: Claim) -> bool:
         """Make the reply, or end it where it was stopped; False when a new message came that changes it."""

@@ -34,6 +34,13 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[a-z0-9]{3,}", re.IGNORECASE)
+_COMMON = {"the", "and", "for", "that", "one", "with", "about", "reminder", "alarm", "all", "please"}
+_VERBS = """
+my our your his her out off reminders alarms call ring phone text email send write buy get take bring pick drop pay
+check make give ask tell meet visit see book order clean wash feed fix start stop turn put set look find read
+"""
+_SHARED = _COMMON | set(_VERBS.split())
+"""Words that reminders share without being about the same: "call the bank" is not "call mum"."""
 
 
 class Kept(Protocol):
@@ -95,15 +102,6 @@ def meant(what: str, kept: Sequence[K]) -> list[K]:
     found = [one for one in kept if _within(wanted, one.what.casefold()) or _within(one.what.casefold(), wanted)]
     words = {word.casefold() for word in _WORD.findall(wanted)} - _SHARED
     return found or [one for one in kept if words & {word.casefold() for word in _WORD.findall(one.what)}]
-
-
-_COMMON = {"the", "and", "for", "that", "one", "with", "about", "reminder", "alarm", "all", "please"}
-_VERBS = """
-my our your his her out off reminders alarms call ring phone text email send write buy get take bring pick drop pay
-check make give ask tell meet visit see book order clean wash feed fix start stop turn put set look find read
-"""
-_SHARED = _COMMON | set(_VERBS.split())
-"""Words that reminders share without being about the same: "call the bank" is not "call mum"."""
 
 
 def _within(part: str, whole: str) -> bool:
